@@ -1,0 +1,32 @@
+# The two commands everyone needs are `make demo` and `make test`: each sets up what it needs by itself.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: install demo test soak bench lint clean
+
+$(VENV)/installed: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@
+
+install: $(VENV)/installed
+
+demo: install
+	$(BIN)/trackbridge demo
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/pytest -m "not soak"
+
+soak: install
+	$(BIN)/pytest -m soak
+
+bench: install
+	$(BIN)/pytest --benchmark-only --benchmark-disable-gc -o addopts=
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build *.egg-info

@@ -1,0 +1,96 @@
+"""What a command is, what comes out of it, and the one exception that means unit check.
+
+These are the values that the link (`controller/channel`), the subsystem and the commands exchange. They hold bytes and
+numbers only; nothing here has behaviour.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command of a channel program as it arrived.
+
+    `flags` are the CCW flags as sent, `count` the CCW count in bytes (0-65535, the sum where data was chained), `data`
+    the bytes the channel supplied (at most `count`; empty for reads and senses). `chained` says that the command was
+    reached by command chaining; False starts a new chain.
+    """
+
+    code: int
+    flags: int
+    count: int
+    data: bytes = b""
+    chained: bool = False
+
+
+class TrackWrite(NamedTuple):
+    """A changed track: `volume` number, `track` = cylinder * heads + head, and its whole image."""
+
+    volume: int
+    track: int
+    image: bytes
+
+
+@dataclass(slots=True)
+class Outcome:
+    """The end of one command.
+
+    `status` is the unit status byte, `data` what the channel gets (at most the command's count), `residual` the count
+    minus the bytes moved, `long_record` True when the device had or wanted more than the count. `sense` comes with unit
+    check only and has 32 bytes. `immediate`: the operation had no data phase.
+    `writes` must be durable before the status is presented. `order` is a PPRC order (X'D0'-X'D8', X'DA') accepted as
+    far as sequence and chaining go; the subsystem runs it and answers in place of this outcome.
+    """
+
+    status: int
+    data: bytes = b""
+    residual: int = 0
+    long_record: bool = False
+    sense: bytes | None = None
+    immediate: bool = False
+    writes: tuple[TrackWrite, ...] = ()
+    order: bytes | None = None
+
+
+class TrackSource(Protocol):
+    """Where track images are read from."""
+
+    def read(self, volume: int, track: int) -> bytes:
+        """Return the whole image of a track; a standard empty one where nothing was ever written."""
+
+
+class UnitCheck(Exception):
+    """The only way out of an error of the host: becomes unit check with sense.
+
+    `byte0`, `byte1` and `byte2` are the first sense bytes, `message` byte 7 (format and message), `reason` byte 8,
+    `detail` byte 9 onwards. `image`, where given, is a complete 32-byte sense that is sent as it is. `moved` is the
+    number of parameter bytes counted as transferred. Source: eckd-commands section 4.
+    """
+
+    def __init__(
+        self,
+        byte0: int,
+        byte1: int = 0,
+        message: int = 0,
+        reason: int = 0,
+        detail: bytes = b"",
+        *,
+        byte2: int = 0,
+        image: bytes | None = None,
+        moved: int | None = None,
+    ) -> None:
+        super().__init__(byte0, byte1, message, reason)
+        self.byte0 = byte0
+        self.byte1 = byte1
+        self.byte2 = byte2
+        self.message = message
+        self.reason = reason
+        self.detail = detail
+        self.image = image
+        self.moved = moved
+
+    def __str__(self) -> str:
+        return f"sense {self.byte0:02X} {self.byte1:02X} {self.byte2:02X}, message {self.message:02X}, reason {self.reason:02X}"

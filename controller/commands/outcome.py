@@ -93,4 +93,5 @@ class UnitCheck(Exception):
         self.moved = moved
 
     def __str__(self) -> str:
-        return f"sense {self.byte0:02X} {self.byte1:02X} {self.byte2:02X}, message {self.message:02X}, reason {self.reason:02X}"
+        sense = bytes((self.byte0, self.byte1, self.byte2)).hex(" ").upper()
+        return f"sense {sense}, message {self.message:02X}, reason {self.reason:02X}"

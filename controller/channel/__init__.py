@@ -1,1 +1,8 @@
-"""."""
+"""One ESCON link, both roles. Pure state: records and a time go in, records and callbacks come out.
+
+api.py            the values and the protocol that the link exchanges with the rest of the controller
+facility.py       the link-level facility: sequences, connection recovery, the five link states
+control_unit.py   the control-unit role: logical paths, selection, data, status, chaining, unsolicited status
+channel_role.py   the channel role: logical paths of PPRC ports, chains towards another controller
+link.py           `Link`: puts the three together, answers link-control frames, keeps the time
+"""

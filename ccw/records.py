@@ -1,0 +1,151 @@
+"""Frames and sequences as records of a byte stream.
+
+    offset length  field
+         0      1  type: 01 frame, 02 sequence
+         1      1  flags. Frame: 01 connect-SOF, 02 disconnect-EOF, 04 abort (in place of the EOF), others zero.
+                   Sequence: 1 idle, 2 OLS, 3 NOS, 4 UD, 5 UDR
+         2      2  length of the payload in bytes; 0 for a sequence
+         4    0..  payload of a frame: link header .. CRC
+
+A record is right or wrong by its four bytes alone. What its payload holds is not looked at here: a damaged frame is
+the link's business (it discards and counts), a damaged record ends the connection, because nothing tells where the next
+one begins.
+
+Source: assumed, this form is defined by this project.
+"""
+
+from typing import NamedTuple
+
+from construct import Byte, GreedyBytes, Int16ub, Prefixed, Struct
+
+from ccw.errors import FormatError
+from ccw.escon import (
+    FRAME_LENGTH_MIN,
+    INFORMATION_LENGTH_MAX,
+    RECORD_FRAME,
+    RECORD_HEADER_LENGTH,
+    RECORD_SEQUENCE,
+    RecordFlag,
+    Sequence,
+)
+from ccw.frames import Frame, encode_frame
+from ccw.layout import Bits
+
+FRAME_RECORD = Struct(
+    "type" / Byte,                                  # 0: 01
+    "flags" / Bits(RecordFlag),                     # 1
+    "payload" / Prefixed(Int16ub, GreedyBytes),     # 2-3 length, 4..
+)
+SEQUENCE_RECORD = Struct(
+    "type" / Byte,                                  # 0: 02
+    "kind" / Byte,                                  # 1: escon.Sequence
+    "length" / Int16ub,                             # 2-3: 0
+)
+assert SEQUENCE_RECORD.sizeof() == RECORD_HEADER_LENGTH
+
+_CONNECT, _DISCONNECT, _ABORT = int(RecordFlag.CONNECT), int(RecordFlag.DISCONNECT), int(RecordFlag.ABORT)
+
+
+class SequenceRecord(NamedTuple):
+    """A sequence; `kind` is an escon.Sequence."""
+
+    kind: int
+
+
+class RawFrame(NamedTuple):
+    """A frame as it came: nothing of `payload` (link header .. CRC) is checked yet."""
+
+    payload: bytes
+    connect: bool = False
+    disconnect: bool = False
+    abort: bool = False
+
+
+class RecordReader:
+    """Cuts a byte stream into records. Holds at most one unfinished record."""
+
+    def __init__(self, information_limit: int = INFORMATION_LENGTH_MAX) -> None:
+        """`information_limit`: longest information field in bytes; a longer frame record is a bad record."""
+        self._payload_limit = FRAME_LENGTH_MIN + information_limit
+        self._buffer = bytearray()
+        self._stream_offset = 0
+        self.failed: FormatError | None = None
+
+    def feed(self, data: bytes) -> list[RawFrame | SequenceRecord]:
+        """The records that `data` completes.
+
+        A bad record is a FormatError whose offset counts from the beginning of the stream. When good records precede it
+        in the same call they are returned, `failed` is set, and every later call raises it.
+        """
+        if self.failed is not None:
+            raise self.failed
+        buffer = self._buffer
+        buffer += data
+        records: list[RawFrame | SequenceRecord] = []
+        position, available = 0, len(buffer)
+        try:
+            while available - position >= RECORD_HEADER_LENGTH:
+                kind, flags = buffer[position], buffer[position + 1]
+                length = buffer[position + 2] << 8 | buffer[position + 3]
+                self._check(kind, flags, length, position)
+                stop = position + RECORD_HEADER_LENGTH + length
+                if stop > available:
+                    break
+                if kind == RECORD_FRAME:
+                    payload = bytes(buffer[position + RECORD_HEADER_LENGTH : stop])
+                    connect, disconnect, abort = flags & _CONNECT, flags & _DISCONNECT, flags & _ABORT
+                    records.append(RawFrame(payload, connect != 0, disconnect != 0, abort != 0))
+                else:
+                    records.append(SequenceRecord(flags))
+                position = stop
+        except FormatError as error:
+            self.failed = error
+            if not records:
+                raise
+        del buffer[:position]
+        self._stream_offset += position
+        return records
+
+    def finish(self) -> None:
+        """The stream has ended. FormatError when it ended inside a record or had failed before."""
+        if self.failed is not None:
+            raise self.failed
+        if self._buffer:
+            raise FormatError("record", "cut short", bytes(self._buffer), self._stream_offset + len(self._buffer))
+
+    def _check(self, kind: int, flags: int, length: int, position: int) -> None:
+        if kind == RECORD_FRAME:
+            if flags & ~0x07 or flags & (_DISCONNECT | _ABORT) == _DISCONNECT | _ABORT:
+                where, at = "flags", 1
+            elif length > self._payload_limit:
+                where, at = "length", 2
+            else:
+                return
+        elif kind == RECORD_SEQUENCE:
+            if not Sequence.IDLE <= flags <= Sequence.UDR:
+                where, at = "sequence", 1
+            elif length:
+                where, at = "length", 2
+            else:
+                return
+        else:
+            where, at = "type", 0
+        header = bytes(self._buffer[position : position + RECORD_HEADER_LENGTH])
+        raise FormatError("record", where, header, self._stream_offset + position + at)
+
+
+def encode_record(frame: Frame, information_limit: int = INFORMATION_LENGTH_MAX) -> bytes:
+    """The record of a frame. FormatError as encode_frame, or when the frame has both disconnect and abort."""
+    if frame.disconnect and frame.abort:
+        raise FormatError("record", "both disconnect and abort", frame.information)
+    payload = encode_frame(frame, information_limit)
+    ending = _ABORT if frame.abort else _DISCONNECT if frame.disconnect else 0
+    flags = ending | (_CONNECT if frame.connect else 0)
+    return bytes((RECORD_FRAME, flags, len(payload) >> 8, len(payload) & 0xFF)) + payload
+
+
+def encode_sequence(kind: int) -> bytes:
+    """The record of a sequence. FormatError when `kind` is none."""
+    if not Sequence.IDLE <= kind <= Sequence.UDR:
+        raise FormatError("record", f"sequence {kind}", b"")
+    return bytes((RECORD_SEQUENCE, kind, 0, 0))

@@ -1,0 +1,332 @@
+"""The virtual array: volumes of tracks over one log, behind a few verbs. Start here, then format.py.
+
+Every change is one record appended to the log and applied to the directory; it can be read at once and is durable
+when the batch it went into is committed. Errors come before any change: a verb that raises has done nothing.
+
+Group commit has three phases; only the middle one may run in another thread, and only one batch is on its way at a
+time:
+
+    batch = store.take_batch()         main thread
+    store.commit(batch)                worker thread; DiskError
+    store.committed(batch)             main thread; or failed(batch), when commit raised
+"""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ccw.errors import FormatError
+from controller.array.compression import (
+    CODEC_NONE,
+    StoredTrack,
+    check_stored,
+    compress_track,
+    expand_payload,
+    expand_track,
+)
+from controller.array.directory import JSON, TRACKS_MAX, Directory, Volume, encode_attributes, encode_value
+from controller.array.disk import Disk
+from controller.array.errors import CorruptionError, FencedError, StoreError, UnknownVolumeError
+from controller.array.format import (
+    RECORD_HEADER_BYTES,
+    SEQUENCE_GAP,
+    Kind,
+    RecordHeader,
+    check_segment_bytes,
+    decode_record_header,
+    digest,
+    place,
+    unpack_location,
+)
+from controller.array.log import Batch, LogWriter
+from controller.array.recovery import Recovery
+
+SEGMENT_BYTES = 32 << 20
+VOLUMES_MAX = 1 << 32
+
+
+class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
+    """A store of volumes and tracks. Made by `open`; one thread, but for `commit`.
+
+    A volume is a number, a track a number in it (cylinder * heads + head): the store knows no geometry. Verbs raise
+    UnknownVolumeError for a volume that is not defined, ValueError for numbers out of range, FencedError after a failed
+    commit, StoreError when the disk was opened only to be read.
+    """
+
+    def __init__(self, disk: Disk, directory: Directory, log: LogWriter, identity: int) -> None:
+        self._disk = disk
+        self._directory = directory
+        self._log = log
+        self._identity = identity
+        self._unwritten: dict[int, StoredTrack] = {}
+        self._closed = False
+
+    @classmethod
+    def open(cls, disk: Disk, *, segment_bytes: int = SEGMENT_BYTES) -> "VirtualArrayStore":
+        """Open the store on `disk`; an empty disk becomes an empty store. New segments are `segment_bytes` long.
+
+        A torn tail is left out: nobody was told of it. Raises CorruptionError when acknowledged data is damaged,
+        FormatError when it is no store of this version, DiskError; the disk is then unchanged and still open.
+        """
+        check_segment_bytes(segment_bytes)
+        directory = Directory()
+        found = Recovery(disk, directory.apply).run()
+        tail = found.tail
+        log = LogWriter(disk, tail, segment_bytes)
+        if disk.writable:
+            if tail.segment:
+                disk.sync(tail.segment)
+            log.start_epoch(tail.sequence + (1 if found.closed else SEQUENCE_GAP))
+        return cls(disk, directory, log, tail.identity)
+
+    # Volumes
+
+    def define_volume(self, volume: int, attributes: Mapping[str, JSON]) -> int:
+        """Define a volume, or give a defined one new attributes; its tracks stay. The change's sequence."""
+        if not 0 <= volume < VOLUMES_MAX:
+            raise ValueError(f"volume {volume} is not a volume number")
+        return self._change(Kind.DEFINE, volume, payload=encode_attributes(attributes))
+
+    def delete_volume(self, volume: int) -> int:
+        """Remove a volume and all its tracks. The change's sequence."""
+        self._volume(volume)
+        return self._change(Kind.DELETE, volume)
+
+    def volumes(self) -> dict[int, dict[str, JSON]]:
+        """The attributes of every defined volume, by number."""
+        return {number: dict(volume.attributes) for number, volume in sorted(self._directory.volumes.items())}
+
+    # Tracks
+
+    def read(self, volume: int, track: int) -> bytes | None:
+        """The image of a track, None if it was never written. Raises CorruptionError, DiskError."""
+        location, _ = self._volume(volume).tracks.find(track)
+        if not location:
+            return None
+        unwritten = self._unwritten.get(location)
+        try:
+            if unwritten is not None:
+                return expand_track(unwritten)
+            header, payload = self._fetch(location)
+            if header.codec == CODEC_NONE:
+                return payload.tobytes()
+            return expand_payload(header.raw_length, payload)
+        except FormatError as error:
+            segment, offset, _ = unpack_location(location)
+            raise CorruptionError(segment, offset, f"was stored so that it cannot be expanded: {error}") from error
+
+    def read_stored(self, volume: int, track: int) -> StoredTrack | None:
+        """A track as it is stored, its checksum verified; None if it was never written. Raises as read."""
+        location, _ = self._volume(volume).tracks.find(track)
+        if not location:
+            return None
+        unwritten = self._unwritten.get(location)
+        if unwritten is not None:
+            return unwritten
+        header, payload = self._fetch(location)
+        return StoredTrack(header.codec, header.raw_length, payload.tobytes())
+
+    def sequence_of(self, volume: int, track: int) -> int:
+        """Sequence of the write or move that gave the track its contents (a snapshot keeps it), 0 if never written."""
+        return self._volume(volume).tracks.find(track)[1]
+
+    def write(self, volume: int, track: int, image: bytes) -> int:
+        """Store the image of a track. Its sequence. Durable when its batch is."""
+        return self._write(volume, track, compress_track(image))
+
+    def write_stored(self, volume: int, track: int, stored: StoredTrack) -> int:
+        """Store a track that is in its stored form already. Its sequence.
+
+        Raises FormatError when codec and lengths do not fit. That the payload expands is the caller's to know
+        (`expand_track`): one that does not is CorruptionError when read.
+        """
+        check_stored(stored)
+        return self._write(volume, track, stored)
+
+    def _write(self, volume: int, track: int, stored: StoredTrack) -> int:
+        tracks = self._volume(volume).tracks
+        _check_track(track)
+        header, location = self._appendable().append(
+            Kind.TRACK, volume, track, codec=stored.codec, raw_length=stored.raw_length, payload=stored.payload
+        )
+        self._unwritten[location] = stored
+        tracks.set(track, location, header.sequence)
+        return header.sequence
+
+    def move(self, source_volume: int, source_track: int, target_volume: int, target_track: int) -> int:
+        """Redirect by pointer: the target gets the source's contents, the source becomes never written.
+
+        The change's sequence. No data is copied. Raises ValueError when the source was never written, or is the target.
+        """
+        source = self._volume(source_volume)
+        self._volume(target_volume)
+        _check_track(target_track)
+        if (source_volume, source_track) == (target_volume, target_track):
+            raise ValueError("a track cannot be moved onto itself")
+        if not source.tracks.find(source_track)[0]:
+            raise ValueError(f"track {source_track} of volume {source_volume:04X} was never written: nothing to move")
+        return self._change(Kind.MOVE, target_volume, target_track, source_volume, source_track)
+
+    def snapshot(self, source_volume: int, target_volume: int) -> int:
+        """Make the target a copy of all pointers of the source, whatever it was before. O(1). The change's sequence."""
+        self._volume(source_volume)
+        self._volume(target_volume)
+        if source_volume == target_volume:
+            raise ValueError("a volume cannot be its own snapshot")
+        return self._change(Kind.SNAPSHOT, target_volume, 0, source_volume)
+
+    def release_space(self, volume: int, first: int, stop: int) -> int:
+        """Make tracks `first` to `stop - 1` never written; O(1) for the whole volume. The change's sequence."""
+        self._volume(volume)
+        if not 0 <= first <= stop <= TRACKS_MAX:
+            raise ValueError(f"tracks {first} to {stop} are not a range of tracks")
+        return self._change(Kind.RELEASE, volume, first, 0, stop)
+
+    def written_since(self, volume: int, sequence: int) -> NDArray[np.int64]:
+        """Numbers, ascending, of the tracks whose contents came by a write or move with a greater sequence."""
+        return self._volume(volume).tracks.written_since(sequence)
+
+    def allocated(self, volume: int) -> int:
+        """How many tracks of the volume are written."""
+        return self._volume(volume).tracks.allocated
+
+    def reference_counts(self) -> dict[int, int]:
+        """How many tracks point at each record in use, by its location. Looks at every track: for tests and checks."""
+        return self._directory.reference_counts()
+
+    # Values: small things that must survive with the tracks, in the same order
+
+    def put(self, key: str, value: bytes) -> int:
+        """Keep a value under a key; an empty value removes the key. The change's sequence."""
+        return self._change(Kind.PUT, payload=encode_value(key, value))
+
+    def get(self, key: str) -> bytes | None:
+        """The value of a key, None if there is none."""
+        return self._directory.values.get(key)
+
+    def items(self, prefix: str = "") -> list[tuple[str, bytes]]:
+        """All keys that begin with `prefix`, with their values, in the order of the keys."""
+        return sorted(item for item in self._directory.values.items() if item[0].startswith(prefix))
+
+    # Commit
+
+    @property
+    def appended(self) -> int:
+        """Sequence of the last change made."""
+        return self._log.appended
+
+    @property
+    def durable(self) -> int:
+        """Every change up to this sequence survives any crash."""
+        return self._log.durable
+
+    @property
+    def fenced(self) -> bool:
+        """True after a failed commit."""
+        return self._log.fenced
+
+    def take_batch(self) -> Batch | None:
+        """All changes since the last call, to be committed; None if there are none. Raises FencedError."""
+        return self._log.take_batch()
+
+    def commit(self, batch: Batch) -> None:
+        """Write and sync a batch. The one method for a worker thread. Raises DiskError; then call failed()."""
+        self._log.commit(batch)
+
+    def committed(self, batch: Batch) -> int:
+        """Acknowledge a batch whose commit returned. The durable sequence."""
+        durable = self._log.committed(batch)
+        for location in batch.locations:
+            del self._unwritten[location]
+        return durable
+
+    def failed(self, batch: Batch) -> None:
+        """Fence the array after a commit that raised."""
+        self._log.failed(batch)
+
+    def sync(self) -> int:
+        """Make every change durable; the durable sequence. Raises DiskError, and fences the array then."""
+        batch = self.take_batch()
+        if batch is None:
+            return self.durable
+        try:
+            self.commit(batch)
+        except BaseException:
+            self.failed(batch)
+            raise
+        return self.committed(batch)
+
+    def close(self) -> None:
+        """Make every change durable, mark the log as closed in order, and let the disk go.
+
+        A fenced array, and one whose batch is on its way still, only lets the disk go. Raises DiskError when the last
+        changes cannot be made durable; the disk is let go nevertheless. A second call does nothing.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if self._disk.writable and not self._log.fenced and not self._log.busy:
+                self.sync()
+                self._log.append(Kind.CLOSE)
+                self.sync()
+        finally:
+            self._disk.close()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Inside
+
+    def _volume(self, volume: int) -> Volume:
+        found = self._directory.volumes.get(volume)
+        if found is None:
+            raise UnknownVolumeError(volume)
+        return found
+
+    def _appendable(self) -> LogWriter:
+        if self._log.fenced:
+            raise FencedError
+        if not self._disk.writable or self._closed:
+            raise StoreError("the store is closed" if self._closed else "the store is open to be read only")
+        return self._log
+
+    def _change(
+        self,
+        kind: Kind,
+        volume: int = 0,
+        track: int = 0,
+        other_volume: int = 0,
+        other_track: int = 0,
+        *,
+        payload: bytes = b"",
+    ) -> int:
+        """Append one record and do what it says (I11). Everything that can be refused was refused before."""
+        header, location = self._appendable().append(kind, volume, track, other_volume, other_track, payload=payload)
+        self._directory.apply(header, location, payload)
+        return header.sequence
+
+    def _fetch(self, location: int) -> tuple[RecordHeader, memoryview]:
+        """Read a track's record and verify it (I3): its header and its payload."""
+        segment, offset, size = unpack_location(location)
+        data = self._disk.read(segment, offset, size)
+        header = decode_record_header(memoryview(data)[:RECORD_HEADER_BYTES], self._identity ^ place(segment, offset))
+        if header is None or header.kind != Kind.TRACK:
+            raise CorruptionError(segment, offset, "the header of a track's record is damaged")
+        end = RECORD_HEADER_BYTES + header.payload_length
+        if len(data) < end:
+            data = self._disk.read(segment, offset, end)
+        payload = memoryview(data)[RECORD_HEADER_BYTES:end]
+        if digest(payload) != header.payload_digest:
+            raise CorruptionError(segment, offset, "the payload of a track does not match its checksum")
+        return header, payload
+
+
+def _check_track(track: int) -> None:
+    if not 0 <= track < TRACKS_MAX:
+        raise ValueError(f"track {track} is not a track number")

@@ -278,4 +278,4 @@ def decode_record_header(data: bytes | memoryview, seed: int) -> RecordHeader | 
         raise FormatError(
             "log record", f"version {version}, kind {kind}, flags {flags:02X} need a later program", bytes(data[:8])
         )
-    return RecordHeader(kind, codec, *numbers, sequence, durable, payload_digest)
+    return RecordHeader._make((kind, codec, *numbers, sequence, durable, payload_digest))

@@ -42,7 +42,8 @@ class Outcome:
     minus the bytes moved, `long_record` True when the device had or wanted more than the count. `sense` comes with unit
     check only and has 32 bytes. `immediate`: the operation had no data phase.
     `writes` must be durable before the status is presented. `order` is a PPRC order (X'D0'-X'D8', X'DA') accepted as
-    far as sequence and chaining go; the subsystem runs it and answers in place of this outcome.
+    far as sequence and chaining go, `record` what a Write Full Track brought to a bridge volume; the subsystem deals
+    with either and answers in place of this outcome.
     """
 
     status: int
@@ -53,6 +54,7 @@ class Outcome:
     immediate: bool = False
     writes: tuple[TrackWrite, ...] = ()
     order: bytes | None = None
+    record: bytes | None = None
 
 
 class TrackSource(Protocol):

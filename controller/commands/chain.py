@@ -1,0 +1,172 @@
+"""The state of one chain of commands on one device; a new one begins with every command that was not chained.
+
+At the start of a chain: file mask 00, the extent is the whole volume, nothing positioned, no domain, no permission to
+write, the access where it last was but at index. Changed tracks live here as working images until they are hardened.
+Source: eckd-commands 3.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from enum import IntEnum, IntFlag
+from typing import TYPE_CHECKING
+
+from ccw.tracks import Record, build_track
+from controller.commands.domain import Domain
+from controller.commands.outcome import TrackWrite
+
+if TYPE_CHECKING:
+    from controller.commands.device import Device
+
+
+class Orientation(IntEnum):
+    """Where on the track the access stands."""
+
+    INDEX = 0
+    HOME_ADDRESS = 1
+    COUNT = 2
+    KEY = 3
+    DATA = 4
+    END = 5
+
+
+class Permission(IntFlag):
+    """What a search or a format write allowed the next command to do."""
+
+    NONE = 0
+    ID_EQUAL = 0x01
+    KEY_EQUAL = 0x02
+    HOME_ADDRESS_EQUAL = 0x04
+    HOME_ADDRESS_WRITTEN = 0x08
+    COUNT_WRITTEN = 0x10
+
+
+class ChainState:
+    """One chain: position, extent, domain, gates, and the working images of the tracks it touched.
+
+    `track` is cylinder * heads + head, `records` the records of that track, `next` the index of the next count field,
+    `current` the index of the record passed last. `first_track`/`last_track` bound the extent, both included.
+    """
+
+    __slots__ = (
+        "attributes",
+        "block_size",
+        "changed",
+        "continues",
+        "current",
+        "device",
+        "domain",
+        "extent_defined",
+        "extent_mask_set",
+        "first_track",
+        "gate",
+        "index_passed",
+        "ipl_read",
+        "last_track",
+        "load",
+        "mask",
+        "next",
+        "order",
+        "orientation",
+        "path",
+        "permissions",
+        "position",
+        "positioned",
+        "prepared",
+        "previous",
+        "record",
+        "records",
+        "reconnection_suspended",
+        "regular_r0",
+        "track",
+        "used_cells",
+        "used_until",
+        "working",
+    )
+
+    def __init__(self, device: Device, path: Hashable, load: Callable[[int], list[Record]]) -> None:
+        geometry = device.geometry
+        self.device = device
+        self.path = path
+        self.load = load
+        self.position = 0
+        self.previous = 0
+        self.continues = False
+        self.gate: frozenset[int] | None = None
+        self.mask = 0
+        self.attributes = 0
+        self.block_size = device.largest_block
+        self.first_track = 0
+        self.last_track = device.tracks - 1
+        self.extent_defined = False
+        self.extent_mask_set = False
+        self.regular_r0 = False
+        self.ipl_read = False
+        self.positioned = False
+        self.reconnection_suspended = False
+        self.domain: Domain | None = None
+        self.permissions: int = 0
+        self.index_passed = False
+        self.prepared: bytes | None = None
+        self.order: bytes | None = None
+        self.record: bytes | None = None
+        self.track = min(device.track, geometry.cylinders * geometry.heads - 1)
+        self.records: list[Record] | None = None
+        self.orientation = Orientation.INDEX
+        self.next = 0
+        self.current = 0
+        self.used_until = 0
+        self.used_cells = 0
+        self.working: dict[int, list[Record]] = {}
+        self.changed: dict[int, None] = {}
+
+    def seek(self, track: int) -> None:
+        """Stand at the index of `track`; the records are read when something needs them."""
+        self.track = track
+        self.records = None
+        self.orientation = Orientation.INDEX
+        self.next = 0
+        self.used_until = 0
+
+    def rewind(self) -> None:
+        """Stand at the index of the same track."""
+        self.orientation = Orientation.INDEX
+        self.next = 0
+
+    def current_records(self) -> list[Record]:
+        """Return the records of the current track, R0 first, as this chain sees them. Not to be changed."""
+        records = self.records
+        if records is None:
+            records = self.working.get(self.track)
+            if records is None:
+                records = self.working[self.track] = self.load(self.track)
+            self.records = records
+        return records
+
+    def change_records(self) -> list[Record]:
+        """Return the records of the current track to be changed in place; the track counts as changed."""
+        records = self.current_records()
+        if self.track not in self.changed:
+            self.changed[self.track] = None
+            records = self.records = self.working[self.track] = list(records)
+        return records
+
+    def replace_records(self, records: list[Record]) -> None:
+        """Put `records` in the place of everything on the current track; the track counts as changed."""
+        self.changed[self.track] = None
+        self.records = self.working[self.track] = records
+        self.used_until = 0
+
+    def take_writes(self) -> tuple[TrackWrite, ...]:
+        """Return the images of all changed tracks, in the order of their first change; they count as unchanged then."""
+        device = self.device
+        heads = device.geometry.heads
+        writes = []
+        for track in self.changed:
+            records = self.working[track]
+            cylinder, head = divmod(track, heads)
+            image = build_track(cylinder, head, records)
+            device.remember(track, image, records)
+            writes.append(TrackWrite(device.settings.volume, track, image))
+        self.changed.clear()
+        return tuple(writes)

@@ -1,0 +1,353 @@
+"""One device as the control unit sees it: what outlives a chain, and the one place where `UnitCheck` is caught.
+
+`Device.execute` runs one command after the checks of eckd-commands 3.1 in their order: gates, code, sequence and domain,
+count, then the command's own. Only one chain is active on a device; other paths are answered busy meanwhile.
+
+Hardening: the outcome carries the images of changed tracks at the end of a write domain, at the last command of the
+chain (chaining off), and wherever the ending status stops the chain. They must be durable before it is presented.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ccw.errors import FormatError
+from ccw.geometry import Geometry
+from ccw.identity import DeviceIdentity
+from ccw.tracks import Record, parse_track
+from controller.commands.chain import ChainState
+from controller.commands.checks import (
+    COMMAND_REJECT,
+    compatible_sense,
+    count_too_small,
+    invalid_command,
+    invalid_sequence,
+    invalid_track_format,
+    native_sense,
+    reservation_taken,
+)
+from controller.commands.domain import Domain
+from controller.commands.ending import BUSY, NORMAL_END, STATUS_MODIFIER, UNIT_CHECK_END
+from controller.commands.outcome import Command, Outcome, TrackSource, TrackWrite, UnitCheck
+from controller.commands.profiles import Profile
+from controller.commands.reservation import PathTable
+from controller.commands.subsystem_functions import NOTHING
+from controller.commands.table import Rule, rules_for
+
+CHAIN_COMMAND = 0x40
+SUPPRESS_LENGTH = 0x20
+NO_OPERATION = 0x03
+SENSE = 0x04
+SENSE_PATH_GROUP = 0x34
+UNCONDITIONAL_RESERVE = 0x14
+RESET_ALLEGIANCE = 0x44
+SUSPEND_RECONNECTION = 0x5B
+PARSED_TRACKS_MAX = 64
+DEVICE_TYPE_3380 = 0x3380
+# Conditions of remote copy: their sense carries the unit address in byte 4 (pprc-commands 6.1).
+REMOTE_COPY_MESSAGES = frozenset({0x0E, 0xF5, 0xFB})
+REMOTE_COPY_REASONS = range(0x40, 0x6D)
+
+# Accepted although the device is reserved to another path (eckd-commands 5.2).
+_NEVER_RESERVED = frozenset({SENSE_PATH_GROUP, UNCONDITIONAL_RESERVE, RESET_ALLEGIANCE})
+_LEAVES_SENSE = frozenset({NO_OPERATION, SENSE})
+_STOPPING_STATUS = ~STATUS_MODIFIER & 0xFF
+_MOVES_NOTHING = frozenset({0x01, 0x02})
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSettings:
+    """What configuration says about a device.
+
+    `volume` is its number in the array, `unit_address` 0-255. `features`: what the feature codes announce ("prefix").
+    `bridge`: a bridge volume; Write Full Track hands its data out as `Outcome.record` instead of writing a track.
+    """
+
+    volume: int
+    unit_address: int
+    geometry: Geometry
+    profile: Profile
+    identity: DeviceIdentity
+    read_only: bool = False
+    features: frozenset[str] = frozenset()
+    bridge: bool = False
+
+
+class Device:
+    """One device. Not safe for several threads."""
+
+    def __init__(self, settings: DeviceSettings, tracks: TrackSource) -> None:
+        self.settings = settings
+        self.geometry = settings.geometry
+        self.profile = settings.profile
+        self.tracks = settings.geometry.tracks
+        self.track = 0
+        self.largest_block = settings.geometry.family.record_zero_length_max + 8
+        self.cells = lru_cache(maxsize=256)(settings.geometry.cells)
+        self.paths = PathTable()
+        self.system_characteristics: dict[Hashable, bytes] = {}
+        self.subsystem_data: dict[int, Callable[[bytes], bytes]] = {}
+        self.special_intercept = False
+        self.messages = 0
+        self._describe()
+        self._rules = rules_for(settings.profile)
+        self._source = tracks
+        self._parsed: dict[int, tuple[bytes, list[Record]]] = {}
+        self._chain: ChainState | None = None
+        self._sense: dict[Hashable, bytes] = {}
+        self._requests = [0] * 8
+
+    def execute(self, path: Hashable, command: Command) -> Outcome:
+        """Run one command of `path`. Never raises for what a host does wrong: that is unit check in the outcome.
+
+        A command that is not chained begins a new chain. Busy (10) when another path's chain is active or the device is
+        reserved to another path; that path is then owed a device end (`take_owed_device_ends`).
+        """
+        chain = self._chain
+        if command.chained and chain is not None and chain.path == path:
+            try:
+                return self._run(chain, command)
+            except UnitCheck as check:
+                return self._unit_check(chain, command, check)
+        if self._is_busy(path, command.code):
+            self.paths.owe_device_end(path)
+            return Outcome(BUSY, residual=command.count)
+        left_over = self.end_chain(path)
+        chain = self._chain = ChainState(self, path, self._load)
+        try:
+            if self.paths.take_dispossession(path):
+                raise reservation_taken()
+            if command.code not in _LEAVES_SENSE:
+                self._sense.pop(path, None)
+            outcome = self._run(chain, command)
+        except UnitCheck as check:
+            outcome = self._unit_check(chain, command, check)
+        if left_over:
+            outcome.writes = left_over + outcome.writes
+        return outcome
+
+    def end_chain(self, path: Hashable) -> tuple[TrackWrite, ...]:
+        """The chain of `path` is over, or cut off: drop its state and return the changed tracks not yet hardened."""
+        chain = self._chain
+        if chain is None or chain.path != path:
+            return ()
+        self.track = chain.track
+        self._chain = None
+        return chain.take_writes() if chain.changed else ()
+
+    def reset_path(self, path: Hashable, selective: bool) -> tuple[TrackWrite, ...]:
+        """A reset on `path`: its chain and sense are gone; unless `selective`, so are its group id and reservation."""
+        writes = self.end_chain(path)
+        self._sense.pop(path, None)
+        if not selective:
+            self.paths.reset(path)
+        return writes
+
+    def refuse(self, path: Hashable, command: Command, check: UnitCheck) -> Outcome:
+        """End the command, and with it the chain, with the unit check `check` that the subsystem found."""
+        chain = self._chain
+        if chain is None or chain.path != path or not command.chained:
+            self.end_chain(path)
+            chain = self._chain = ChainState(self, path, self._load)
+        return self._unit_check(chain, command, check)
+
+    def sense_for(self, check: UnitCheck) -> bytes:
+        """Return the 32 sense bytes of `check` at the current position, without ending anything."""
+        return self._sense_image(self._chain or ChainState(self, None, self._load), check)
+
+    def take_owed_device_ends(self) -> tuple[Hashable, ...]:
+        """Return the paths to which device end (04) is owed because they were answered busy; each once."""
+        return self.paths.take_owed() if self._chain is None else ()
+
+    def state_change_pending(self) -> UnitCheck:
+        """The 32-byte sense with action 1D: the host waits for attention (85) and tries again. For long busy."""
+        return self._native(self._chain, b"\0\0", 0, 0, 0x1D, bytes(16))
+
+    def length_mismatch(self, chain: ChainState, length: int) -> UnitCheck:
+        """The record has `length` bytes, not the announced number (CKD conversion): action 0F."""
+        domain = chain.domain
+        assert domain is not None
+        return self._native(chain, b"\x80\x40", domain.count, 0, 0x0F, domain.parameters, record_length=length)
+
+    def take_sense(self, chain: ChainState) -> bytes:
+        """Return the sense held for the chain's path, and clear it; without any, only the address fields are filled in."""
+        held = self._sense.pop(chain.path, None)
+        return held if held is not None else self._sense_image(chain, UnitCheck(0))
+
+    def remember(self, track: int, image: bytes, records: list[Record]) -> None:
+        """Keep the parsed form of a track image."""
+        if len(self._parsed) >= PARSED_TRACKS_MAX:
+            del self._parsed[next(iter(self._parsed))]
+        self._parsed[track] = image, records
+
+    def count_request(self, *, write: bool, sequential: bool) -> None:
+        """Count one locate for the statistics record."""
+        self._requests[(4 if sequential else 0) + (2 if write else 0)] += 1
+        self._requests[(4 if sequential else 0) + (2 if write else 0) + 1] += 1
+
+    def statistics_record(self) -> bytes:
+        """Return the 96 bytes of one statistics set: requests and hits, since every request is a hit here."""
+        settings = self.settings
+        words = [count & 0xFFFFFFFF for count in self._requests]
+        head = struct.pack(">BBH8I", 0, settings.unit_address, 0, *words)
+        return head.ljust(94, b"\0") + settings.identity.ssid.to_bytes(2, "big")
+
+    def _admit(self, chain: ChainState, command: Command) -> Rule:
+        """Return the command's row after the checks that do not need its parameters: gates, code, sequence, count."""
+        code = command.code
+        gate = chain.gate
+        if gate is not None:
+            if code not in gate:
+                raise invalid_sequence()
+            chain.gate = None
+        rule = self._rules.get(code)
+        if rule is None:
+            raise invalid_command()
+        domain = chain.domain
+        if domain is None:
+            if rule.domain_only or (rule.positioned and not chain.positioned):
+                raise invalid_sequence()
+        elif domain.operation not in rule.domains:
+            raise invalid_sequence()
+        if rule.first and chain.position and not (chain.position == 1 and chain.previous == SUSPEND_RECONNECTION):
+            raise invalid_sequence()
+        if len(command.data) < rule.minimum:
+            raise count_too_small()
+        if not rule.keeps_index_passed:
+            chain.index_passed = False
+        return rule
+
+    def _run(self, chain: ChainState, command: Command) -> Outcome:
+        """Run one command and do the accounting behind it: permissions, domain count, residual, hardening."""
+        rule = self._admit(chain, command)
+        flags = command.flags
+        chain.continues = bool(flags & CHAIN_COMMAND)
+        domain = chain.domain
+        status, data, wanted = rule.run(chain, command)
+        chain.permissions &= rule.keeps
+        if rule.last:
+            chain.gate = NOTHING
+        chain.previous = command.code
+        chain.position += 1
+        domain_ended = False
+        if domain is not None and not rule.locates:
+            domain.count -= 1
+            if not domain.count:
+                chain.domain = None
+                domain_ended = True
+        count = command.count
+        moved = wanted if wanted < count else count
+        if len(data) > moved:
+            data = data[:moved]
+        outcome = Outcome(status, data, count - moved, wanted > count, None, rule.immediate)
+        if rule.hands_out:
+            outcome.order, outcome.record, chain.order, chain.record = chain.order, chain.record, None, None
+        stops = (
+            not chain.continues
+            or status & _STOPPING_STATUS != NORMAL_END
+            or (wanted != count and not flags & SUPPRESS_LENGTH and not rule.immediate)
+        )
+        if stops and chain.domain is not None and chain.domain.writes and status == NORMAL_END:
+            self._report_incomplete(chain, outcome, chain.domain)
+        if chain.changed and (stops or domain_ended):
+            outcome.writes = chain.take_writes()
+        return outcome
+
+    def _report_incomplete(self, chain: ChainState, outcome: Outcome, domain: Domain) -> None:
+        """The chain ends inside a write domain: unit check with the 32-byte sense of an incomplete domain."""
+        check = self._native(chain, b"\x01\x10", domain.count, 0x0200, 0x01, domain.parameters, byte24=0x01, code=0x01)
+        outcome.status = UNIT_CHECK_END
+        outcome.sense = self._sense[chain.path] = self._sense_image(chain, check)
+        chain.domain = None
+
+    def _unit_check(self, chain: ChainState, command: Command, check: UnitCheck) -> Outcome:
+        """Turn `check` into unit check: sense held for the path, domain over, what was changed before is hardened."""
+        sense = self._sense[chain.path] = self._sense_image(chain, check)
+        chain.domain = None
+        chain.gate = NOTHING
+        self.track = chain.track
+        writes = chain.take_writes() if chain.changed else ()
+        residual = command.count - self._parameters_moved(command, check)
+        return Outcome(UNIT_CHECK_END, b"", residual, sense=sense, writes=writes)
+
+    def _parameters_moved(self, command: Command, check: UnitCheck) -> int:
+        """Return how many parameter bytes count as moved at a unit check (eckd-commands section 6, head)."""
+        if check.moved is not None:
+            return min(check.moved, command.count)
+        rule = self._rules.get(command.code)
+        if rule is None or (check.byte0 == COMMAND_REJECT and check.message in _MOVES_NOTHING):
+            return 0
+        return min(rule.parameters, command.count)
+
+    def _sense_image(self, chain: ChainState, check: UnitCheck) -> bytes:
+        if check.image is not None:
+            return check.image
+        cylinder, head = divmod(chain.track, self.geometry.heads)
+        physical_id = 0
+        if check.message in REMOTE_COPY_MESSAGES or (check.message == 0x0F and check.reason in REMOTE_COPY_REASONS):
+            physical_id = self.settings.unit_address
+        elif self.geometry.device_type == DEVICE_TYPE_3380:
+            physical_id = self.settings.unit_address & 0x0F
+        return compatible_sense(
+            check,
+            cylinder=cylinder,
+            head=head,
+            cylinders=self.geometry.cylinders,
+            remaining=chain.domain.count if chain.domain is not None else 0,
+            physical_id=physical_id,
+        )
+
+    def _native(
+        self,
+        chain: ChainState | None,
+        conditions: bytes,
+        remaining: int,
+        exception: int,
+        action: int,
+        locate: bytes,
+        *,
+        byte24: int = 0,
+        code: int = 0,
+        record_length: int | None = None,
+    ) -> UnitCheck:
+        cylinder, head = divmod(chain.track if chain is not None else self.track, self.geometry.heads)
+        image = native_sense(
+            bytes_0_1=conditions,
+            unit_code=self.profile.code,
+            remaining=remaining,
+            unit_address=self.settings.unit_address,
+            locate=locate,
+            ssid=self.settings.identity.ssid,
+            exception=exception,
+            byte24=byte24,
+            action=action,
+            message_code=code,
+            cylinder=cylinder,
+            head=head,
+            record_length=record_length,
+        )
+        return UnitCheck(conditions[0], conditions[1], image=image)
+
+    def _is_busy(self, path: Hashable, code: int) -> bool:
+        chain = self._chain
+        if chain is not None and chain.path != path:
+            return True
+        return self.paths.is_reserved_elsewhere(path) and code not in _NEVER_RESERVED and not (
+            self.paths.is_dispossessed(path)
+        )
+
+    def _load(self, track: int) -> list[Record]:
+        """Return the records of a track, R0 first. Raises ITF when the image is not readable."""
+        image = self._source.read(self.settings.volume, track)
+        known = self._parsed.get(track)
+        if known is not None and (known[0] is image or known[0] == image):
+            return known[1]
+        try:
+            records = parse_track(image)
+        except FormatError as error:
+            raise invalid_track_format() from error
+        self.remember(track, image, records)
+        return records

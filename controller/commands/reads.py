@@ -1,0 +1,166 @@
+"""Read commands: data, key, count, R0, home address, whole tracks.
+
+A record with DL = 0 ends reads that include data with unit exception. Source: eckd-commands 3.6.
+"""
+
+from __future__ import annotations
+
+from ccw.tracks import Record
+from controller.commands.chain import ChainState, Orientation
+from controller.commands.checks import (
+    NOT_AUTHORISED,
+    command_reject,
+    invalid_sequence,
+    no_record_found,
+)
+from controller.commands.domain import LocateOrientation, Operation
+from controller.commands.ending import END_OF_FILE, NORMAL_END, Ending
+from controller.commands.orientation import advance_track, next_record, remaining_records
+from controller.commands.outcome import Command
+from controller.commands.searches import home_address
+
+MULTITRACK = 0x80
+AUTHORITY = 0x06
+DIAGNOSTIC_AUTHORITY = 0x04
+END_OF_TRACK = b"\xff" * 8
+SPECIAL_HOME_ADDRESS_BYTES = 28
+UPDATES = frozenset({Operation.WRITE_DATA, Operation.WRITE_ANY})
+AFTER_LOCATE = frozenset({0x47, 0x4B, 0xE7})
+
+
+def read_data(chain: ChainState, command: Command) -> Ending:
+    """Read Data 06/86: data of this record (from COUNT or KEY), else of the next user record."""
+    orientation = chain.orientation
+    if orientation is Orientation.COUNT or orientation is Orientation.KEY:
+        record = chain.current_records()[chain.current]
+    else:
+        record = next_record(chain, multitrack=command.code >= MULTITRACK)
+    chain.orientation = Orientation.DATA
+    data = record.data
+    return (NORMAL_END if data else END_OF_FILE), data, len(data)
+
+
+def read_key_and_data(chain: ChainState, command: Command) -> Ending:
+    """Read Key and Data 0E/8E: of this record from COUNT, else of the next user record."""
+    if chain.orientation is Orientation.COUNT:
+        record = chain.current_records()[chain.current]
+    else:
+        record = next_record(chain, multitrack=command.code >= MULTITRACK)
+    chain.orientation = Orientation.DATA
+    data = record.key + record.data
+    return (NORMAL_END if record.data else END_OF_FILE), data, len(data)
+
+
+def read_count(chain: ChainState, command: Command) -> Ending:
+    """Read Count 12/92: the count area of the next user record, 8 bytes. In a write domain only as its suffix."""
+    domain = chain.domain
+    if domain is not None and domain.operation in UPDATES and not domain.is_suffix():
+        raise invalid_sequence()
+    return NORMAL_END, next_record(chain, multitrack=command.code >= MULTITRACK).count, 8
+
+
+def read_count_key_data(chain: ChainState, command: Command) -> Ending:
+    """Read CKD 1E/9E: count, key and data of the next user record."""
+    return _whole(chain, next_record(chain, multitrack=command.code >= MULTITRACK))
+
+
+def read_r0(chain: ChainState, command: Command) -> Ending:
+    """Read R0 16/96: count, key and data of R0; 96 outside a domain goes one track further first."""
+    _require_locate(chain, LocateOrientation.HOME_ADDRESS, LocateOrientation.INDEX)
+    _go_to_index(chain, command)
+    if not chain.current_records():
+        raise no_record_found()
+    return _whole(chain, next_record(chain, with_r0=True))
+
+
+def read_home_address(chain: ChainState, command: Command) -> Ending:
+    """Read HA 1A/9A: flag byte and CCHH, 5 bytes; 9A outside a domain goes one track further first."""
+    _require_locate(chain, LocateOrientation.INDEX)
+    _go_to_index(chain, command)
+    chain.orientation = Orientation.HOME_ADDRESS
+    return NORMAL_END, b"\0" + home_address(chain), 5
+
+
+def read_special_home_address(chain: ChainState, command: Command) -> Ending:
+    """Read Special HA 0A, 28 bytes: zeros but flag and CCHH at 19-23. Outside a domain for diagnostic authority."""
+    if chain.domain is None and chain.mask & AUTHORITY != DIAGNOSTIC_AUTHORITY:
+        raise command_reject(NOT_AUTHORISED)
+    _require_locate(chain, LocateOrientation.INDEX)
+    _go_to_index(chain, command)
+    chain.orientation = Orientation.HOME_ADDRESS
+    data = (bytes(20) + home_address(chain)).ljust(SPECIAL_HOME_ADDRESS_BYTES, b"\0")
+    return NORMAL_END, data, SPECIAL_HOME_ADDRESS_BYTES
+
+
+def read_multiple(chain: ChainState, command: Command) -> Ending:
+    """Read Multiple CKD 5E: every record from the next user record to the end of the track, no end marker."""
+    records = remaining_records(chain, with_r0=False)
+    data = b"".join([part for record in records for part in record])
+    return NORMAL_END, data, len(data)
+
+
+def read_track(chain: ChainState, command: Command) -> Ending:
+    """Read Track DE: the rest of the track and 8 x FF; each further one takes the next track of the domain."""
+    if chain.previous not in AFTER_LOCATE and chain.previous != command.code:
+        raise invalid_sequence()
+    if chain.previous == command.code:
+        _next_domain_track(chain)
+    records = remaining_records(chain, with_r0=True)
+    parts = [part for record in records for part in record]
+    parts.append(END_OF_TRACK)
+    data = b"".join(parts)
+    return NORMAL_END, data, len(data)
+
+
+def read_track_data(chain: ChainState, command: Command) -> Ending:
+    """Read Track Data A6: data areas only, R1 to the end of the track; the locate's length bounds the last track."""
+    domain = chain.domain
+    if domain is None or not domain.extended:
+        raise invalid_sequence()
+    if chain.previous not in AFTER_LOCATE:
+        advance_track(chain)
+    data = b"".join([record.data for record in remaining_records(chain, with_r0=False)])
+    if domain.count == 1 and domain.transfer_length < chain.block_size:
+        data = data[: domain.transfer_length]
+    return NORMAL_END, data, len(data)
+
+
+def read_ipl(chain: ChainState, command: Command) -> Ending:
+    """Read IPL 02: seek to cylinder 0 head 0 and read the data of its first user record."""
+    if chain.extent_defined or chain.extent_mask_set:
+        raise invalid_sequence()
+    chain.seek(0)
+    chain.positioned = True
+    chain.ipl_read = True
+    data = next_record(chain).data
+    chain.orientation = Orientation.DATA
+    return (NORMAL_END if data else END_OF_FILE), data, len(data)
+
+
+def _whole(chain: ChainState, record: Record) -> Ending:
+    chain.orientation = Orientation.DATA
+    data = record.count + record.key + record.data
+    return (NORMAL_END if record.data else END_OF_FILE), data, len(data)
+
+
+def _go_to_index(chain: ChainState, command: Command) -> None:
+    if command.code >= MULTITRACK and chain.domain is None:
+        advance_track(chain)
+    else:
+        chain.rewind()
+
+
+def _require_locate(chain: ChainState, *orientations: LocateOrientation) -> None:
+    """A Read domain lets R0 and home address be read only behind a locate to them."""
+    domain = chain.domain
+    if domain is not None and domain.operation is Operation.READ and domain.orientation not in orientations:
+        raise invalid_sequence()
+
+
+def _next_domain_track(chain: ChainState) -> None:
+    domain = chain.domain
+    if domain is not None and domain.operation is Operation.READ_TRACKSET:
+        done = domain.total - domain.count
+        chain.seek(domain.tracks[done])
+    else:
+        advance_track(chain)

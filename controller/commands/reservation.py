@@ -1,0 +1,152 @@
+"""Who may use a device: path groups, reservation, busy. State that outlives a chain.
+
+States of a path on a device (eckd-commands 5.1):
+
+    RESET --establish--> GROUPED --disband, resign--> UNGROUPED --establish (same id)--> GROUPED
+      ^------------------- system reset from any state --------------------------------------'
+
+The owner of a reservation is a path group, or a single path without one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from enum import IntEnum
+
+from controller.commands.checks import invalid_parameter
+
+NO_GROUP_ID = bytes(11)
+
+
+class PathState(IntEnum):
+    """Bits 0-1 of the first byte of Sense Path Group ID."""
+
+    RESET = 0x00
+    UNGROUPED = 0x80
+    GROUPED = 0xC0
+
+
+RESERVED_ELSEWHERE = 0x20
+RESERVED_HERE = 0x30
+MULTIPATH = 0x08
+
+
+@dataclass(slots=True)
+class PathRecord:
+    """What the device knows of one path: group id of 11 bytes (zeros: never set), state, mode."""
+
+    state: PathState = PathState.RESET
+    group: bytes = NO_GROUP_ID
+    multipath: bool = False
+
+
+class PathTable:
+    """Path groups and reservation of one device."""
+
+    def __init__(self) -> None:
+        self._paths: dict[Hashable, PathRecord] = {}
+        self.owner: Hashable | None = None
+        self._dispossessed: Hashable | None = None
+        self._owed: dict[Hashable, None] = {}
+
+    def identity(self, path: Hashable) -> Hashable:
+        """Return what stands for the path in a reservation: its group's id when grouped, else the path itself."""
+        record = self._paths.get(path)
+        return record.group if record is not None and record.state is PathState.GROUPED else path
+
+    def group_of(self, path: Hashable) -> bytes:
+        """Return the group id set on the path, zeros when there is none."""
+        record = self._paths.get(path)
+        return record.group if record is not None else NO_GROUP_ID
+
+    def establish(self, path: Hashable, group: bytes, multipath: bool) -> None:
+        """Join the group. Raises CR 0/4 when the path has another id. A path's own reservation becomes the group's."""
+        record = self._checked(path, group)
+        if self.owner == path:
+            self.owner = group
+        record.state, record.group, record.multipath = PathState.GROUPED, group, multipath
+
+    def disband(self, path: Hashable, group: bytes) -> None:
+        """Dissolve the group on this device; its reservation stays with `path`. Raises CR 0/4 for another id."""
+        self._checked(path, group).group = group
+        if self.owner == group:
+            self.owner = path
+        for record in self._paths.values():
+            if record.group == group:
+                record.state = PathState.UNGROUPED
+
+    def resign(self, path: Hashable, group: bytes) -> None:
+        """Leave the group; its reservation stays with the rest of it, with `path` when it was the last."""
+        record = self._checked(path, group)
+        record.state, record.group = PathState.UNGROUPED, group
+        if self.owner == group and not self._has_members(group):
+            self.owner = path
+
+    def reset(self, path: Hashable) -> None:
+        """System reset on the path: id, membership, and what it owns or is owed are gone."""
+        identity = self.identity(path)
+        self._paths.pop(path, None)
+        self._owed.pop(path, None)
+        if self.owner == path or (self.owner == identity and not self._has_members(identity)):
+            self.owner = None
+
+    def sense(self, path: Hashable) -> bytes:
+        """Return the 12 bytes of Sense Path Group ID."""
+        record = self._paths.get(path) or PathRecord()
+        byte0 = int(record.state)
+        if self.owner is not None:
+            byte0 |= RESERVED_HERE if self.owner == self.identity(path) else RESERVED_ELSEWHERE
+        if record.multipath:
+            byte0 |= MULTIPATH
+        return bytes((byte0,)) + record.group
+
+    def is_reserved_elsewhere(self, path: Hashable) -> bool:
+        """True when another path or group owns the device."""
+        return self.owner is not None and self.owner != self.identity(path)
+
+    def reserve(self, path: Hashable) -> None:
+        """Give the device to the path (group)."""
+        self.owner = self.identity(path)
+
+    def reserve_unconditionally(self, path: Hashable) -> None:
+        """Take the device over; the old owner is told at its next command."""
+        identity = self.identity(path)
+        if self.owner is not None and self.owner != identity:
+            self._dispossessed = self.owner
+        self.owner = identity
+
+    def release(self) -> None:
+        """Free the device."""
+        self.owner = None
+
+    def is_dispossessed(self, path: Hashable) -> bool:
+        """True when the path (group) lost its reservation and has not been told yet."""
+        return self._dispossessed is not None and self._dispossessed == self.identity(path)
+
+    def take_dispossession(self, path: Hashable) -> bool:
+        """True once for the path (group) that lost its reservation to Unconditional Reserve."""
+        if not self.is_dispossessed(path):
+            return False
+        self._dispossessed = None
+        return True
+
+    def owe_device_end(self, path: Hashable) -> None:
+        """Remember that the path was answered busy."""
+        self._owed[path] = None
+
+    def take_owed(self) -> tuple[Hashable, ...]:
+        """Return the paths that were answered busy and may use the device now; each is returned once."""
+        free = tuple(path for path in self._owed if not self.is_reserved_elsewhere(path))
+        for path in free:
+            del self._owed[path]
+        return free
+
+    def _checked(self, path: Hashable, group: bytes) -> PathRecord:
+        record = self._paths.get(path)
+        if record is not None and record.group not in (NO_GROUP_ID, group):
+            raise invalid_parameter()
+        return self._paths.setdefault(path, PathRecord())
+
+    def _has_members(self, group: Hashable) -> bool:
+        return any(record.state is PathState.GROUPED and record.group == group for record in self._paths.values())

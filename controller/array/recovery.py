@@ -140,7 +140,8 @@ class Recovery:
             tail.epoch, tail.sequence = header.epoch, header.sequence
             tail.offset += record_bytes(header.payload_length)
             found.closed = header.kind == Kind.CLOSE
-            self._apply_until(header.durable)
+            if header.durable > self._durable:
+                self._apply_until(header.durable)
 
     def _apply_until(self, durable: int) -> None:
         """R2: hand on what is known to have been durable up to this sequence."""

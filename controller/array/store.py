@@ -56,11 +56,12 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
     commit, StoreError when the disk was opened only to be read.
     """
 
-    def __init__(self, disk: Disk, directory: Directory, log: LogWriter, identity: int) -> None:
+    def __init__(self, disk: Disk, directory: Directory, log: LogWriter, identity: int, recovered: int) -> None:
         self._disk = disk
         self._directory = directory
         self._log = log
         self._identity = identity
+        self._recovered = recovered
         self._unwritten: dict[int, StoredTrack] = {}
         self._closed = False
 
@@ -75,12 +76,13 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
         directory = Directory()
         found = Recovery(disk, directory.apply).run()
         tail = found.tail
+        recovered = tail.sequence
         log = LogWriter(disk, tail, segment_bytes)
         if disk.writable:
             if tail.segment:
                 disk.sync(tail.segment)
             log.start_epoch(tail.sequence + (1 if found.closed else SEQUENCE_GAP))
-        return cls(disk, directory, log, tail.identity)
+        return cls(disk, directory, log, tail.identity, recovered)
 
     # Volumes
 
@@ -212,6 +214,11 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
         return sorted(item for item in self._directory.values.items() if item[0].startswith(prefix))
 
     # Commit
+
+    @property
+    def recovered(self) -> int:
+        """Sequence of the last change that open() found: later ones of earlier runs are gone, and were not acknowledged."""
+        return self._recovered
 
     @property
     def appended(self) -> int:

@@ -1,0 +1,362 @@
+"""Contract suites: what every track store, and every disk under one, must do. Also the oracle, a store made of dicts.
+
+A test module subclasses a suite and gives it a fixture (`store`, `disk`); pytest runs the inherited tests on each.
+"""
+
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from ccw.errors import FormatError
+from controller.array import (
+    CODEC_NONE,
+    CODEC_ZLIB,
+    Disk,
+    DiskError,
+    StoredTrack,
+    UnknownVolumeError,
+    compress_track,
+    expand_track,
+)
+
+Entry = tuple[StoredTrack, int, int]  # contents; sequence of the write or move; sequence of the write (which record)
+
+
+class DictStore:
+    """The oracle: the verbs of a track store on plain dicts, too simple to be wrong. Every change is durable at once."""
+
+    def __init__(self) -> None:
+        self.tracks: dict[int, dict[int, Entry]] = {}
+        self.attributes: dict[int, str] = {}
+        self.values: dict[str, bytes] = {}
+        self.appended = 0
+
+    @property
+    def durable(self) -> int:
+        return self.appended
+
+    def copy(self) -> "DictStore":
+        other = DictStore()
+        other.tracks = {volume: dict(tracks) for volume, tracks in self.tracks.items()}
+        other.attributes = dict(self.attributes)
+        other.values = dict(self.values)
+        other.appended = self.appended
+        return other
+
+    def _next(self) -> int:
+        self.appended += 1
+        return self.appended
+
+    def _tracks(self, volume: int) -> dict[int, Entry]:
+        if volume not in self.tracks:
+            raise UnknownVolumeError(volume)
+        return self.tracks[volume]
+
+    def define_volume(self, volume: int, attributes: dict[str, Any]) -> int:
+        self.attributes[volume] = json.dumps(attributes)
+        self.tracks.setdefault(volume, {})
+        return self._next()
+
+    def delete_volume(self, volume: int) -> int:
+        self._tracks(volume)
+        del self.tracks[volume], self.attributes[volume]
+        return self._next()
+
+    def volumes(self) -> dict[int, dict[str, Any]]:
+        return {volume: json.loads(text) for volume, text in self.attributes.items()}
+
+    def read(self, volume: int, track: int) -> bytes | None:
+        entry = self._tracks(volume).get(track)
+        return expand_track(entry[0]) if entry else None
+
+    def read_stored(self, volume: int, track: int) -> StoredTrack | None:
+        entry = self._tracks(volume).get(track)
+        return entry[0] if entry else None
+
+    def sequence_of(self, volume: int, track: int) -> int:
+        entry = self._tracks(volume).get(track)
+        return entry[1] if entry else 0
+
+    def write(self, volume: int, track: int, image: bytes) -> int:
+        return self.write_stored(volume, track, compress_track(image))
+
+    def write_stored(self, volume: int, track: int, stored: StoredTrack) -> int:
+        tracks = self._tracks(volume)
+        if stored.codec == CODEC_NONE and len(stored.payload) != stored.raw_length:
+            raise FormatError("stored track", "raw length", stored.payload)
+        sequence = self._next()
+        tracks[track] = (stored, sequence, sequence)
+        return sequence
+
+    def move(self, source_volume: int, source_track: int, target_volume: int, target_track: int) -> int:
+        source, target = self._tracks(source_volume), self._tracks(target_volume)
+        if source_track not in source or (source_volume, source_track) == (target_volume, target_track):
+            raise ValueError("nothing to move")
+        sequence = self._next()
+        stored, _, record = source.pop(source_track)
+        target[target_track] = (stored, sequence, record)
+        return sequence
+
+    def snapshot(self, source_volume: int, target_volume: int) -> int:
+        self._tracks(target_volume)
+        if source_volume == target_volume:
+            raise ValueError("its own snapshot")
+        self.tracks[target_volume] = dict(self._tracks(source_volume))
+        return self._next()
+
+    def release_space(self, volume: int, first: int, stop: int) -> int:
+        tracks = self._tracks(volume)
+        if first > stop:
+            raise ValueError("not a range")
+        self.tracks[volume] = {track: entry for track, entry in tracks.items() if not first <= track < stop}
+        return self._next()
+
+    def written_since(self, volume: int, sequence: int) -> list[int]:
+        return sorted(track for track, entry in self._tracks(volume).items() if entry[1] > sequence)
+
+    def allocated(self, volume: int) -> int:
+        return len(self._tracks(volume))
+
+    def reference_counts(self) -> dict[int, int]:
+        return dict(Counter(entry[2] for tracks in self.tracks.values() for entry in tracks.values()))
+
+    def put(self, key: str, value: bytes) -> int:
+        if value:
+            self.values[key] = value
+        else:
+            self.values.pop(key, None)
+        return self._next()
+
+    def get(self, key: str) -> bytes | None:
+        return self.values.get(key)
+
+    def items(self, prefix: str = "") -> list[tuple[str, bytes]]:
+        return sorted((key, value) for key, value in self.values.items() if key.startswith(prefix))
+
+    def sync(self) -> int:
+        return self.appended
+
+
+def assert_same(store: Any, oracle: DictStore, probes: range | tuple[int, ...] = ()) -> None:
+    """Everything that can be asked of `store` has the oracle's answer. `probes`: tracks to ask for besides the written."""
+    assert store.volumes() == oracle.volumes()
+    assert store.items("") == oracle.items("")
+    for volume, tracks in oracle.tracks.items():
+        assert store.allocated(volume) == len(tracks)
+        assert list(store.written_since(volume, 0)) == sorted(tracks)
+        for track in sorted({*tracks, *probes}):
+            assert store.read(volume, track) == oracle.read(volume, track), (volume, track)
+            assert store.sequence_of(volume, track) == oracle.sequence_of(volume, track), (volume, track)
+            assert store.read_stored(volume, track) == oracle.read_stored(volume, track), (volume, track)
+        for sequence in {entry[1] for entry in tracks.values()}:
+            assert list(store.written_since(volume, sequence)) == oracle.written_since(volume, sequence)
+    assert sorted(store.reference_counts().values()) == sorted(oracle.reference_counts().values())
+
+
+def image(text: bytes, length: int = 200) -> bytes:
+    """A track image for tests: five bytes of home address, then `text` over and over."""
+    return (bytes(5) + text * (length // len(text) + 1))[:length]
+
+
+class TrackStoreContract:
+    """Every track store. The fixture `store` is an empty one."""
+
+    def test_what_is_written_is_read(self, store: Any) -> None:
+        store.define_volume(1, {})
+        first = store.write(1, 7, image(b"A"))
+        assert store.read(1, 7) == image(b"A")
+        assert store.read(1, 8) is None
+        second = store.write(1, 7, image(b"B", 56_832))
+        assert second > first
+        assert store.read(1, 7) == image(b"B", 56_832)
+        assert store.sequence_of(1, 7) == second
+        assert store.sequence_of(1, 8) == 0
+
+    def test_a_track_is_compressed_unless_that_makes_it_longer(self, store: Any) -> None:
+        store.define_volume(1, {})
+        store.write(1, 0, image(b"A", 1000))
+        stored = store.read_stored(1, 0)
+        assert stored.codec == CODEC_ZLIB
+        assert stored.raw_length == 1000
+        assert stored.payload[:5] == image(b"A")[:5]
+        store.write(1, 1, b"12345678")
+        assert store.read_stored(1, 1) == StoredTrack(CODEC_NONE, 8, b"12345678")
+        assert store.read_stored(1, 2) is None
+
+    def test_the_stored_form_passes_unchanged(self, store: Any) -> None:
+        store.define_volume(1, {})
+        stored = compress_track(image(b"xyz", 3000))
+        store.write_stored(1, 3, stored)
+        assert store.read_stored(1, 3) == stored
+        assert store.read(1, 3) == image(b"xyz", 3000)
+        with pytest.raises(FormatError):
+            store.write_stored(1, 3, StoredTrack(CODEC_NONE, 9, b"12345678"))
+        assert store.read_stored(1, 3) == stored
+
+    def test_an_undefined_volume_is_refused(self, store: Any) -> None:
+        store.define_volume(1, {})
+        before = store.appended
+        for refused in (
+            lambda: store.read(2, 0),
+            lambda: store.write(2, 0, image(b"A")),
+            lambda: store.snapshot(1, 2),
+            lambda: store.snapshot(2, 1),
+            lambda: store.move(2, 0, 1, 0),
+            lambda: store.release_space(2, 0, 1),
+            lambda: store.delete_volume(2),
+            lambda: store.written_since(2, 0),
+        ):
+            with pytest.raises(UnknownVolumeError):
+                refused()
+        assert store.appended == before
+
+    def test_volumes_keep_their_attributes(self, store: Any) -> None:
+        store.define_volume(1, {"type": "3390", "cylinders": 1113})
+        store.define_volume(0xFFFF, {})
+        store.write(1, 0, image(b"A"))
+        store.define_volume(1, {"type": "3390", "cylinders": 2226})
+        assert store.volumes() == {1: {"type": "3390", "cylinders": 2226}, 0xFFFF: {}}
+        assert store.read(1, 0) == image(b"A")
+        store.delete_volume(1)
+        assert store.volumes() == {0xFFFF: {}}
+        store.define_volume(1, {})
+        assert store.read(1, 0) is None
+
+    def test_a_snapshot_never_changes(self, store: Any) -> None:  # I2
+        store.define_volume(1, {})
+        store.define_volume(2, {})
+        for track in range(0, 2000, 3):
+            store.write(1, track, image(b"%d" % track))
+        store.write(2, 5000, image(b"old"))
+        store.snapshot(1, 2)
+        store.write(1, 0, image(b"new"))
+        store.release_space(1, 600, 1800)
+        store.write(2, 3, image(b"other"))
+        assert store.read(2, 5000) is None
+        assert store.read(2, 0) == image(b"0")
+        assert store.read(2, 3) == image(b"other")
+        assert store.read(1, 3) == image(b"3")
+        assert store.read(2, 900) == image(b"900")
+        assert store.read(1, 900) is None
+        assert store.allocated(2) == 667
+        assert store.allocated(1) == 667 - 400
+
+    def test_snapshots_of_snapshots_are_independent(self, store: Any) -> None:  # I2
+        for volume in range(6):
+            store.define_volume(volume, {})
+        store.write(0, 1, image(b"0"))
+        for volume in range(1, 6):
+            store.snapshot(volume - 1, volume)
+            store.write(volume, 1, image(b"%d" % volume))
+        assert [store.read(volume, 1) for volume in range(6)] == [image(b"%d" % volume) for volume in range(6)]
+
+    def test_move_redirects_by_pointer(self, store: Any) -> None:
+        store.define_volume(1, {})
+        store.define_volume(2, {})
+        written = store.write(1, 10, image(b"A"))
+        stored = store.read_stored(1, 10)
+        store.write(2, 20, image(b"old"))
+        mark = store.appended
+        moved = store.move(1, 10, 2, 20)
+        assert moved > written
+        assert store.read_stored(2, 20) == stored
+        assert store.read(1, 10) is None
+        assert store.sequence_of(2, 20) == moved
+        assert list(store.written_since(2, mark)) == [20]
+        assert list(store.written_since(1, 0)) == []
+        assert list(store.reference_counts().values()) == [1]
+
+    def test_move_refuses_what_means_nothing(self, store: Any) -> None:
+        store.define_volume(1, {})
+        store.write(1, 10, image(b"A"))
+        before = store.appended
+        with pytest.raises(ValueError):
+            store.move(1, 11, 1, 12)
+        with pytest.raises(ValueError):
+            store.move(1, 10, 1, 10)
+        with pytest.raises(ValueError):
+            store.snapshot(1, 1)
+        assert (store.appended, store.read(1, 10)) == (before, image(b"A"))
+
+    def test_released_tracks_were_never_written(self, store: Any) -> None:
+        store.define_volume(1, {})
+        for track in (0, 1, 511, 512, 1024, 5000):
+            store.write(1, track, image(b"A"))
+        store.release_space(1, 1, 1024)
+        assert list(store.written_since(1, 0)) == [0, 1024, 5000]
+        store.release_space(1, 0, 1 << 31)
+        assert store.allocated(1) == 0
+        assert store.reference_counts() == {}
+        with pytest.raises(ValueError):
+            store.release_space(1, 2, 1)
+
+    def test_written_since_is_exact(self, store: Any) -> None:
+        store.define_volume(1, {})
+        sequences = {track: store.write(1, track, image(b"%d" % track)) for track in (600, 1, 2, 40_000, 0)}
+        for mark in (0, *sequences.values()):
+            expected = sorted(track for track, sequence in sequences.items() if sequence > mark)
+            assert list(store.written_since(1, mark)) == expected
+
+    def test_values_live_beside_the_tracks(self, store: Any) -> None:
+        store.put("pair/2", b"two")
+        store.put("pair/1", b"one")
+        store.put("path/1", b"\x00\xff")
+        assert store.get("pair/1") == b"one"
+        assert store.get("pair/3") is None
+        assert store.items("pair/") == [("pair/1", b"one"), ("pair/2", b"two")]
+        store.put("pair/1", b"")
+        assert store.get("pair/1") is None
+        assert [key for key, _ in store.items("")] == ["pair/2", "path/1"]
+
+    def test_sync_makes_everything_durable(self, store: Any) -> None:
+        store.define_volume(1, {})
+        last = store.write(1, 0, image(b"A"))
+        assert store.sync() == last
+        assert store.durable == store.appended == last
+        assert store.sync() == last
+
+
+class DiskContract:
+    """Every disk. The fixture `disk` is an empty one."""
+
+    def test_a_segment_begins_as_given_and_goes_on_with_zeros(self, disk: Disk) -> None:
+        assert disk.segments() == {}
+        disk.create(1, 8192, b"begin")
+        assert disk.segments() == {1: 8192}
+        assert disk.read(1, 0, 7) == b"begin\0\0"
+        assert disk.read(1, 8000, 192) == bytes(192)
+
+    def test_parts_are_written_one_behind_the_other(self, disk: Disk) -> None:
+        disk.create(1, 1 << 16, b"")
+        parts = [b"%d" % number for number in range(3000)]
+        disk.write(1, 100, parts)
+        whole = b"".join(parts)
+        assert disk.read(1, 100, len(whole)) == whole
+        disk.sync(1)
+        assert disk.read(1, 99, len(whole) + 2) == b"\0" + whole + b"\0"
+
+    def test_reads_end_where_the_segment_ends(self, disk: Disk) -> None:
+        disk.create(1, 4096, b"")
+        assert disk.read(1, 4000, 500) == bytes(96)
+        assert disk.read(1, 4096, 10) == b""
+
+    def test_what_is_not_there_is_a_disk_error(self, disk: Disk) -> None:
+        for refused in (lambda: disk.read(9, 0, 1), lambda: disk.write(9, 0, [b"x"]), lambda: disk.sync(9)):
+            with pytest.raises(DiskError):
+                refused()
+
+    def test_a_segment_is_made_once(self, disk: Disk) -> None:
+        disk.create(1, 4096, b"first")
+        with pytest.raises(DiskError):
+            disk.create(1, 4096, b"second")
+        assert disk.read(1, 0, 5) == b"first"
+
+    def test_a_removed_segment_is_gone(self, disk: Disk) -> None:
+        disk.create(1, 4096, b"")
+        disk.create(2, 4096, b"second")
+        disk.remove(1)
+        assert disk.segments() == {2: 4096}
+        with pytest.raises(DiskError):
+            disk.read(1, 0, 1)

@@ -1,6 +1,6 @@
 """A channel subsystem: it runs channel programs against a control unit over an ESCON link.
 
-channel.py   what a channel does with CCWs: chaining, status modifier, residual count, incorrect length. No input or output
+channel.py   what a channel does with CCWs: chaining, status modifier, residual, wrong length. No input or output
 storage.py   the main storage that CCWs and their data live in
 program.py   lays a channel program out in storage
 link.py      the channel's end of the link: frames in, frames out. No input or output

@@ -12,7 +12,7 @@ Rules, with their clause in the command reference ("eckd"):
 * eckd 1.8: residual = count of the last CCW used minus the bytes moved for it; the decision table for CD, CC, SLI;
   immediate operations; the CCW that became current when a data-chained count ran out exactly.
 * eckd 1.9: 0C goes on at +8, 4C at +16, anything else ends the program.
-* eckd 1.10: the device sees one stream; its count is the sum, at most 65,535 (the width of the field in a command frame).
+* eckd 1.10: the device sees one stream; its count is the sum, at most 65,535 (the width of the field in a frame).
 * A program-controlled interruption only sets its bit in the channel status.
 * Incorrect length beside unit check or exception: shown for reads only (observed: SDL Hercules 4.9, all recordings).
 """
@@ -45,7 +45,7 @@ class Start(NamedTuple):
 
     code: int
     flags: int  # CC 40 and SLI 20 as they stand at the end of the data chain
-    count: int  # bytes, 0-65535; summed over data chaining
+    count: int  # type: ignore[assignment]  # bytes, 0-65535; summed over data chaining
     data: bytes  # what a write or control command may take; empty for reads
     chained: bool  # reached by command chaining
 
@@ -250,7 +250,7 @@ class _Channel:
                 raise _ProgramCheck(target)
             address = target
         flags = ccw.flags
-        if flags & SUSPEND_AND_MIDAW:
+        if flags & SUSPEND_AND_MIDAW or (self._program.format == 1 and ccw.address & 0x8000_0000):
             raise _ProgramCheck(address)
         if ccw.count == 0 and (self._program.format == 0 or data_chained or flags & CcwFlag.CD):
             raise _ProgramCheck(address)
@@ -299,7 +299,7 @@ class _Channel:
         """The storage areas of one CCW, as (address, length). Raises AddressingError (also for a bad IDAW)."""
         if not ccw.flags & CcwFlag.IDA:
             return [(ccw.address, ccw.count)]
-        areas = []
+        areas: list[tuple[int, int]] = []
         left, list_address = ccw.count, ccw.address
         if list_address % IDAW_BYTES:
             raise AddressingError(list_address)

@@ -6,3 +6,27 @@ control_unit.py   the control-unit role: logical paths, selection, data, status,
 channel_role.py   the channel role: logical paths of PPRC ports, chains towards another controller
 link.py           `Link`: puts the three together, answers link-control frames, keeps the time
 """
+
+from controller.channel.link import (
+    ChainCommand,
+    ChainResult,
+    CommandServer,
+    Link,
+    LinkCounters,
+    LinkSettings,
+    LinkState,
+    PathId,
+    PathReply,
+)
+
+__all__ = [
+    "ChainCommand",
+    "ChainResult",
+    "CommandServer",
+    "Link",
+    "LinkCounters",
+    "LinkSettings",
+    "LinkState",
+    "PathId",
+    "PathReply",
+]

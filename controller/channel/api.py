@@ -58,7 +58,7 @@ class ChainCommand(NamedTuple):
 
     code: int
     data: bytes = b""
-    count: int = 0
+    count: int = 0  # type: ignore[assignment]
 
 
 @dataclass(slots=True)
@@ -115,3 +115,4 @@ class LinkCounters:
     rejects: int = 0  # LRJ sent
     timeouts: int = 0
     recoveries: int = 0  # connections dropped by unconditional disconnect, sent or received
+    overruns: int = 0  # frames not sent because too many waited to be taken

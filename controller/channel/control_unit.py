@@ -1,0 +1,450 @@
+"""The control-unit role of one link: logical paths, selection, data transfer, status, chaining, unsolicited status.
+
+One connection at a time; `control_unit_states.STATES` lists what each state takes. Rules, numbered for the tests:
+
+C1. The first command of a chain executes only after ACR; chained ones get a command response and need no ACR.
+C2. Immediate commands (no data phase, `is_immediate`) get no command response.
+C3. CommandServer.end_chain is called exactly once for each chain of which a command was started.
+C4. A reply for a command that is void by then changes nothing.
+C5. Channel end alone drops the connection; device end is presented later in a connection of the control unit's own.
+C6. A command wins over a status that this end is presenting: the status is withdrawn and presented again later.
+C7. A status is kept until the channel accepts it; per path and unit there is at most one, later ones are added to it.
+C8. A connect-SOF command makes any earlier connection of this link void.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ccw.ccws import UnitStatus
+from ccw.escon import (
+    PACING_DEFAULT,
+    ControlFunction,
+    ExceptionCode,
+    RejectReason,
+    RemovedReason,
+    data_block_length,
+)
+from ccw.frames import CommandFrame, ControlFrame, DataFrame, DataRequest, DeviceFrame, Frame
+from controller.channel.api import CommandServer, LinkSettings, PathId
+from controller.channel.control_unit_states import (
+    CHANNEL_OWES,
+    CONTROL_INPUTS,
+    STATES,
+    Chain,
+    CuInput,
+    CuState,
+    Port,
+    UnitKey,
+)
+from controller.channel.ending import device_end_goes_on, ending_of, is_immediate, solicited_sense, takes_data
+from controller.channel.owed import Owed, OwedQueue, covers
+from controller.channel.timer import Timer
+from controller.commands.outcome import Command, Outcome
+
+_MAX_COUNT_BYTES = 0xFFFF
+
+
+class ControlUnitRole:
+    """See the module head. `paths` maps each logical path to the header its ELP carried."""
+
+    def __init__(self, server: CommandServer, port: Port, settings: LinkSettings) -> None:
+        self._server = server
+        self._port = port
+        self._settings = settings
+        self.paths: dict[PathId, bytes] = {}
+        self.state = CuState.IDLE
+        self.timer = Timer()
+        self.retry_timer = Timer()  # a status was answered by busy
+        self._chain: Chain | None = None
+        self._working: dict[UnitKey, Chain] = {}  # channel end accepted, device end not
+        self._owed = OwedQueue()
+        self._presenting: tuple[UnitKey, Owed] | None = None
+
+    @property
+    def idle(self) -> bool:
+        """No connection of this role."""
+        return self.state is CuState.IDLE
+
+    # Logical paths
+
+    def establish(self, path: PathId, header: bytes) -> int | None:
+        """Add a path; None, or the reason for refusing it. For a path that exists this is a system reset first."""
+        if path in self.paths:
+            self._reset(path, None)
+        elif len(self.paths) >= self._settings.max_paths:
+            return int(RemovedReason.OUT_OF_RESOURCES)
+        reason = self._server.path_requested(path, header)
+        if reason is None:
+            self.paths[path] = header
+        else:
+            self.remove(path)
+        return reason
+
+    def remove(self, path: PathId) -> None:
+        """Remove a path with everything on it; nothing happens when it does not exist."""
+        if path in self.paths:
+            self._drop(path, None)
+            del self.paths[path]
+            self._server.path_removed(path)
+
+    def link_down(self) -> None:
+        """The link failed: the connection and all paths are gone."""
+        for path in list(self.paths):
+            self.remove(path)
+        self._leave()
+
+    # Status of its own
+
+    def present_status(self, path: PathId, unit_address: int, status: int, sense: bytes = b"") -> None:
+        """Present a status when the link allows it; kept until the channel accepts it (C7). No path: nothing."""
+        if path in self.paths:
+            self._owed.add((path, unit_address), Owed(status, sense))
+
+    def present_next(self) -> None:
+        """Open a connection for the first status that waits, if the link is free."""
+        if self.idle and self.retry_timer.deadline is None and self._port.may_connect():
+            first = self._owed.take_first()
+            if first is not None:
+                self._present(*first, connect=True)
+
+    def _present(self, key: UnitKey, owed: Owed, connect: bool) -> None:
+        self._presenting = key, owed
+        self._enter(CuState.PRESENTING)
+        self._port.send_device(key[0], owed.frame(key[1]), connect=connect)
+
+    def _withdraw(self) -> None:
+        """Take back the status that is being presented, to present it later."""
+        if self._presenting is not None:
+            key, owed = self._presenting
+            self._presenting = None
+            self._owed.add(key, owed)
+
+    def answered_busy(self) -> None:
+        """The channel or a switch answered LBY or PBY: present the status again after a while."""
+        if self._presenting is not None:
+            self._withdraw()
+            self._leave()
+            self.retry_timer.start(self._settings.recovery_s)
+
+    def answered_reject(self) -> None:
+        """The channel rejected the status: it will not take it, so it is dropped."""
+        if self._presenting is not None:
+            _, owed = self._presenting
+            self._leave()
+            self._end(owed.chain)
+
+    # Frames of the channel
+
+    def receive(self, path: PathId, frame: Frame, device: DeviceFrame) -> None:
+        """Take one device frame of an established path. `frame` carries the delimiters."""
+        if isinstance(device, CommandFrame):
+            if frame.connect:
+                self._first_command(path, frame, device)
+            else:
+                self._dispatch(path, frame, device, CuInput.NEXT_COMMAND)
+        elif isinstance(device, DataFrame):
+            self._dispatch(path, frame, device, CuInput.DATA)
+        elif isinstance(device, DataRequest):
+            self._dispatch(path, frame, device, CuInput.DATA_REQUEST)
+        elif isinstance(device, ControlFrame):
+            self._control(path, frame, device)
+
+    def _dispatch(self, path: PathId, frame: Frame, device: DeviceFrame, what: CuInput) -> None:
+        action = STATES.get((self.state, what))
+        if action is None or (path, device.unit_address) != self._connected_to():
+            self._port.reject(frame, RejectReason.PROTOCOL_ERROR)
+        else:
+            getattr(self, action)(frame, device)
+
+    def _connected_to(self) -> UnitKey | None:
+        if self._presenting is not None:
+            return self._presenting[0]
+        return self._chain.key if self._chain is not None else None
+
+    def _control(self, path: PathId, frame: Frame, control: ControlFrame) -> None:
+        function = control.function
+        if function in CONTROL_INPUTS:
+            self._dispatch(path, frame, control, CONTROL_INPUTS[function])
+        elif function == ControlFunction.CANCEL:
+            self._drop(path, control.unit_address)
+            self._acknowledge(path, control)
+        elif function == ControlFunction.SELECTIVE_RESET:
+            self._reset(path, control.unit_address)
+            self._acknowledge(path, control)
+        elif function == ControlFunction.SYSTEM_RESET:
+            self._reset(path, None)
+            self._acknowledge(path, control)
+        elif function == ControlFunction.REQUEST_STATUS:
+            self._request_status(path, frame, control)
+        else:
+            self._port.reject(frame, RejectReason.UNRECOGNISED_DEVICE_LEVEL)
+
+    def _ignore(self, frame: Frame, device: DeviceFrame) -> None:
+        """Crossed a frame of ours on the wire; of no consequence."""
+
+    # Selection
+
+    def _first_command(self, path: PathId, frame: Frame, command: CommandFrame) -> None:
+        if command.chained:
+            self._port.reject(frame, RejectReason.PROTOCOL_ERROR)
+            return
+        self._void_connection()
+        unit_address = command.unit_address
+        if not self._server.device_exists(path, unit_address):
+            parameters = bytes((ExceptionCode.ADDRESS, 0, 0))
+            exception = ControlFrame(unit_address, ControlFunction.DEVICE_LEVEL_EXCEPTION, parameters, end=True)
+            self._port.send_device(path, exception, disconnect=True)
+            return
+        self._owed.unstack(path)
+        self._chain = chain = Chain(path, unit_address, command)
+        if chain.key in self._working:
+            self._send_status(chain, Outcome(UnitStatus.BUSY, residual=command.count))
+        elif is_immediate(command.command, command.count):
+            self._execute(chain, b"")
+        else:
+            self._respond(chain)
+            self._enter(CuState.AWAIT_ACCEPT)
+
+    def _void_connection(self) -> None:
+        """The channel opens a new connection: whatever the old one waited for has been decided (C6, C8)."""
+        chain = self._chain
+        if self._presenting is not None:
+            self._withdraw()
+            self._leave()
+        elif chain is not None and chain.working:
+            self._disconnect(chain)
+        elif chain is not None:
+            self._leave()
+            self._end(chain)
+
+    def _next_command(self, frame: Frame, command: CommandFrame) -> None:
+        chain = self._chain
+        if self._presenting is not None and self._presenting[1].goes_on:
+            chain = self._presenting[1].chain
+        if chain is None or not command.chained:
+            self._port.reject(frame, RejectReason.PROTOCOL_ERROR)
+            return
+        self._presenting = None
+        self._working.pop(chain.key, None)
+        chain.working = False
+        chain.command = command
+        self._chain = chain
+        if is_immediate(command.command, command.count):
+            self._execute(chain, b"")
+        else:
+            self._respond(chain)
+            self._transfer(chain)
+
+    def _respond(self, chain: Chain) -> None:
+        pacing = bytes((PACING_DEFAULT, 0, 0))
+        self._port.send_device(chain.path, ControlFrame(chain.unit_address, ControlFunction.COMMAND_RESPONSE, pacing))
+
+    def _accepted_response(self, frame: Frame, device: DeviceFrame) -> None:
+        assert self._chain is not None
+        self._transfer(self._chain)
+
+    # Data
+
+    def _transfer(self, chain: Chain) -> None:
+        """The command may begin: ask for the data of a write, start a read."""
+        if takes_data(chain.command.command):
+            chain.incoming.clear()
+            self._port.send_device(chain.path, DataRequest(chain.unit_address, chain.command.count, PACING_DEFAULT))
+            self._enter(CuState.AWAIT_DATA)
+        else:
+            self._execute(chain, b"")
+
+    def _data(self, frame: Frame, device: DataFrame) -> None:
+        chain = self._chain
+        assert chain is not None
+        chain.incoming += device.data
+        received, count = len(chain.incoming), chain.command.count
+        if received > count or (device.end and received < count and not device.early_end):
+            self._port.connection_error()  # a frame was lost, or there is one too many
+        elif device.end:
+            self._execute(chain, bytes(chain.incoming))
+        else:
+            self._enter(CuState.AWAIT_DATA)
+
+    def _data_request(self, frame: Frame, device: DataRequest) -> None:
+        chain = self._chain
+        assert chain is not None
+        chain.requested = min(chain.requested + device.count, _MAX_COUNT_BYTES)
+        if self.state is CuState.AWAIT_REQUEST:
+            self._send_data(chain)
+
+    def _send_data(self, chain: Chain) -> None:
+        """Send what was asked for; the status follows the last of it."""
+        outcome = chain.outcome
+        assert outcome is not None
+        limit = data_block_length(min(chain.command.dib_code, self._settings.dib_code))
+        early = len(outcome.data) < chain.command.count
+        while chain.requested and chain.outgoing:
+            step = min(chain.requested, limit, len(chain.outgoing))
+            block, chain.outgoing = bytes(chain.outgoing[:step]), chain.outgoing[step:]
+            chain.requested -= step
+            last = not chain.outgoing
+            self._port.send_device(chain.path, DataFrame(chain.unit_address, block, last, last and early))
+        if chain.outgoing:
+            self._enter(CuState.AWAIT_REQUEST)
+        else:
+            self._send_status(chain, outcome)
+
+    # Execution and ending status
+
+    def _execute(self, chain: Chain, data: bytes) -> None:
+        sent = chain.command
+        chain.turn += 1
+        chain.started = True
+        chain.requested = 0
+        chain.outcome = None
+        self._enter(CuState.EXECUTING)
+        command = Command(sent.command, sent.flags, sent.count, data, sent.chained)
+        reply = partial(self._reply, chain, chain.turn)
+        self._server.start(chain.path, chain.unit_address, command, reply)
+
+    def _reply(self, chain: Chain, turn: int, outcome: Outcome) -> None:
+        """The server's answer, possibly late (C4)."""
+        if chain.over or chain.turn != turn:
+            return
+        if chain.working:
+            self._device_end(chain, outcome)
+        elif chain.outcome is None:
+            chain.outcome = outcome
+            if takes_data(chain.command.command):
+                chain.outgoing = memoryview(b"")
+            else:
+                chain.outgoing = memoryview(outcome.data)[: chain.command.count]
+            self._send_data(chain)
+        self._port.output()
+
+    def _send_status(self, chain: Chain, outcome: Outcome) -> None:
+        ending = ending_of(chain.command, outcome)
+        chain.working = ending.working
+        chain.last_status = ending.frame
+        self._port.send_device(chain.path, ending.frame)
+        self._enter(CuState.AWAIT_NEXT if ending.goes_on else CuState.AWAIT_ACCEPTED)
+
+    def _device_end(self, chain: Chain, outcome: Outcome) -> None:
+        """Device end of a chain whose channel end was given; presented once the channel has accepted that (C5)."""
+        chain.turn += 1  # no further reply counts
+        if chain is self._chain:
+            chain.device_end = outcome
+            return
+        command = chain.command
+        goes_on = device_end_goes_on(command, outcome)
+        self._owed.add(chain.key, Owed(int(outcome.status), solicited_sense(command, outcome), goes_on, chain))
+
+    def _status_accepted(self, frame: Frame, device: DeviceFrame) -> None:
+        chain = self._chain
+        if self._presenting is not None:
+            chain = self._presenting[1].chain
+        if chain is not None and chain is self._chain and chain.working:
+            self._disconnect(chain)
+        else:
+            self._leave()
+            self._end(chain)
+
+    def _disconnect(self, chain: Chain) -> None:
+        """Channel end is accepted: the device works on without a connection."""
+        self._leave()
+        self._working[chain.key] = chain
+        if chain.device_end is not None:
+            self._device_end(chain, chain.device_end)
+
+    def _stack_status(self, frame: Frame, device: DeviceFrame) -> None:
+        """The channel cannot take the status now: keep it until the channel asks or sends a command."""
+        if self._presenting is not None:
+            self._presenting[1].stacked = True
+            path = self._presenting[0][0]
+            self._withdraw()
+        else:
+            chain = self._chain
+            assert chain is not None and chain.last_status is not None
+            path, status = chain.path, chain.last_status
+            self._working[chain.key] = chain
+            self._owed.add(chain.key, Owed(status.unit_status, status.sense, chain=chain, stacked=True))
+        self._leave()
+        acknowledgement = ControlFrame(device.unit_address, ControlFunction.DEVICE_LEVEL_ACKNOWLEDGEMENT, end=True)
+        self._port.send_device(path, acknowledgement, disconnect=True)
+
+    # Requests outside a chain
+
+    def _request_status(self, path: PathId, frame: Frame, control: ControlFrame) -> None:
+        if not self.idle:
+            self._port.reject(frame, RejectReason.PROTOCOL_ERROR)
+            return
+        owed = self._owed.take_for(path, control.unit_address if control.address_specific else None)
+        if owed is None:
+            self._acknowledge(path, control)
+        else:
+            self._present(*owed, connect=False)
+
+    def _acknowledge(self, path: PathId, control: ControlFrame) -> None:
+        acknowledgement = ControlFrame(
+            control.unit_address,
+            ControlFunction.DEVICE_LEVEL_ACKNOWLEDGEMENT,
+            end=True,
+            address_specific=control.address_specific,
+        )
+        self._port.send_device(path, acknowledgement, disconnect=True)
+
+    def _reset(self, path: PathId, unit_address: int | None) -> None:
+        self._drop(path, unit_address)
+        self._owed.discard(path, unit_address)
+        self._server.reset(path, unit_address)
+
+    # Ends
+
+    def _drop(self, path: PathId, unit_address: int | None) -> None:
+        """End the chains of one unit, or (None) of the path, and the connection with it."""
+        key = self._connected_to()
+        chains = [chain for chain in self._working.values() if covers(path, unit_address, chain.key)]
+        if key is not None and covers(path, unit_address, key):
+            if self._chain is not None and self._chain not in chains:
+                chains.append(self._chain)
+            self._leave()
+        for chain in chains:
+            self._end(chain)
+
+    def connection_dropped(self) -> None:
+        """Unconditional disconnect: the chain of the connection is void, a status is presented again later."""
+        chain = self._chain
+        if self._presenting is not None:
+            owed = self._presenting[1]
+            owed.attempts += 1
+            owed.stacked = owed.attempts >= self._settings.tries
+            self._withdraw()
+            chain = None
+        self._leave()
+        self._end(chain)
+
+    def tick(self, now: float) -> bool:
+        """Arm the timers; True when the channel owed a frame too long."""
+        self.retry_timer.expired(now)
+        return self.timer.expired(now)
+
+    def _enter(self, state: CuState) -> None:
+        self.state = state
+        if state in CHANNEL_OWES:
+            self.timer.start(self._settings.link_timeout_s)
+        else:
+            self.timer.stop()
+
+    def _leave(self) -> None:
+        """No connection any more."""
+        self._chain = None
+        self._presenting = None
+        self._enter(CuState.IDLE)
+
+    def _end(self, chain: Chain | None) -> None:
+        """The chain is over (C3)."""
+        if chain is None or chain.over:
+            return
+        chain.over = True
+        if self._working.get(chain.key) is chain:
+            del self._working[chain.key]
+        self._owed.discard_chain(chain)
+        if chain.started:
+            self._server.end_chain(chain.path, chain.unit_address)

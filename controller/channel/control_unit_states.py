@@ -1,0 +1,123 @@
+"""The control-unit role as tables: its states, what each state takes, and the values it works on.
+
+```
+  IDLE --command--> AWAIT_ACCEPT --ACR--> (write) AWAIT_DATA --last data--> EXECUTING
+    ^                    (read) ------------------------------------------^ |
+    |                                                        (read) AWAIT_REQUEST
+    |<-- accepted -- AWAIT_ACCEPTED <-- ending status ----------------------'-|
+    |<-- accepted -- AWAIT_NEXT <------ ending status, CI=1 ------------------'  --next command--> as after ACR
+    '--- status of its own --> PRESENTING -- accepted --> IDLE, or --next command-->
+```
+
+An immediate command goes from IDLE to EXECUTING at once. Everything is within one connection; there is one per link.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Protocol
+
+from ccw.escon import ControlFunction
+from ccw.frames import CommandFrame, DeviceFrame, Frame, StatusFrame
+from controller.channel.api import PathId
+from controller.commands.outcome import Outcome
+
+UnitKey = tuple[PathId, int]  # a unit address as one logical path sees it
+
+
+class CuState(Enum):
+    """State of the one connection of this role."""
+
+    IDLE = auto()
+    AWAIT_ACCEPT = auto()  # command response sent; ACR must follow
+    AWAIT_DATA = auto()  # data request sent; data must follow
+    EXECUTING = auto()  # the server has the command
+    AWAIT_REQUEST = auto()  # data is there; a data request must follow
+    AWAIT_ACCEPTED = auto()  # ending status sent; its acceptance must follow
+    AWAIT_NEXT = auto()  # ending status with CI sent; next command or acceptance must follow
+    PRESENTING = auto()  # status of its own sent; acceptance, stacking or the next command must follow
+
+
+class CuInput(Enum):
+    """What a channel can send within a connection."""
+
+    NEXT_COMMAND = auto()
+    ACCEPT_RESPONSE = auto()
+    DATA = auto()
+    DATA_REQUEST = auto()
+    STATUS_ACCEPTED = auto()
+    STACK_STATUS = auto()
+
+
+_S, _I = CuState, CuInput
+
+# (state, input) -> method. IGNORED: crossed a status on the wire, of no consequence. No row: protocol error.
+IGNORED = "_ignore"
+STATES: dict[tuple[CuState, CuInput], str] = {
+    (_S.AWAIT_ACCEPT, _I.ACCEPT_RESPONSE): "_accepted_response",
+    (_S.AWAIT_ACCEPTED, _I.ACCEPT_RESPONSE): IGNORED,
+    (_S.AWAIT_DATA, _I.DATA): "_data",
+    (_S.EXECUTING, _I.DATA_REQUEST): "_data_request",
+    (_S.AWAIT_REQUEST, _I.DATA_REQUEST): "_data_request",
+    (_S.AWAIT_ACCEPTED, _I.DATA_REQUEST): IGNORED,
+    (_S.AWAIT_NEXT, _I.DATA_REQUEST): IGNORED,
+    (_S.AWAIT_ACCEPTED, _I.STATUS_ACCEPTED): "_status_accepted",
+    (_S.AWAIT_NEXT, _I.STATUS_ACCEPTED): "_status_accepted",
+    (_S.PRESENTING, _I.STATUS_ACCEPTED): "_status_accepted",
+    (_S.AWAIT_ACCEPTED, _I.STACK_STATUS): "_stack_status",
+    (_S.AWAIT_NEXT, _I.STACK_STATUS): "_stack_status",
+    (_S.PRESENTING, _I.STACK_STATUS): "_stack_status",
+    (_S.AWAIT_NEXT, _I.NEXT_COMMAND): "_next_command",
+    (_S.PRESENTING, _I.NEXT_COMMAND): "_next_command",
+}
+# States in which the channel owes a frame.
+CHANNEL_OWES = frozenset(CuState) - {CuState.IDLE, CuState.EXECUTING}
+
+CONTROL_INPUTS: dict[int, CuInput] = {
+    ControlFunction.ACCEPT_COMMAND_RESPONSE: CuInput.ACCEPT_RESPONSE,
+    ControlFunction.STATUS_ACCEPTED: CuInput.STATUS_ACCEPTED,
+    ControlFunction.STACK_STATUS: CuInput.STACK_STATUS,
+}
+
+
+class Port(Protocol):
+    """What the role needs of its link."""
+
+    def send_device(self, path: PathId, frame: DeviceFrame, *, connect: bool = False, disconnect: bool = False) -> None:
+        """Send a device frame to the channel of `path`."""
+
+    def reject(self, frame: Frame, reason: int) -> None:
+        """Answer `frame` with LRJ."""
+
+    def may_connect(self) -> bool:
+        """Whether a connection may be opened now: link operational, channel role not in a connection."""
+
+    def connection_error(self) -> None:
+        """The connection cannot go on: recover by unconditional disconnect."""
+
+    def output(self) -> None:
+        """There may be something to take."""
+
+
+@dataclass(slots=True, eq=False)
+class Chain:
+    """One chain of commands in execution."""
+
+    path: PathId
+    unit_address: int
+    command: CommandFrame
+    turn: int = 0  # which command of the chain; a reply to an older one is void
+    started: bool = False  # the server knows the chain
+    over: bool = False
+    incoming: bytearray = field(default_factory=bytearray)
+    outgoing: memoryview = field(default_factory=lambda: memoryview(b""))
+    requested: int = 0  # bytes the channel asked for and did not get
+    outcome: Outcome | None = None  # of the current command, data not yet sent
+    working: bool = False  # channel end was given, device end is due
+    device_end: Outcome | None = None  # came before channel end was accepted
+    last_status: StatusFrame | None = None
+
+    @property
+    def key(self) -> UnitKey:
+        return self.path, self.unit_address

@@ -1,0 +1,74 @@
+"""How a command ends at the control unit: the ending status as a frame, and what that means for the chain."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ccw.ccws import CcwFlag, UnitStatus, command_class
+from ccw.escon import CommandFlag, StatusFlag
+from ccw.frames import CommandFrame, StatusFrame
+from controller.commands.outcome import Outcome
+
+# Control-class commands without parameters. Source: eckd-commands, master table.
+_IMMEDIATE_CODES = frozenset({0x03, 0x13, 0x17, 0x5B})
+_NORMAL_END = int(UnitStatus.CHANNEL_END | UnitStatus.DEVICE_END)
+_OUTPUT = frozenset({"write", "control"})
+_INPUT = frozenset({"read", "sense", "read backward"})
+
+
+def takes_data(code: int) -> bool:
+    """Whether data of this command goes from channel to device."""
+    return command_class(code) in _OUTPUT
+
+
+def is_immediate(code: int, count: int) -> bool:
+    """Whether a command has no data phase: nothing to move, or nothing that could be moved."""
+    return count == 0 or code in _IMMEDIATE_CODES or command_class(code) not in _OUTPUT | _INPUT
+
+
+class Ending(NamedTuple):
+    """An ending status and its consequence."""
+
+    frame: StatusFrame
+    goes_on: bool  # the channel may send the next command within the connection
+    working: bool  # channel end alone: device end is still due
+
+
+def ending_of(command: CommandFrame, outcome: Outcome) -> Ending:
+    """The ending status of a command.
+
+    The chain goes on (CI=1, E=0) when the command asked for it (CC), ended with channel end and device end and nothing
+    but perhaps status modifier, and had the right length or does not mind (SLI, or an immediate operation, whose length
+    only the channel can judge).
+    """
+    status = int(outcome.status)
+    wrong_length = (outcome.residual != 0 or outcome.long_record) and not outcome.immediate
+    chains = bool(command.flags & CcwFlag.CC) and (bool(command.flags & CcwFlag.SLI) or not wrong_length)
+    working = status == UnitStatus.CHANNEL_END
+    normal = status & ~UnitStatus.STATUS_MODIFIER == _NORMAL_END
+    flags = int(StatusFlag.RESIDUAL_VALID)
+    if outcome.long_record:
+        flags |= StatusFlag.LONG_RECORD
+    chaining = chains and (normal or working)
+    if chaining:
+        flags |= StatusFlag.CHAINING_INDICATION
+    frame = StatusFrame(
+        command.unit_address,
+        status,
+        int(flags),
+        outcome.residual,
+        sense=solicited_sense(command, outcome),
+        end=not (chaining or working),
+    )
+    return Ending(frame, goes_on=chains and normal, working=working)
+
+
+def device_end_goes_on(command: CommandFrame, outcome: Outcome) -> bool:
+    """Whether the channel may continue its chain after a device end that came apart from channel end."""
+    return outcome.status == UnitStatus.DEVICE_END and bool(command.flags & CcwFlag.CC)
+
+
+def solicited_sense(command: CommandFrame, outcome: Outcome) -> bytes:
+    """The sense bytes that go with a status: with unit check, when the channel asked for them."""
+    wanted = command.command_flags & CommandFlag.SOLICIT_SUPPLEMENTARY_STATUS
+    return (outcome.sense or b"") if wanted and outcome.status & UnitStatus.UNIT_CHECK else b""

@@ -1,0 +1,137 @@
+"""What the channel role does one after the other: link-control requests and chains, with the tables that steer them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Protocol
+
+from ccw.escon import ControlFunction, LinkControl, RemovedReason
+from ccw.frames import DeviceFrame, Frame
+from ccw.link_control import LinkControlInfo
+from controller.channel.api import ChainCommand, ChainResult
+from controller.channel.timer import Timer
+
+
+class ChannelState(Enum):
+    """State of the exchange in hand."""
+
+    IDLE = auto()
+    AWAIT_ANSWER = auto()  # a link-control request was sent; its answer must follow
+    AWAIT_RESPONSE = auto()  # a command was sent; command response or status must follow
+    AWAIT_REQUEST = auto()  # a write was accepted; the data request must follow
+    TRANSFER = auto()  # data and ending status must follow
+
+
+class ChannelInput(Enum):
+    """What a control unit can send within a connection."""
+
+    COMMAND_RESPONSE = auto()
+    DATA = auto()
+    DATA_REQUEST = auto()
+    STATUS = auto()
+    EXCEPTION = auto()
+
+
+_S, _I = ChannelState, ChannelInput
+
+# (state, input) -> method of ChannelRole. No row: protocol error.
+STATES: dict[tuple[ChannelState, ChannelInput], str] = {
+    (_S.AWAIT_RESPONSE, _I.COMMAND_RESPONSE): "_responded",
+    (_S.AWAIT_RESPONSE, _I.STATUS): "_ended",
+    (_S.AWAIT_RESPONSE, _I.EXCEPTION): "_exception",
+    (_S.AWAIT_REQUEST, _I.DATA_REQUEST): "_data_request",
+    (_S.AWAIT_REQUEST, _I.STATUS): "_ended",
+    (_S.TRANSFER, _I.DATA_REQUEST): "_data_request",
+    (_S.TRANSFER, _I.DATA): "_data",
+    (_S.TRANSFER, _I.STATUS): "_ended",
+}
+# States within a connection.
+CONNECTED = frozenset({_S.AWAIT_RESPONSE, _S.AWAIT_REQUEST, _S.TRANSFER})
+
+CONTROL_INPUTS: dict[int, ChannelInput] = {
+    ControlFunction.COMMAND_RESPONSE: ChannelInput.COMMAND_RESPONSE,
+    ControlFunction.DEVICE_LEVEL_EXCEPTION: ChannelInput.EXCEPTION,
+}
+# Answers that refuse a link-control request for now.
+REFUSALS = frozenset({LinkControl.LRJ, LinkControl.LBY, LinkControl.PRJ, LinkControl.PBY})
+# Removal reasons that asking again does not change. Source: escon-frames 2.7, mapping of path status.
+FINAL_REASONS = frozenset({RemovedReason.OUT_OF_RESOURCES, RemovedReason.DEVICE_INITIALISATION_IN_PROGRESS})
+
+
+class Port(Protocol):
+    """What the channel role needs of its link."""
+
+    def send_to_image(self, image: int, frame: DeviceFrame, *, connect: bool = False, disconnect: bool = False) -> None:
+        """Send a device frame to a control-unit image of the peer."""
+
+    def send_request(self, function: int, image: int, trailer: bytes) -> None:
+        """Send a link-control request to the peer."""
+
+    def reject(self, frame: Frame, reason: int) -> None:
+        """Answer `frame` with LRJ."""
+
+    def may_exchange(self) -> bool:
+        """Whether an exchange may begin now: link operational, control-unit role not in a connection."""
+
+    def connection_error(self) -> None:
+        """The connection cannot go on: recover by unconditional disconnect."""
+
+    def output(self) -> None:
+        """There may be something to take."""
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """A link-control request and the answers that end it."""
+
+    function: int
+    image: int
+    answers: frozenset[int]
+    done: Callable[[int | None, LinkControlInfo | None, str | None], None]  # answer, its content, failure
+    trailer: bytes = b""
+    attempts: int = 0
+
+    def fail(self, failure: str) -> None:
+        """Report that no answer came."""
+        self.done(None, None, failure)
+
+
+@dataclass(slots=True, eq=False)
+class ChainRun:
+    """A chain that is sent to a unit of the peer; from the beginning again when its connection is lost."""
+
+    image: int
+    unit_address: int
+    commands: Sequence[ChainCommand]
+    reply: Callable[[ChainResult], None]
+    attempts: int = 0
+    index: int = 0
+    received: bytearray = field(default_factory=bytearray)
+    sent: int = 0  # bytes of the current command's data
+    result: ChainResult = field(default_factory=ChainResult)
+    status_so_far: int = 0  # channel end that came alone
+    waiting: Timer = field(default_factory=Timer)  # for device end, without a connection
+
+    @property
+    def command(self) -> ChainCommand:
+        return self.commands[self.index]
+
+    @property
+    def count(self) -> int:
+        """CCW count of the current command."""
+        return len(self.command.data) or self.command.count
+
+    def restart(self) -> None:
+        """Begin with the first command again."""
+        self.index = 0
+        self.received.clear()
+        self.sent = 0
+        self.status_so_far = 0
+        self.result = ChainResult()
+
+    def fail(self, failure: str) -> None:
+        """Report that the chain did not come to its end."""
+        self.result.failure = failure
+        self.reply(self.result)

@@ -1,0 +1,520 @@
+"""`Link`: one ESCON link with both roles, for whoever owns the medium.
+
+The owner feeds records and the time, and takes records:
+
+    link.receive(record, now)      a record came
+    link.wake(now)                 the time of `next_wake` has come
+    link.take()                    what to send, in order; also after `on_output` was called
+    link.connection_lost(now), link.connection_made(now)
+
+`receive` never raises, whatever the bytes are. Rules, numbered for the tests (C: control_unit, H: channel_role,
+F: facility):
+
+L1. A frame that cannot be decoded (CRC, length, abort) is counted and discarded; nothing is sent.
+L2. A frame that is decoded and not understood is answered by LRJ: 05 another destination, 06 no logical path,
+    07 reserved bits, 08 link control, 09 out of place, 0B device level. Answers (LRJ, busy, LPE ...) are never rejected.
+L3. Without a director ALA is answered by LRJ 0A: the channel then assigns both link addresses. While no logical path
+    exists, this end takes the address that a link-control request names.
+L4. Whoever waits in a connection for longer than the link timeout sends unconditional disconnect; both ends drop it.
+L5. When both ends select at once the end with the greater link address goes first; the other withdraws.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from ccw import escon
+from ccw.errors import FormatError
+from ccw.escon import ControlFunction, LinkControl, RejectReason
+from ccw.frames import (
+    CommandFrame,
+    ControlFrame,
+    DataFrame,
+    DataRequest,
+    DeviceFrame,
+    Frame,
+    StatusFrame,
+    decode_device,
+    decode_frame,
+    encode_device,
+)
+from ccw.link_control import decode_link_control, encode_path_bitmap, link_control_frame
+from ccw.pprc import PprcHeader
+from ccw.records import RawFrame, SequenceRecord
+from controller.channel.api import (
+    ChainCommand,
+    ChainResult,
+    CommandServer,
+    LinkCounters,
+    LinkSettings,
+    PathId,
+    PathReply,
+)
+from controller.channel.channel_role import ChannelRole
+from controller.channel.control_unit import ControlUnitRole
+from controller.channel.facility import RECEIVED, Change, LinkEvent, LinkFacility, LinkState
+from controller.channel.timer import earliest
+
+__all__ = [
+    "ChainCommand",
+    "ChainResult",
+    "CommandServer",
+    "Link",
+    "LinkCounters",
+    "LinkSettings",
+    "LinkState",
+    "PathId",
+    "PathReply",
+]
+
+_FRAME_OVERHEAD = escon.LINK_HEADER_LENGTH + escon.LINK_TRAILER_LENGTH
+_PEER_HEADER_BYTES = 40
+_ANSWERS = frozenset(
+    {
+        LinkControl.LPE,
+        LinkControl.LPR,
+        LinkControl.LACK,
+        LinkControl.LRJ,
+        LinkControl.LBY,
+        LinkControl.TIR,
+        LinkControl.PRJ,
+        LinkControl.PBY,
+        LinkControl.IDR,
+        LinkControl.ILA,
+    }
+)
+# Control functions that only a control unit sends.
+_FROM_CONTROL_UNIT = frozenset(
+    {
+        ControlFunction.COMMAND_RESPONSE,
+        ControlFunction.REQUEST_CONNECT,
+        ControlFunction.DEVICE_LEVEL_EXCEPTION,
+        ControlFunction.DEVICE_LEVEL_ACKNOWLEDGEMENT,
+    }
+)
+# Link-control requests that tell this end its address when nobody has assigned one.
+_ASSIGNING = frozenset({LinkControl.ELP, LinkControl.RLP, LinkControl.RID, LinkControl.TIN})
+_DOWN = frozenset({LinkState.LINK_FAILURE, LinkState.OFFLINE})
+# Frames that may wait to be taken; what comes beyond is lost, as on a link. The largest legal burst is about 70.
+_MAX_OUTPUT = 4096
+
+
+class Link:
+    """One end of a link; see the module head.
+
+    `node` is the 32-byte node descriptor given to RID. Link addresses are one byte, 01-FE.
+    """
+
+    def __init__(
+        self,
+        link_id: str,
+        server: CommandServer,
+        node: bytes,
+        *,
+        own_address: int,
+        peer_address: int,
+        settings: LinkSettings | None = None,
+    ) -> None:
+        self.link_id = link_id
+        self.own_address = own_address
+        self.peer_address = peer_address
+        self.settings = settings = settings or LinkSettings()
+        self.on_output: Callable[[], None] = lambda: None
+        self.counters = LinkCounters()
+        self._node = node
+        self._control_unit = ControlUnitRole(server, self, settings)
+        self._channel = ChannelRole(self, settings)
+        self._facility = LinkFacility(settings)
+        self._information_limit = escon.DEVICE_HEADER_LENGTH + escon.data_block_length(settings.dib_code)
+        self._output: deque[Frame | SequenceRecord] = deque()
+        self._depth = 0  # of public calls under way; output is announced by the outermost only
+        self._now = 0.0
+        self._facility_event(LinkEvent.ATTACH)
+
+    # The owner of the medium
+
+    def receive(self, record: RawFrame | SequenceRecord, now: float) -> None:
+        """Take one record."""
+        self._now = now
+        self._depth += 1
+        try:
+            if isinstance(record, SequenceRecord):
+                self._sequence(record.kind)
+            else:
+                self._raw_frame(record)
+            self._settle(now)
+        finally:
+            self._depth -= 1
+
+    def wake(self, now: float) -> None:
+        """Do what the time asks for; harmless when called too early."""
+        self._now = now
+        self._depth += 1
+        try:
+            repeat_at = self._facility.next_wake
+            if repeat_at is not None and now >= repeat_at:
+                self._change(self._facility.repeat(now))
+            if self._control_unit.tick(now):
+                self._timed_out()
+            if self._channel.tick(now):
+                self._timed_out()
+            self._settle(now)
+        finally:
+            self._depth -= 1
+
+    def take(self) -> list[Frame | SequenceRecord]:
+        """What is to be sent now, in order; it is not given again."""
+        taken = list(self._output)
+        self._output.clear()
+        return taken
+
+    def connection_lost(self, now: float) -> None:
+        """The medium is gone: chains end, exchanges fail, paths are removed; nothing more is sent."""
+        self._now = now
+        self._depth += 1
+        try:
+            self._facility_event(LinkEvent.DETACH)
+            self._output.clear()
+        finally:
+            self._depth -= 1
+
+    def connection_made(self, now: float) -> None:
+        """There is a medium (again). A new Link has one from the start."""
+        self._now = now
+        self.connection_lost(now)
+        self._facility_event(LinkEvent.ATTACH)
+
+    @property
+    def next_wake(self) -> float | None:
+        """When to call `wake`; a time that is past means at once."""
+        unit = self._control_unit
+        return earliest(
+            self._facility.next_wake, unit.timer.deadline, unit.retry_timer.deadline, self._channel.deadline
+        )
+
+    @property
+    def state(self) -> LinkState:
+        """State of the link-level facility."""
+        return self._facility.state
+
+    # Control-unit role
+
+    @property
+    def paths(self) -> frozenset[PathId]:
+        """Logical paths that channels have established to this end."""
+        return frozenset(self._control_unit.paths)
+
+    def present_status(self, path: PathId, unit_address: int, status: int, sense: bytes = b"") -> None:
+        """Present a status that no command asked for; it is kept until accepted, or dropped with its path."""
+        self._control_unit.present_status(path, unit_address, status, sense)
+        self.output()
+
+    # Channel role
+
+    @property
+    def images(self) -> frozenset[int]:
+        """Control-unit images of the peer to which this end has established a logical path."""
+        return frozenset(self._channel.images)
+
+    def establish_path(self, image: int, header: bytes, reply: Callable[[PathReply], None], now: float) -> None:
+        """Send ELP, at most `tries` times. `header`: 40 bytes between controllers."""
+        if self._facility.state in _DOWN:
+            reply(PathReply(False, failure="link lost"))
+            return
+        self._channel.establish_path(image, header, reply)
+        self.output()
+
+    def remove_path(self, image: int, reply: Callable[[PathReply], None], now: float) -> None:
+        """Send RLP. The path does not exist afterwards, whatever the answer."""
+        if self._facility.state in _DOWN:
+            reply(PathReply(False, failure="link lost"))
+            return
+        self._channel.remove_path(image, reply)
+        self.output()
+
+    def identify(self, reply: Callable[[bytes | None], None], now: float) -> None:
+        """Send RID; `reply` gets the 32-byte node descriptor of the peer, or None."""
+        if self._facility.state in _DOWN:
+            reply(None)
+            return
+        self._channel.identify(reply)
+        self.output()
+
+    def start_chain(
+        self,
+        image: int,
+        unit_address: int,
+        commands: Sequence[ChainCommand],
+        reply: Callable[[ChainResult], None],
+        now: float,
+    ) -> None:
+        """Send a chain (at least one command) when the exchanges before it are done."""
+        if self._facility.state in _DOWN:
+            reply(ChainResult(failure="link lost"))
+            return
+        self._channel.start_chain(image, unit_address, commands, reply)
+        self.output()
+
+    def on_unsolicited(self, taker: Callable[[int, int, int], None]) -> None:
+        """`taker(image, unit address, status)` gets statuses of the peer that belong to no chain of ours."""
+        self._channel.unsolicited = taker
+
+    # Link level
+
+    def _sequence(self, kind: int) -> None:
+        event = RECEIVED.get(escon.Sequence(kind)) if kind in RECEIVED else None
+        if event is not None:
+            self._facility_event(event)
+
+    def _facility_event(self, event: LinkEvent) -> None:
+        self._change(self._facility.apply(event, self._now))
+
+    def _change(self, change: Change) -> None:
+        if change.send is not None:
+            self._put(SequenceRecord(int(change.send)))
+        if change.dropped:
+            if not (self._control_unit.idle and not self._channel.connected):
+                self.counters.recoveries += 1
+            self._control_unit.connection_dropped()
+            self._channel.connection_dropped()
+        if change.down:
+            self._control_unit.link_down()
+            self._channel.link_down()
+
+    def _timed_out(self) -> None:
+        self.counters.timeouts += 1
+        self.connection_error()
+
+    def _settle(self, now: float) -> None:
+        """After every event: delimiters to the facility, the next exchange, timers armed."""
+        self._pump()
+        self._control_unit.tick(now)
+        self._channel.tick(now)
+
+    def _pump(self) -> None:
+        if self._facility.operational:
+            self._track_connection()
+            if self._control_unit.idle and not self._channel.connected:
+                self._control_unit.present_next()
+                self._channel.start_next()
+            self._track_connection()
+
+    def _track_connection(self) -> None:
+        connected = self._channel.connected or not self._control_unit.idle
+        self._facility_event(LinkEvent.CONNECT if connected else LinkEvent.DISCONNECT)
+
+    # Frames received
+
+    def _raw_frame(self, raw: RawFrame) -> None:
+        self.counters.frames_in += 1
+        self.counters.bytes_in += len(raw.payload)
+        if not self._facility.operational:
+            self.counters.discarded += 1
+            return
+        if raw.abort:
+            self.counters.crc_errors += 1
+            return
+        try:
+            frame = decode_frame(
+                raw.payload,
+                connect=raw.connect,
+                disconnect=raw.disconnect,
+                information_limit=self._information_limit,
+            )
+        except FormatError as error:
+            if "reserved" in error.where:
+                self._reject_undecoded(raw.payload)
+            else:
+                self.counters.crc_errors += 1
+            return
+        if self._addressed_here(frame):
+            if frame.link_control == escon.DEVICE_FRAME:
+                self._device_frame(frame)
+            else:
+                self._link_control(frame)
+
+    def _reject_undecoded(self, payload: bytes) -> None:
+        """Reserved bits of an address are on; everything else of the frame is right."""
+        destination = int.from_bytes(payload[0:2], "big") & 0xFF0F
+        source = int.from_bytes(payload[2:4], "big") & 0xFF0F
+        self.reject(Frame(destination, source, payload[4]), RejectReason.RESERVED_FIELD_ERROR)
+
+    def _addressed_here(self, frame: Frame) -> bool:
+        """L3; answers LRJ 05 to what is for somebody else."""
+        address = frame.destination >> 8
+        if address == self.own_address or frame.link_control == LinkControl.ALA:
+            return True
+        alone = not self._control_unit.paths and not self._channel.images
+        valid = escon.LINK_ADDRESS_FIRST <= address <= escon.LINK_ADDRESS_LAST
+        if alone and valid and frame.link_control in _ASSIGNING:
+            self.own_address = address
+            self.peer_address = frame.source >> 8
+            return True
+        self.reject(frame, RejectReason.DESTINATION_ADDRESS_INVALID)
+        return False
+
+    def _link_control(self, frame: Frame) -> None:
+        function = frame.link_control
+        info = decode_link_control(frame)
+        path = PathId(self.link_id, frame.source, frame.destination & 0x0F)
+        if function in _ANSWERS:
+            self._link_answer(frame)
+        elif function == LinkControl.ELP:
+            self._establish(frame, path, info.trailer)
+        elif function == LinkControl.RLP:
+            self._control_unit.remove(path)
+            self._answer(frame, LinkControl.LPR)
+        elif function == LinkControl.RID:
+            self._answer(frame, LinkControl.IDR, trailer=self._node)
+        elif function == LinkControl.TIN:
+            images = {known.image for known in self._control_unit.paths if known.channel == frame.source}
+            parameters = bytes((0, info.parameters[1], 0, 0))
+            self._answer(frame, LinkControl.TIR, parameters, encode_path_bitmap(images))
+        elif function == LinkControl.ALA:
+            self._answer(frame, LinkControl.LRJ, bytes((RejectReason.ACQUIRE_LINK_ADDRESS_ERROR, 0, 0, 0)))
+        elif function in (LinkControl.SCN, LinkControl.LIR):
+            self._answer(frame, LinkControl.LACK)
+        else:
+            self.reject(frame, RejectReason.UNRECOGNISED_LINK_CONTROL)
+
+    def _link_answer(self, frame: Frame) -> None:
+        if self._channel.answer(frame, decode_link_control(frame)):
+            return
+        if frame.link_control == LinkControl.LRJ:
+            self._control_unit.answered_reject()
+        elif frame.link_control in (LinkControl.LBY, LinkControl.PBY):
+            self._control_unit.answered_busy()
+        else:
+            self.counters.discarded += 1
+
+    def _establish(self, frame: Frame, path: PathId, header: bytes) -> None:
+        if len(header) not in (0, _PEER_HEADER_BYTES):
+            self.reject(frame, RejectReason.PROTOCOL_ERROR)
+            return
+        reason = self._control_unit.establish(path, header)
+        if reason is None:
+            self._answer(frame, LinkControl.LPE, trailer=_turned(header) if header else b"")
+        else:
+            self._answer(frame, LinkControl.LPR, bytes((reason & 0x0F, 0, 0, 0)))
+
+    def _device_frame(self, frame: Frame) -> None:
+        try:
+            device = decode_device(frame.information)
+        except FormatError as error:
+            reserved = "reserved" in error.where or "flags" in error.where or "address" in error.where
+            reason = RejectReason.RESERVED_FIELD_ERROR if reserved else RejectReason.UNRECOGNISED_DEVICE_LEVEL
+            self.reject(frame, reason)
+            return
+        if self._for_channel(device):
+            image = frame.source & 0x0F
+            if image in self._channel.images:
+                self._channel.receive(image, frame, device)
+                return
+        else:
+            path = PathId(self.link_id, frame.source, frame.destination & 0x0F)
+            if path in self._control_unit.paths:
+                if isinstance(device, CommandFrame) and frame.connect and not self._yield_to(frame):
+                    return
+                self._control_unit.receive(path, frame, device)
+                return
+        self.reject(frame, RejectReason.LOGICAL_PATH_NOT_ESTABLISHED)
+
+    def _for_channel(self, device: DeviceFrame) -> bool:
+        """Which role a device frame is for: its sender is the other one."""
+        if isinstance(device, StatusFrame):
+            return True
+        if isinstance(device, ControlFrame):
+            return device.function in _FROM_CONTROL_UNIT
+        return isinstance(device, DataFrame | DataRequest) and self._control_unit.idle and self._channel.connected
+
+    def _yield_to(self, frame: Frame) -> bool:
+        """A command selects us while our own channel role may be using the link (L5)."""
+        if not self._channel.connected:
+            return True
+        if not self._channel.selecting:
+            self._answer(frame, LinkControl.LBY)
+            return False
+        if self.own_address > frame.source >> 8:
+            self.counters.discarded += 1
+            return False
+        self._channel.withdraw()
+        return True
+
+    # The ports of the two roles
+
+    def send_device(self, path: PathId, frame: DeviceFrame, *, connect: bool = False, disconnect: bool = False) -> None:
+        """Send a device frame to a channel."""
+        source = self.own_address << 8 | path.image
+        self._put(Frame(path.channel, source, escon.DEVICE_FRAME, encode_device(frame), connect, disconnect))
+
+    def send_to_image(self, image: int, frame: DeviceFrame, *, connect: bool = False, disconnect: bool = False) -> None:
+        """Send a device frame to a control-unit image of the peer."""
+        destination, source = self.peer_address << 8 | image, self.own_address << 8
+        self._put(Frame(destination, source, escon.DEVICE_FRAME, encode_device(frame), connect, disconnect))
+
+    def send_request(self, function: int, image: int, trailer: bytes) -> None:
+        """Send a link-control request to the peer."""
+        destination = self.peer_address << 8 | image
+        self._put(link_control_frame(function, destination, self.own_address << 8, trailer=trailer))
+
+    def reject(self, frame: Frame, reason: int) -> None:
+        """Answer with LRJ, unless the frame is itself an answer (L2)."""
+        if frame.link_control in _ANSWERS:
+            self.counters.discarded += 1
+        else:
+            self.counters.rejects += 1
+            self._answer(frame, LinkControl.LRJ, bytes((int(reason), 0, 0, 0)))
+
+    def _answer(self, frame: Frame, function: int, parameters: bytes = bytes(4), trailer: bytes = b"") -> None:
+        source = self.own_address << 8 | frame.destination & 0x0F
+        self._put(link_control_frame(function, frame.source, source, parameters, trailer))
+
+    def may_connect(self) -> bool:
+        """Whether the control-unit role may open a connection."""
+        return self._facility.operational and not self._channel.connected
+
+    def may_exchange(self) -> bool:
+        """Whether the channel role may begin an exchange."""
+        return self._facility.operational and self._control_unit.idle
+
+    def connection_error(self) -> None:
+        """Recover the connection by unconditional disconnect (L4)."""
+        self._facility_event(LinkEvent.TIMEOUT)
+
+    def output(self) -> None:
+        """Something may have been made ready outside of receive and wake."""
+        if self._depth:
+            return
+        self._depth += 1
+        try:
+            self._pump()
+        finally:
+            self._depth -= 1
+        self.on_output()
+
+    def _put(self, item: Frame | SequenceRecord) -> None:
+        if len(self._output) >= _MAX_OUTPUT:
+            self.counters.overruns += 1
+            return
+        if isinstance(item, Frame):
+            self.counters.frames_out += 1
+            self.counters.bytes_out += _FRAME_OVERHEAD + len(item.information)
+        self._output.append(item)
+
+
+def _turned(header: bytes) -> bytes:
+    """The header with which a peer is answered: its sender, now us, is the primary."""
+    given = PprcHeader.decode(header)
+    return replace(
+        given,
+        primary_ssid=given.secondary_ssid,
+        primary_lss=given.secondary_lss,
+        primary_cca=given.secondary_cca,
+        primary_identity=given.secondary_identity,
+        secondary_ssid=given.primary_ssid,
+        secondary_lss=given.primary_lss,
+        secondary_cca=given.primary_cca,
+        secondary_identity=given.primary_identity,
+    ).encode()

@@ -14,19 +14,22 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from ccw import identity as presented
+from ccw import sense
+from ccw.characteristics import device_characteristics
+from ccw.configuration import configuration_data
 from ccw.errors import FormatError
-from ccw.geometry import Geometry
-from ccw.identity import DeviceIdentity
+from ccw.geometry import Cchh, Geometry
+from ccw.profiles import DeviceIdentity
 from ccw.tracks import Record, parse_track
 from controller.commands.chain import ChainState
 from controller.commands.checks import (
     COMMAND_REJECT,
-    compatible_sense,
+    IMPRECISE_ENDING,
     count_too_small,
     invalid_command,
     invalid_sequence,
     invalid_track_format,
-    native_sense,
     reservation_taken,
 )
 from controller.commands.domain import Domain
@@ -92,7 +95,11 @@ class Device:
         self.subsystem_data: dict[int, Callable[[bytes], bytes]] = {}
         self.special_intercept = False
         self.messages = 0
-        self._describe()
+        presentation = settings.profile.presentation
+        self.sense_id = presented.sense_id(presentation, settings.geometry)
+        self.characteristics = device_characteristics(presentation, settings.geometry)
+        self.configuration_data = configuration_data(presentation, settings.geometry, settings.identity)
+        self.subsystem_status = presented.subsystem_status(presentation, settings.identity)
         self._rules = rules_for(settings.profile)
         self._source = tracks
         self._parsed: dict[int, tuple[bytes, list[Record]]] = {}
@@ -164,13 +171,14 @@ class Device:
 
     def state_change_pending(self) -> UnitCheck:
         """The 32-byte sense with action 1D: the host waits for attention (85) and tries again. For long busy."""
-        return self._native(self._chain, b"\0\0", 0, 0, 0x1D, bytes(16))
+        return UnitCheck(0, image=sense.state_change_pending(*self._native_head(self._chain)))
 
     def length_mismatch(self, chain: ChainState, length: int) -> UnitCheck:
         """The record has `length` bytes, not the announced number (CKD conversion): action 0F."""
         domain = chain.domain
         assert domain is not None
-        return self._native(chain, b"\x80\x40", domain.count, 0, 0x0F, domain.parameters, record_length=length)
+        image = sense.length_mismatch(*self._native_head(chain), domain.parameters, domain.count, length)
+        return UnitCheck(image[0], image[1], image=image)
 
     def take_sense(self, chain: ChainState) -> bytes:
         """Return the sense held for the chain's path, and clear it; without any, only the address fields are filled in."""
@@ -258,20 +266,20 @@ class Device:
 
     def _report_incomplete(self, chain: ChainState, outcome: Outcome, domain: Domain) -> None:
         """The chain ends inside a write domain: unit check with the 32-byte sense of an incomplete domain."""
-        check = self._native(chain, b"\x01\x10", domain.count, 0x0200, 0x01, domain.parameters, byte24=0x01, code=0x01)
         outcome.status = UNIT_CHECK_END
-        outcome.sense = self._sense[chain.path] = self._sense_image(chain, check)
+        image = sense.incomplete_domain(*self._native_head(chain), domain.parameters, domain.count)
+        outcome.sense = self._sense[chain.path] = image
         chain.domain = None
 
     def _unit_check(self, chain: ChainState, command: Command, check: UnitCheck) -> Outcome:
         """Turn `check` into unit check: sense held for the path, domain over, what was changed before is hardened."""
-        sense = self._sense[chain.path] = self._sense_image(chain, check)
+        image = self._sense[chain.path] = self._sense_image(chain, check)
         chain.domain = None
         chain.gate = NOTHING
         self.track = chain.track
         writes = chain.take_writes() if chain.changed else ()
         residual = command.count - self._parameters_moved(command, check)
-        return Outcome(UNIT_CHECK_END, b"", residual, sense=sense, writes=writes)
+        return Outcome(UNIT_CHECK_END, b"", residual, sense=image, writes=writes)
 
     def _parameters_moved(self, command: Command, check: UnitCheck) -> int:
         """Return how many parameter bytes count as moved at a unit check (eckd-commands section 6, head)."""
@@ -285,51 +293,29 @@ class Device:
     def _sense_image(self, chain: ChainState, check: UnitCheck) -> bytes:
         if check.image is not None:
             return check.image
-        cylinder, head = divmod(chain.track, self.geometry.heads)
-        physical_id = 0
+        device_id = 0
         if check.message in REMOTE_COPY_MESSAGES or (check.message == 0x0F and check.reason in REMOTE_COPY_REASONS):
-            physical_id = self.settings.unit_address
+            device_id = self.settings.unit_address
         elif self.geometry.device_type == DEVICE_TYPE_3380:
-            physical_id = self.settings.unit_address & 0x0F
-        return compatible_sense(
-            check,
-            cylinder=cylinder,
-            head=head,
+            device_id = self.settings.unit_address & 0x0F
+        return sense.compatible_sense(
+            check.byte0,
+            check.byte1,
+            check.message,
+            byte_2=check.byte2,
+            address=self.geometry.address_of(chain.track),
             cylinders=self.geometry.cylinders,
-            remaining=chain.domain.count if chain.domain is not None else 0,
-            physical_id=physical_id,
+            remaining_count=chain.domain.count if chain.domain and check.byte1 & IMPRECISE_ENDING else 0,
+            device_id=device_id,
+            detail=bytes((check.reason,)) + check.detail,
         )
 
-    def _native(
-        self,
-        chain: ChainState | None,
-        conditions: bytes,
-        remaining: int,
-        exception: int,
-        action: int,
-        locate: bytes,
-        *,
-        byte24: int = 0,
-        code: int = 0,
-        record_length: int | None = None,
-    ) -> UnitCheck:
-        cylinder, head = divmod(chain.track if chain is not None else self.track, self.geometry.heads)
-        image = native_sense(
-            bytes_0_1=conditions,
-            unit_code=self.profile.code,
-            remaining=remaining,
-            unit_address=self.settings.unit_address,
-            locate=locate,
-            ssid=self.settings.identity.ssid,
-            exception=exception,
-            byte24=byte24,
-            action=action,
-            message_code=code,
-            cylinder=cylinder,
-            head=head,
-            record_length=record_length,
-        )
-        return UnitCheck(conditions[0], conditions[1], image=image)
+    def _native_head(self, chain: ChainState | None) -> tuple[int, int, int, Cchh]:
+        """What every image in the native layout begins with: control unit code, unit address, SSID, position."""
+        settings = self.settings
+        track = chain.track if chain is not None else self.track
+        code = self.profile.presentation.type_code
+        return code, settings.unit_address, settings.identity.ssid, self.geometry.address_of(track)
 
     def _is_busy(self, path: Hashable, code: int) -> bool:
         chain = self._chain

@@ -31,8 +31,6 @@ from controller.commands.outcome import Command, UnitCheck
 from controller.commands.positioning import NO_SECTOR, effective_mask
 from controller.commands.searches import home_address
 
-DEFINE_EXTENT_BYTES = 16
-EXTENDED_DEFINE_EXTENT_BYTES = 32
 LOCATE_BYTES = 16
 LOCATE_EXTENDED_BYTES = 20
 PREFIX_BYTES = 64
@@ -41,9 +39,8 @@ PREFIX_LOCATE_AT = 44
 
 ECKD_ATTRIBUTES = 0xC0
 CACHE_FAST_WRITE = 0x02
-EXTENDED_PARAMETERS = 0x02
 REGULAR_R0 = 0x04
-KNOWN_EXTENDED_ATTRIBUTES = 0x40 | 0x08 | REGULAR_R0 | EXTENDED_PARAMETERS
+KNOWN_EXTENDED_ATTRIBUTES = 0x40 | 0x08 | REGULAR_R0 | 0x02
 LENGTH_VALID = 0x80
 COUNT_SUFFIX = 0x01
 WRITE_CONTROL = 0xC0
@@ -92,11 +89,9 @@ def define_extent(chain: ChainState, command: Command) -> Ending:
     if chain.domain is not None:
         raise invalid_sequence()
     data = command.data
-    length = DEFINE_EXTENT_BYTES
-    if data[7] & EXTENDED_PARAMETERS:
-        length = EXTENDED_DEFINE_EXTENT_BYTES
-        if len(command.data) < length:
-            raise count_too_small()
+    length = DefineExtent.length(data)
+    if len(data) < length:
+        raise count_too_small()
     _take_extent(chain, DefineExtent.decode(data[:length]), one_track=False)
     return NORMAL_END, b"", length
 
@@ -133,7 +128,8 @@ def prefix(chain: ChainState, command: Command) -> Ending:
     if data[3] & PREFIX_SUSPEND_RECONNECTION:
         chain.reconnection_suspended = True
     if validity & PREFIX_EXTENT_VALID:
-        extent = DefineExtent.decode(data[PREFIX_EXTENT_AT:PREFIX_LOCATE_AT])
+        parameters = data[PREFIX_EXTENT_AT:PREFIX_LOCATE_AT]
+        extent = DefineExtent.decode(parameters[: DefineExtent.length(parameters)])
         one_track = form == 0x01 and _EXTENDED_VALID.get((data[44], data[61])) in ONE_TRACK_OPERATIONS
         _take_extent(chain, extent, one_track=one_track)
     if form == 0x00:

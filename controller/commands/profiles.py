@@ -7,41 +7,45 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ccw.profiles import PROFILES as PRESENTATIONS
+from ccw.profiles import ControlUnitProfile
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:
     """The abilities of one control unit model.
 
-    `code` is RDC byte 42, sent in byte 2 of the 32-byte sense. `status_bytes` is the length of Sense Subsystem Status
-    (40 or 44). `restricted_authority`: file-mask authority 10 is refused and 11 means 01.
+    `restricted_authority`: file-mask authority 10 is refused and 11 means 01. `status_chainable`: commands may be chained
+    behind Sense Subsystem Status.
     """
 
-    name: str
-    code: int
+    presentation: ControlUnitProfile
     cached: bool = True
     locate_extended: bool = False
     prefix: bool = False
     subsystem_operations: bool = False
     recalibrate: bool = False
     restricted_authority: bool = False
-    status_bytes: int = 40
     status_chainable: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name that configuration uses."""
+        return self.presentation.name
 
 
 PROFILES: dict[str, Profile] = {
     profile.name: profile
     for profile in (
-        Profile("3990-3", 0x06, recalibrate=True),
-        Profile("3990-6", 0x15, locate_extended=True, status_bytes=44),
-        Profile("2105", 0x1B, locate_extended=True, prefix=True, restricted_authority=True, status_bytes=44),
+        Profile(PRESENTATIONS["3990-3"], recalibrate=True),
+        Profile(PRESENTATIONS["3990-6"], locate_extended=True),
+        Profile(PRESENTATIONS["2105"], locate_extended=True, prefix=True, restricted_authority=True),
         Profile(
-            "2107",
-            0x1F,
+            PRESENTATIONS["2107"],
             locate_extended=True,
             prefix=True,
             subsystem_operations=True,
             restricted_authority=True,
-            status_bytes=44,
             status_chainable=True,
         ),
     )

@@ -22,7 +22,7 @@ from controller.commands import (
 from controller.commands.chain import Permission
 from controller.commands.domain import Operation
 from controller.commands.ending import CommandFunction
-from controller.commands.profiles import Profile
+from controller.commands.profiles import PROFILES, Profile
 
 OUTSIDE: frozenset[Operation] = frozenset()
 # The functions of locate commands judge an open domain themselves, behind the count.
@@ -215,6 +215,6 @@ def rules_for(profile: Profile) -> dict[int, Rule]:
 # Commands that read or write tracks, or lead to them: what a PPRC secondary or a bridge volume refuses to a host.
 DATA_COMMANDS: frozenset[int] = frozenset(
     int(code)
-    for rows in (_search_rows(), _read_rows(), _write_rows(), _locate_rows(Profile("all", 0, True, True, True)))
+    for rows in (_search_rows(), _read_rows(), _write_rows(), _locate_rows(PROFILES["2107"]))
     for code, _ in rows
 )

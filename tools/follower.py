@@ -1,0 +1,224 @@
+"""Follows recorded channel programs command by command and compares what comes back with what was recorded.
+
+`follow` speaks the protocol of `host_emulator.channel`: it yields a `Start` for each recorded command and is sent the
+`Response`. So it runs in process against a device, and over any link that carries channel programs. The channel's own
+part (incorrect length, chaining) is worked out here by the rules of eckd-commands 1.8 and 1.9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+
+from host_emulator.channel import InterfaceControlCheck, Response, Start
+from tools.deviations import Found, explain
+from tools.recording import RecordedCommand, RecordedProgram
+
+CHAIN_COMMAND = 0x40
+SUPPRESS_LENGTH = 0x20
+INCORRECT_LENGTH = 0x40
+STATUS_MODIFIER = 0x40
+CHANNEL_END = 0x08
+NORMAL_END = 0x0C
+SHOWN_BYTES = 16
+SET_PATH_GROUP = 0xAF
+DISBAND, RESIGN = 0x20, 0x40
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Something that came back otherwise than recorded.
+
+    `program` is its number in the recording, `index` the command in it (from 0; -1: the program as a whole), `offset`
+    the first byte that differs (data and sense only). `expected` and `got` are text; of data, what stands at the offset.
+    `explained_by` names the deviation rule, None when there is none.
+    """
+
+    program: int
+    index: int
+    code: int
+    field: str
+    offset: int | None
+    expected: str
+    got: str
+    explained_by: str | None = None
+
+    def __str__(self) -> str:
+        place = f"program {self.program}, command {self.index} ({self.code:02X})"
+        if self.offset is not None:
+            return f"{place}: {self.field} at byte {self.offset}: expected {self.expected}, got {self.got}"
+        return f"{place}: {self.field}: expected {self.expected}, got {self.got}"
+
+
+@dataclass(slots=True)
+class Followed:
+    """What following the programs of a recording has shown so far."""
+
+    programs: int = 0
+    commands: int = 0
+    programs_differing: int = 0
+    differences: list[Difference] = field(default_factory=list)
+    explained: list[Difference] = field(default_factory=list)
+    left_groups: set[int] = field(default_factory=set)
+
+    def note(
+        self,
+        program: RecordedProgram,
+        index: int,
+        name: str,
+        expected: bytes | int | bool | None,
+        got: bytes | int | bool | None,
+    ) -> None:
+        """Record one difference, explained or not."""
+        found = Found(program, index, name, expected, got, program.device in self.left_groups)
+        deviation = explain(found)
+        offset, expected_text, got_text = _shown(expected, got)
+        difference = Difference(
+            program=program.number,
+            index=index,
+            code=program.commands[index].code,
+            field=name,
+            offset=offset,
+            expected=expected_text,
+            got=got_text,
+            explained_by=deviation.name if deviation is not None else None,
+        )
+        (self.differences if deviation is None else self.explained).append(difference)
+
+
+def follow(program: RecordedProgram, followed: Followed) -> Generator[Start, Response, None]:
+    """Issue the commands of one recorded program as long as the answers lead where the recording went.
+
+    Differences go into `followed`. Ends early where the device's answer would have ended the program or branched.
+    """
+    differences_before = len(followed.differences)
+    chained = False
+    channel_status = residual = status = 0
+    last = len(program.commands) - 1
+    for index, command in enumerate(program.commands):
+        if not command.executed:
+            break
+        start = Start(command.code, command.flags & 0x60, command.count, command.data_out, chained)
+        try:
+            response = yield start
+        except InterfaceControlCheck as problem:
+            followed.note(program, index, "link", None, str(problem).encode())
+            break
+        chained = True
+        followed.commands += 1
+        channel_status = channel_status_of(program, command, response)
+        if not _same(command, response, channel_status):
+            _compare(program, index, command, response, channel_status, followed)
+        if command.code == SET_PATH_GROUP and response.status == NORMAL_END and command.data_out[0] & (DISBAND | RESIGN):
+            followed.left_groups.add(program.device)
+        goes_on = goes_to_next(command.flags, response.status, channel_status)
+        if index < last and (not goes_on or (response.status ^ command.status) & STATUS_MODIFIER):
+            followed.note(program, index, "chaining", True, goes_on)
+            break
+        status, residual = response.status, response.residual
+    else:
+        _compare_end(program, status, channel_status, residual, followed)
+    followed.programs += 1
+    if len(followed.differences) != differences_before:
+        followed.programs_differing += 1
+
+
+def channel_status_of(program: RecordedProgram, command: RecordedCommand, response: Response) -> int:
+    """Return incorrect length (40) or 0, by the rules of 1.8; beside unit check or exception for reads only."""
+    if response.immediate:
+        wrong = program.ccw_format == 1 and command.count > 0 and not program.suppress_length
+    else:
+        wrong = response.residual != 0 or response.long_record
+    if not wrong or command.flags & SUPPRESS_LENGTH:
+        return 0
+    normal = response.status & ~STATUS_MODIFIER == NORMAL_END
+    reads = command.code & 3 in (0, 2)
+    return INCORRECT_LENGTH if normal or (reads and response.status & CHANNEL_END) else 0
+
+
+def goes_to_next(flags: int, status: int, channel_status: int) -> bool:
+    """True when the channel goes on with the next command (1.9)."""
+    return bool(flags & CHAIN_COMMAND) and status & ~STATUS_MODIFIER == NORMAL_END and not channel_status
+
+
+def _same(command: RecordedCommand, response: Response, channel_status: int) -> bool:
+    """Quick look: everything as recorded?"""
+    return (
+        response.status == command.status
+        and channel_status == command.channel_status
+        and response.residual == command.residual
+        and response.data == command.data_in
+        and response.sense == command.sense
+        and (response.long_record == command.more or command.code & 3 in (1, 3))
+    )
+
+
+def _compare(
+    program: RecordedProgram,
+    index: int,
+    command: RecordedCommand,
+    response: Response,
+    channel_status: int,
+    followed: Followed,
+) -> None:
+    pairs: list[tuple[str, bytes | int | bool | None, bytes | int | bool | None]] = [
+        ("status", command.status, response.status),
+        ("channel status", command.channel_status, channel_status),
+        ("data", command.data_in, response.data),
+        ("residual", command.residual, response.residual),
+        ("sense", command.sense, response.sense),
+    ]
+    if command.code & 3 in (0, 2):  # only reads and senses can be seen to have had more
+        pairs.append(("more", command.more, response.long_record))
+    for name, expected, got in pairs:
+        if expected != got:
+            followed.note(program, index, name, expected, got)
+
+
+def _compare_end(
+    program: RecordedProgram, status: int, channel_status: int, residual: int, followed: Followed
+) -> None:
+    """Compare the ending with what the interruption showed; what a command already showed is not said twice."""
+    if not program.commands or program.ended != "end":
+        return
+    last = program.commands[-1]
+    index = len(program.commands) - 1
+    pairs = (
+        ("ending status", program.status, last.status, status),
+        ("ending channel status", program.channel_status, last.channel_status, channel_status),
+        ("ending residual", program.residual, last.residual, residual),
+    )
+    for name, expected, seen_before, got in pairs:
+        if expected != got and expected != seen_before:
+            followed.note(program, index, name, expected, got)
+
+
+def _shown(expected: object, got: object) -> tuple[int | None, str, str]:
+    """Return (offset of the first differing byte, expected, got) as text."""
+    if isinstance(expected, bytes) or isinstance(got, bytes):
+        left = expected if isinstance(expected, bytes) else b""
+        right = got if isinstance(got, bytes) else b""
+        offset = first_difference(left, right)
+        return offset, _hex(left, offset), _hex(right, offset)
+    return None, _text(expected), _text(got)
+
+
+def first_difference(left: bytes, right: bytes) -> int:
+    """Return the offset of the first byte that differs, the shorter length when one begins with the other."""
+    for offset, (a, b) in enumerate(zip(left, right, strict=False)):
+        if a != b:
+            return offset
+    return min(len(left), len(right))
+
+
+def _hex(data: bytes, offset: int) -> str:
+    shown = data[offset : offset + SHOWN_BYTES].hex().upper()
+    if not shown:
+        return f"nothing ({len(data)} bytes)"
+    return shown + ("…" if len(data) > offset + SHOWN_BYTES else "")
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool) or value is None:
+        return str(value).lower()
+    return f"{value:02X}" if isinstance(value, int) else str(value)

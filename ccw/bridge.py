@@ -229,8 +229,8 @@ class BridgeHeader:
 
 
 def _header_from_fields(*fields: Any) -> BridgeHeader:
-    *before, reserved_46, tod, payload_crc = fields
-    return BridgeHeader(*before, tod, payload_crc, reserved_46)
+    in_class_order = (*fields[:12], *fields[13:], fields[12])     # the reserved bytes have a default, so they come last
+    return BridgeHeader(*in_class_order)
 
 
 def _fields_of_header(header: BridgeHeader) -> tuple[Any, ...]:

@@ -28,7 +28,6 @@ Source: pprc-commands, section 4; all of it assumed (defined by this project): t
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import IntEnum, IntFlag
 from operator import attrgetter
 from typing import Any, ClassVar, Self
 
@@ -36,132 +35,22 @@ from construct import Byte, Bytes, Int16ub, Int32ub, Int64ub, Struct
 
 from ccw.errors import FormatError
 from ccw.layout import Bits, Layout, Nested, wrong_length
+from ccw.pprc_flags import DeleteFlag as DeleteFlag
+from ccw.pprc_flags import Order as Order
+from ccw.pprc_flags import OrderFlag as OrderFlag
+from ccw.pprc_flags import PairFlag as PairFlag
+from ccw.pprc_flags import PathDescriptorFlag as PathDescriptorFlag
+from ccw.pprc_flags import PathFlag as PathFlag
+from ccw.pprc_flags import RecoverOption as RecoverOption
+from ccw.pprc_flags import ResyncControl as ResyncControl
+from ccw.pprc_flags import SecondaryAttribute as SecondaryAttribute
+from ccw.pprc_flags import StatusUpdateFlag as StatusUpdateFlag
+from ccw.pprc_flags import SuspendFlag as SuspendFlag
 
 HEADER_LENGTH = 40
 PATHS_OFFSET = 48
 PATH_DESCRIPTOR_LENGTH = 8
 FORMAT = 0x01
-
-
-class Order(IntEnum):
-    """Byte 0 of the parameter list."""
-
-    ESTABLISH_PATH = 0xD0
-    DELETE_PATH = 0xD1
-    ESTABLISH_PAIR = 0xD2
-    DELETE_PAIR = 0xD3
-    SUSPEND_PAIR = 0xD4
-    RECOVER_PAIR = 0xD5
-    CONSISTENCY_GROUP = 0xD6
-    UPDATE_SECONDARY_DEVICE_STATUS = 0xD7
-    DEFINE_BRIDGE_VOLUME = 0xD8
-    REMOTE_WRITE_PREFIX = 0xDA
-
-
-class OrderFlag(IntFlag):
-    """Byte 1, bit by bit; what a bit means depends on the order (the classes below name them)."""
-
-    BIT_0 = 0x80
-    BIT_1 = 0x40
-    BIT_2 = 0x20
-    BIT_3 = 0x10
-    BIT_4 = 0x08
-    BIT_5 = 0x04
-    BIT_6 = 0x02
-    BIT_7 = 0x01
-
-
-class PathFlag(IntFlag):
-    """Flags of D0."""
-
-    CONSISTENCY_GROUP = 0x40
-    RESET_HOST_PATH = 0x20
-    TURN = 0x10
-
-
-class PairFlag(IntFlag):
-    """Flags of D2."""
-
-    CRITICAL = 0x40
-    MESSAGE_REQUIRED = 0x20
-    ONLINE_SECONDARY = 0x10
-    CASCADE = 0x08
-    RESET_RESERVE = 0x04
-    FORCE = 0x02
-    OPEN_DEVICES = 0x01
-
-
-class DeleteFlag(IntFlag):
-    """Flags of D3."""
-
-    UNCONDITIONAL = 0x40
-
-
-class SuspendFlag(IntFlag):
-    """Flags of D4."""
-
-    PRIMARY = 0x40
-    QUIESCE = 0x20
-
-
-class StatusUpdateFlag(IntFlag):
-    """Flags of D7."""
-
-    BRIDGE = 0x40
-    ROLE_SWAP = 0x20
-    FORCE = 0x10
-
-
-class ResyncControl(IntFlag):
-    """Byte 46 of D2."""
-
-    AUTORESYNC = 0x80
-    INCRESYNC_START = 0x40
-    INCRESYNC_STOP = 0x20
-    INCRESYNC_NOCOPY = 0x10
-    RESERVED_4 = 0x08
-    RESERVED_5 = 0x04
-    RESERVED_6 = 0x02
-    RESERVED_7 = 0x01
-
-
-class SecondaryAttribute(IntFlag):
-    """Byte 64 of D7."""
-
-    CRITICAL = 0x80
-    CONSISTENCY_GROUP = 0x40
-    ONLINE_SECONDARY = 0x20
-    RESET_RESERVE = 0x10
-    EXTENDED_DISTANCE = 0x08
-    RESERVED_5 = 0x04
-    RESERVED_6 = 0x02
-    RESERVED_7 = 0x01
-
-
-class RecoverOption(IntFlag):
-    """Byte 40 of D5."""
-
-    CHECK_OLD_SERIAL = 0x80
-    WRITE_NEW_SERIAL = 0x40
-    RESERVED_2 = 0x20
-    RESERVED_3 = 0x10
-    RESERVED_4 = 0x08
-    RESERVED_5 = 0x04
-    RESERVED_6 = 0x02
-    RESERVED_7 = 0x01
-
-
-class PathDescriptorFlag(IntFlag):
-    """Byte 6 of a path descriptor: all zero."""
-
-    RESERVED_0 = 0x80
-    RESERVED_1 = 0x40
-    RESERVED_2 = 0x20
-    RESERVED_3 = 0x10
-    RESERVED_4 = 0x08
-    RESERVED_5 = 0x04
-    RESERVED_6 = 0x02
-    RESERVED_7 = 0x01
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,7 +235,7 @@ class EstablishPair(_FixedOrder):
     bridge_role: int = 0            # 0 volume pair, 1 data bridge, 2 status bridge
     bridge_number: int = 0
     resync_control: int = 0         # ResyncControl
-    reserved_47: bytes = b"\0"
+    reserved_47: int = 0
     pair_id: int = 0
     reserved_52: bytes = bytes(12)
 
@@ -360,7 +249,7 @@ EstablishPair.LAYOUT = Layout("establish pair", EstablishPair, Struct(
     "bridge_role" / Byte,                       # 44
     "bridge_number" / Byte,                     # 45
     "resync_control" / Bits(ResyncControl),     # 46
-    "reserved_47" / Bytes(1),                   # 47
+    "reserved_47" / Byte,                       # 47
     "pair_id" / Int32ub,                        # 48-51
     "reserved_52" / Bytes(12),                  # 52-63
 ), 64)
@@ -453,7 +342,7 @@ class UpdateSecondaryDeviceStatus(_FixedOrder):
     tracks_per_cylinder: int = 0
     device_type: int = 0            # packed digits, 0x3390
     attributes: int = 0             # SecondaryAttribute
-    reserved_65: bytes = b"\0"
+    reserved_65: int = 0
     window: int = 0                 # tracks
     first_sequence: int = 0
 
@@ -470,7 +359,7 @@ UpdateSecondaryDeviceStatus.LAYOUT = Layout("update secondary device status", Up
     "tracks_per_cylinder" / Int16ub,                # 60-61
     "device_type" / Int16ub,                        # 62-63
     "attributes" / Bits(SecondaryAttribute),        # 64
-    "reserved_65" / Bytes(1),                       # 65
+    "reserved_65" / Byte,                           # 65
     "window" / Int16ub,                             # 66-67
     "first_sequence" / Int32ub,                     # 68-71
 ), 72)

@@ -1,0 +1,232 @@
+"""The settings of one storage system: a TOML file, checked whole before anything starts.
+
+A bad file raises ConfigError: one line that names the file, the key and what is wrong with it.
+"""
+
+import ipaddress
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+PROFILES = ("3990-3", "3990-6", "2105", "2107")
+DEVICE_TYPES = ("3390", "3380", "9345")
+LINK_PROTOCOLS = {"parallel": 0x80, "escon": 0x40, "ficon": 0x10}
+MAX_CYLINDERS = 1_182_006
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be used."""
+
+
+class Address(NamedTuple):
+    """Where to listen or connect. Port 0: the operating system chooses."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeConfig:
+    """One volume. `image`: its content when it is first defined (a plain CKD image, gzipped or not)."""
+
+    address: int  # unit address, 0-255
+    device_type: str
+    cylinders: int
+    read_only: bool = False
+    image: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PortConfig:
+    """One adapter: a host port takes any number of links, a peer port is one link to the other system."""
+
+    said: int
+    kind: str  # "host" or "peer"
+    listen: Address | None = None
+    connect: Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SystemConfig:
+    """One storage system: one box with one control-unit image."""
+
+    name: str
+    serial: str  # 12 characters
+    ssid: int
+    lss: int
+    profile: str
+    store: Path
+    volumes: tuple[VolumeConfig, ...]
+    ports: tuple[PortConfig, ...]
+    manufacturer: str = "HRC"
+    plant: str = "ZZ"
+    interface_id: int = 1
+    link_protocol: int = 0x40
+    pprc: bool = True
+
+
+SYSTEM_KEYS = {
+    "name", "serial", "ssid", "lss", "profile", "store", "manufacturer", "plant", "interface_id", "link_protocol",
+    "pprc", "volume", "port",
+}  # fmt: skip
+VOLUME_KEYS = {"address", "type", "cylinders", "read_only", "image"}
+PORT_KEYS = {"said", "kind", "listen", "connect"}
+
+
+def load_config(path: Path) -> SystemConfig:
+    """Read and check a configuration file. Paths in it are relative to the file. Raises ConfigError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    try:
+        return check_config(tomllib.loads(text), path.parent)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def check_config(table: dict[str, Any], base: Path) -> SystemConfig:
+    """The settings of a parsed file. Raises ConfigError."""
+    _only(table, SYSTEM_KEYS, "")
+    volumes = tuple(_volume(entry, f"volume[{index}]", base) for index, entry in _tables(table, "volume"))
+    ports = tuple(_port(entry, f"port[{index}]") for index, entry in _tables(table, "port"))
+    if not volumes:
+        raise ConfigError("volume: at least one is needed")
+    _unique([volume.address for volume in volumes], "volume", "address")
+    _unique([port.said for port in ports], "port", "said")
+    protocol = _text(table, "link_protocol", "", default="escon")
+    return SystemConfig(
+        name=_text(table, "name", ""),
+        serial=_serial(table),
+        ssid=_hex(table, "ssid", "", 0x0001, 0xFFFF),
+        lss=_hex(table, "lss", "", 0, 0xFF, default=0),
+        profile=_one_of(_text(table, "profile", "", default="3990-6"), PROFILES, "profile"),
+        store=base / _text(table, "store", ""),
+        volumes=volumes,
+        ports=ports,
+        manufacturer=_fixed(table, "manufacturer", 3, "HRC"),
+        plant=_fixed(table, "plant", 2, "ZZ"),
+        interface_id=_hex(table, "interface_id", "", 0, 0xFFFF, default=1),
+        link_protocol=LINK_PROTOCOLS[_one_of(protocol, tuple(LINK_PROTOCOLS), "link_protocol")],
+        pprc=_flag(table, "pprc", "", default=True),
+    )
+
+
+def _volume(table: dict[str, Any], where: str, base: Path) -> VolumeConfig:
+    _only(table, VOLUME_KEYS, where)
+    cylinders = table.get("cylinders")
+    if not isinstance(cylinders, int) or isinstance(cylinders, bool) or not 1 <= cylinders <= MAX_CYLINDERS:
+        raise ConfigError(f"{where}.cylinders: a number from 1 to {MAX_CYLINDERS} is needed")
+    image = _text(table, "image", where, default="")
+    return VolumeConfig(
+        address=_hex(table, "address", where, 0, 0xFF),
+        device_type=_one_of(_text(table, "type", where, default="3390"), DEVICE_TYPES, f"{where}.type"),
+        cylinders=cylinders,
+        read_only=_flag(table, "read_only", where, default=False),
+        image=base / image if image else None,
+    )
+
+
+def _port(table: dict[str, Any], where: str) -> PortConfig:
+    _only(table, PORT_KEYS, where)
+    kind = _one_of(_text(table, "kind", where), ("host", "peer"), f"{where}.kind")
+    listen = _address(table, "listen", where)
+    connect = _address(table, "connect", where)
+    if (listen is None) == (connect is None):
+        raise ConfigError(f"{where}: either listen or connect is needed")
+    if kind == "host" and listen is None:
+        raise ConfigError(f"{where}.listen: a host port listens")
+    if connect is not None and connect.port == 0:
+        raise ConfigError(f"{where}.connect: port 0 cannot be connected to")
+    return PortConfig(_hex(table, "said", where, 0, 0xFFFF), kind, listen, connect)
+
+
+def _tables(table: dict[str, Any], key: str) -> list[tuple[int, dict[str, Any]]]:
+    entries = table.get(key, [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ConfigError(f"{key}: written as [[{key}]] tables")
+    return list(enumerate(entries))
+
+
+def _only(table: dict[str, Any], known: set[str], where: str) -> None:
+    for key in table:
+        if key not in known:
+            raise ConfigError(f"{_at(where, key)}: no such setting (known: {', '.join(sorted(known))})")
+
+
+def _unique(values: list[int], where: str, key: str) -> None:
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            raise ConfigError(f"{where}[{index}].{key}: {value:02X} is used twice")
+
+
+def _at(where: str, key: str) -> str:
+    return f"{where}.{key}" if where else key
+
+
+def _text(table: dict[str, Any], key: str, where: str, default: str | None = None) -> str:
+    value = table.get(key, default)
+    if not isinstance(value, str) or (default is None and not value):
+        raise ConfigError(f"{_at(where, key)}: a text is needed")
+    return value
+
+
+def _flag(table: dict[str, Any], key: str, where: str, default: bool) -> bool:
+    value = table.get(key, default)
+    if not isinstance(value, bool):
+        raise ConfigError(f"{_at(where, key)}: true or false is needed")
+    return value
+
+
+def _hex(table: dict[str, Any], key: str, where: str, low: int, high: int, default: int | None = None) -> int:
+    value = table.get(key)
+    if value is None and default is not None:
+        return default
+    try:
+        number = int(value, 16) if isinstance(value, str) else -1
+    except ValueError:
+        number = -1
+    if not low <= number <= high:
+        raise ConfigError(f'{_at(where, key)}: hexadecimal digits in quotes are needed, "{low:X}" to "{high:X}"')
+    return number
+
+
+def _one_of(value: str, allowed: tuple[str, ...], where: str) -> str:
+    if value not in allowed:
+        raise ConfigError(f"{where}: {value!r} is not one of {', '.join(allowed)}")
+    return value
+
+
+def _serial(table: dict[str, Any]) -> str:
+    serial = _text(table, "serial", "")
+    if not (len(serial) <= 12 and serial.isascii() and serial.isalnum() and serial == serial.upper()):
+        raise ConfigError("serial: up to 12 digits or capital letters are needed")
+    return serial.rjust(12, "0")
+
+
+def _fixed(table: dict[str, Any], key: str, length: int, default: str) -> str:
+    value = _text(table, key, "", default=default)
+    if len(value) != length or not value.isascii():
+        raise ConfigError(f"{key}: {length} characters are needed")
+    return value
+
+
+def _address(table: dict[str, Any], key: str, where: str) -> Address | None:
+    if key not in table:
+        return None
+    text = _text(table, key, where)
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 0xFFFF:
+        raise ConfigError(f"{_at(where, key)}: {text!r} is not host:port")
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError as error:
+        if host != "localhost":
+            raise ConfigError(f"{_at(where, key)}: {host!r} is not an IP address or localhost") from error
+    return Address(host.strip("[]"), int(port))

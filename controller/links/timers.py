@@ -1,0 +1,52 @@
+"""Timers and clocks of the shell."""
+
+import heapq
+import math
+from collections.abc import Callable
+from itertools import count
+
+import trio
+
+TOD_PER_SECOND = 4_096_000_000  # bit 51 of the TOD clock is one microsecond
+TOD_OF_1970 = 0x7D91_048B_CA00_0000  # the TOD clock starts at 1900-01-01
+
+
+class TrioClock:
+    """Monotonic time from trio; time of day counted from a given instant.
+
+    epoch_s: seconds since 1970 when the clock was made (a simulation passes a constant).
+    """
+
+    def __init__(self, epoch_s: float) -> None:
+        self._epoch_s = epoch_s
+        self._start = trio.current_time()
+
+    def now(self) -> float:
+        return trio.current_time()
+
+    def tod(self) -> int:
+        seconds = self._epoch_s + (self.now() - self._start)
+        return TOD_OF_1970 + int(seconds * TOD_PER_SECOND)
+
+
+class Timers:
+    """Calls functions at given times, on the event loop's thread."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._tie = count()
+        self._changed = trio.Event()
+
+    def call_at(self, when: float, action: Callable[[], None]) -> None:
+        """Call `action` once at `when` (trio time) or soon after."""
+        heapq.heappush(self._heap, (when, next(self._tie), action))
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Serve timers for ever."""
+        while True:
+            while self._heap and self._heap[0][0] <= trio.current_time():
+                heapq.heappop(self._heap)[2]()
+            self._changed = trio.Event()
+            with trio.move_on_at(self._heap[0][0] if self._heap else math.inf):
+                await self._changed.wait()

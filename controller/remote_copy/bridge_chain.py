@@ -1,0 +1,58 @@
+"""The channel program of both bridges: 63 Define Extent | 4B Locate Record Extended | 95 Write Full Track x n.
+
+The sender builds it; the receiving volume is a device like any other, whose Write Full Track takes header and payload.
+Seek and search addresses name a ring slot of the
+bridge volume and carry no meaning; the header in front of each track decides. Source: pprc-commands 8.3.
+"""
+
+from collections.abc import Sequence
+
+from ccw.eckd import DefineExtent, LocateRecordExtended
+from ccw.geometry import Cchh
+from controller.channel import ChainCommand
+
+DEFINE_EXTENT = 0x63
+LOCATE_RECORD_EXTENDED = 0x4B
+WRITE_FULL_TRACK = 0x95
+MAX_RECORDS_PER_CHAIN = 16
+EXTENDED_OPERATION = 0x3F
+WRITE_TRACKSET = 0x11
+ALL_WRITES_MASK = 0xC0
+ECKD_ATTRIBUTES = 0xC0
+
+
+def bridge_chain(slot: int, slots: int, heads: int, payloads: Sequence[bytes]) -> list[ChainCommand]:
+    """Commands that write `payloads` (1-16, each header and payload) into the ring from `slot` on."""
+    count = len(payloads)
+    first = Cchh(0, 0)
+    last = Cchh((slots - 1) // heads, (slots - 1) % heads)
+    place = Cchh(slot // heads, slot % heads)
+    extent = DefineExtent(
+        file_mask=ALL_WRITES_MASK,
+        global_attributes=ECKD_ATTRIBUTES,
+        block_size=0,
+        fast_write_id=0,
+        additional_attributes=0,
+        extended_attributes=0,
+        first=first,
+        last=last,
+    )
+    bitmap = ((0xFFFF << (16 - count)) & 0xFFFF).to_bytes(2, "big")[: 1 if count <= 8 else 2]
+    locate = LocateRecordExtended(
+        operation=EXTENDED_OPERATION,
+        auxiliary=0,
+        reserved_02=0,
+        count=count,
+        seek=place,
+        search=place.pack() + b"\0",
+        sector=0xFF,
+        transfer_length_factor=0,
+        reserved_16=0,
+        extended_operation=WRITE_TRACKSET,
+        extended_parameters=bitmap,
+    )
+    return [
+        ChainCommand(DEFINE_EXTENT, extent.encode()),
+        ChainCommand(LOCATE_RECORD_EXTENDED, locate.encode()),
+        *(ChainCommand(WRITE_FULL_TRACK, payload) for payload in payloads),
+    ]

@@ -1,0 +1,325 @@
+"""The primary end of one data bridge: numbered records in chains, a credit window, go-back-N.
+
+Phase 1 (primary data transfer) and phase 4 (status packet received) of the patent's four phases. Records of
+any pair travel in one chain: `63 Define Extent | 4B Locate Record Extended | 95 Write Full Track x n`, n = 1..16.
+Host updates go ahead of waiting copies; the order in which records were numbered is never changed again.
+
+A record stays retained until B's cumulative acknowledgement covers it *and* its local write is durable. So B can
+never hold more than one window of records that this box might lose in a crash (see `reconcile` in `service`).
+Source: pprc-commands 7.2, 7.4, 8.1-8.3.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from ccw.bridge import BridgeHeader, RecordType, Result, StatusEntry, StatusPacket, TrackFlag
+from controller.channel import ChainResult
+from controller.remote_copy.bridge_chain import MAX_RECORDS_PER_CHAIN, bridge_chain
+from controller.remote_copy.pair import Pair
+from controller.remote_copy.ports import Clock, LinkPort, TimerPort
+from controller.remote_copy.states import Reason
+
+STATUS_LIMIT_S = 15.0  # no status for so long with records outstanding: the bridge has failed
+STATUS_CHECK_S = 1.0
+CHAIN_FAILURES_MAX = 5  # consecutive chains without one accepted record
+SEND_AGAIN_MAX = 3
+LAST_SEQUENCE = 0xFFFF_FFFF
+
+
+SEND_AGAIN = frozenset({Result.PAYLOAD_CRC, Result.SEQUENCE_GAP, Result.DECOMPRESSION_FAILED})
+GOOD = frozenset({Result.APPLIED, Result.DUPLICATE})
+
+
+def following(sequence: int) -> int:
+    """The bridge sequence after this one: FFFFFFFF is followed by 1, zero is never used."""
+    return 1 if sequence == LAST_SEQUENCE else sequence + 1
+
+
+def ahead(sequence: int, reference: int) -> int:
+    """How far `sequence` is beyond `reference` on the ring of bridge sequences; negative when behind."""
+    distance = (sequence - reference) % LAST_SEQUENCE
+    return distance if distance <= LAST_SEQUENCE // 2 else distance - LAST_SEQUENCE
+
+
+@dataclass(slots=True)
+class BridgeRecord:
+    """One record under way. `track` is -1 for records about a whole volume."""
+
+    header: BridgeHeader
+    payload: bytes
+    pair: Pair
+    track: int
+    local_sequence: int = 0  # array sequence of the host write; 0: nothing to wait for
+    reply: Callable[[Result | None], None] | None = None  # None as result: the bridge failed
+    tries: int = 0
+    sent: bool = False
+    acknowledged: bool = False
+    result: Result | None = None
+
+    @property
+    def sequence(self) -> int:
+        return self.header.sequence
+
+    @property
+    def kind(self) -> RecordType:
+        return RecordType(self.header.record_type)
+
+    def encoded(self) -> bytes:
+        return self.header.encode() + self.payload
+
+
+class SenderOwner(Protocol):
+    """Who feeds the bridge and hears of its records."""
+
+    def next_copy(self) -> BridgeRecord | None:
+        """The next record of the running synchronisation, unnumbered (sequence 0), or None."""
+
+    def record_done(self, record: BridgeRecord, result: Result) -> None:
+        """The status of a record has come: applied, or failed for good."""
+
+    def plain_again(self, record: BridgeRecord) -> BridgeRecord:
+        """The same record with an uncompressed payload."""
+
+    def bridge_failed(self, text: str) -> None:
+        """Nothing goes through any more; called once."""
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeRoute:
+    """Where the bridge's chains go."""
+
+    number: int  # 1-8
+    link: LinkPort
+    image: int
+    device: int  # unit address of the secondary data bridge volume
+    slots: int  # tracks of that volume, used as a ring
+    heads: int
+    window: int  # records
+
+
+class BridgeSender:
+    """One data bridge, primary side."""
+
+    def __init__(
+        self, route: BridgeRoute, first_sequence: int, owner: SenderOwner, clock: Clock, timers: TimerPort
+    ) -> None:
+        self.route = route
+        self.owner = owner
+        self._clock = clock
+        self._timers = timers
+        self.next_sequence = first_sequence
+        self.acknowledged = 0
+        self._first = first_sequence
+        self._credit = route.window
+        self._retained: deque[BridgeRecord] = deque()
+        self._cursor = 0  # index in _retained of the next record to put on the link
+        self._updates: deque[BridgeRecord] = deque()
+        self._chain: list[BridgeRecord] = []
+        self._go_back: int | None = None
+        self._failures = 0
+        self._last_status = clock.now()
+        self._watching = False
+        self._durable = 0
+        self.failed = False
+        self.records_sent = 0
+        self.bytes_raw = 0
+        self.bytes_payload = 0
+
+    # Input
+
+    def update(self, record: BridgeRecord) -> None:
+        """Send a host update ahead of waiting copies."""
+        self._updates.append(record)
+        self.pump()
+
+    def local_durable(self, sequence: int) -> None:
+        """Everything of this box up to the array sequence is durable."""
+        if sequence > self._durable:
+            self._durable = sequence
+            self._release()
+            self.pump()
+
+    def status(self, packet: StatusPacket) -> None:
+        """A status packet arrived on the status bridge."""
+        self._last_status = self._clock.now()
+        self._credit = packet.credit
+        for entry in packet.entries:
+            self._entry(entry)
+        if packet.cumulative_ack and ahead(packet.cumulative_ack, self.acknowledged or self._first - 1) > 0:
+            self.acknowledged = packet.cumulative_ack
+        self._release()
+        self.pump()
+
+    def fail(self, text: str) -> None:
+        """Give up: every retained record is reported as not confirmed."""
+        if self.failed:
+            return
+        self.failed = True
+        records = [*self._retained, *self._updates]
+        self._retained.clear()
+        self._updates.clear()
+        for record in records:
+            if record.reply is not None and record.result is None:
+                record.reply(None)
+        self.owner.bridge_failed(text)
+
+    # The window
+
+    @property
+    def outstanding(self) -> int:
+        """Records numbered and not yet released."""
+        return len(self._retained)
+
+    def _room(self) -> bool:
+        if len(self._retained) >= self.route.window:
+            return False
+        last_confirmed = self.acknowledged or (self._first - 1 if self._first > 1 else LAST_SEQUENCE)
+        return ahead(self.next_sequence, last_confirmed) <= self._credit
+
+    def _take_new(self) -> BridgeRecord | None:
+        if not self._room():
+            return None
+        record = self._updates.popleft() if self._updates else self.owner.next_copy()
+        if record is None:
+            return None
+        record.header = replace(record.header, sequence=self.next_sequence, bridge_number=self.route.number)
+        self.next_sequence = following(self.next_sequence)
+        self._retained.append(record)
+        self.records_sent += 1
+        self.bytes_raw += record.header.raw_length
+        self.bytes_payload += len(record.payload)
+        return record
+
+    def _release(self) -> None:
+        while self._retained and self._retained[0].acknowledged and self._retained[0].local_sequence <= self._durable:
+            self._retained.popleft()
+            self._cursor = max(0, self._cursor - 1)
+
+    # The chain on the link
+
+    def pump(self) -> None:
+        """Start the next chain if the link is free and there is something to send."""
+        if self._chain or self.failed:
+            return
+        chain: list[BridgeRecord] = []
+        slot = 0
+        while len(chain) < MAX_RECORDS_PER_CHAIN:
+            if self._cursor + len(chain) < len(self._retained):
+                record = self._retained[self._cursor + len(chain)]
+            elif (new := self._take_new()) is not None:
+                record = new
+            else:
+                break
+            slot = record.sequence % self.route.slots
+            chain.append(record)
+            if slot == self.route.slots - 1:
+                break  # a chain ends at the bridge volume's last track
+        if not chain:
+            return
+        for record in chain:
+            if record.sent:
+                record.header = replace(record.header, flags=record.header.flags | TrackFlag.RETRANSMISSION)
+            record.sent = True
+        self._chain = chain
+        self._watch()
+        first_slot = chain[0].sequence % self.route.slots
+        commands = bridge_chain(first_slot, self.route.slots, self.route.heads, [r.encoded() for r in chain])
+        self.route.link.start_chain(self.route.image, self.route.device, commands, self._chain_done, self._clock.now())
+
+    def _chain_done(self, result: ChainResult) -> None:
+        chain, self._chain = self._chain, []
+        if self.failed:
+            return
+        accepted = min(len(chain), max(0, result.completed - 2))
+        self._failures = 0 if accepted else self._failures + 1
+        self._place_cursor(chain, accepted)
+        if result.failure is not None and result.failure != "timeout":
+            self.fail(f"data path: {result.failure}")
+            return
+        if result.status & 0x02:
+            self._unit_check(result.sense)
+        if self._failures > CHAIN_FAILURES_MAX:
+            self.fail("no record accepted in several chains")
+        if self._go_back is not None:
+            target, self._go_back = self._go_back, None
+            self._rewind(target)
+        self.pump()
+
+    def _place_cursor(self, chain: list[BridgeRecord], accepted: int) -> None:
+        """Continue behind the last accepted record of the chain. Records may have been released meanwhile."""
+        reached = chain[accepted - 1].sequence if accepted else None
+        if reached is None:
+            self._rewind(chain[0].sequence)
+        else:
+            self._rewind(following(reached))
+
+    def _rewind(self, sequence: int) -> None:
+        """Let the next chain begin at `sequence`, or at the oldest retained record."""
+        self._cursor = 0
+        for record in self._retained:
+            if ahead(record.sequence, sequence) >= 0:
+                break
+            self._cursor += 1
+
+    def _unit_check(self, sense: bytes) -> None:
+        reason = sense[8] if len(sense) == 32 else 0
+        if reason in (Reason.BRIDGE_HEADER_CRC, Reason.SEQUENCE_GAP, Reason.NO_CREDIT):
+            self._rewind(int.from_bytes(sense[28:32], "big"))
+        else:
+            self.fail(f"data bridge refused: sense {sense[7:9].hex().upper()}")
+
+    # Status
+
+    def _entry(self, entry: StatusEntry) -> None:
+        record = self._find(entry.sequence)
+        if record is None or record.acknowledged:
+            return
+        try:
+            result = Result(entry.result)
+        except ValueError:
+            result = Result.INTERNAL_ERROR
+        if result in SEND_AGAIN and record.tries < SEND_AGAIN_MAX:
+            self._send_again(record, result)
+            return
+        record.acknowledged = True
+        record.result = result
+        self.owner.record_done(record, result)
+        if record.reply is not None:
+            record.reply(result)
+
+    def _send_again(self, record: BridgeRecord, result: Result) -> None:
+        if result is Result.DECOMPRESSION_FAILED:
+            plain = self.owner.plain_again(record)
+            record.header, record.payload = plain.header, plain.payload
+        record.tries += 1
+        if self._chain:
+            if self._go_back is None or ahead(record.sequence, self._go_back) < 0:
+                self._go_back = record.sequence
+        else:
+            self._rewind(record.sequence)
+
+    def _find(self, sequence: int) -> BridgeRecord | None:
+        if not self._retained:
+            return None
+        index = ahead(sequence, self._retained[0].sequence)
+        return self._retained[index] if 0 <= index < len(self._retained) else None
+
+    def _watch(self) -> None:
+        """See that status keeps coming while records are outstanding."""
+        if self._watching:
+            return
+        self._watching = True
+        self._last_status = self._clock.now()
+        self._timers.call_at(self._clock.now() + STATUS_CHECK_S, self._check)
+
+    def _check(self) -> None:
+        self._watching = False
+        if self.failed or not (self._retained or self._chain):
+            return
+        if self._clock.now() - self._last_status > STATUS_LIMIT_S:
+            self.fail("no status for 15 s")
+            return
+        self._watching = True
+        self._timers.call_at(self._clock.now() + STATUS_CHECK_S, self._check)

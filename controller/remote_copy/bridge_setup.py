@@ -1,0 +1,355 @@
+"""Setting up a data bridge and its status bridge: FIG. 5A-5D and FIG. 6, steps 602-614.
+
+In the primary box `establish_bridge` drives the steps; the secondary box answers with `accept_data_bridge` (604),
+`turn` (606), `establish_status_bridge` (608, 610) and `notify_ready` (612). Status flows from the secondary box to the
+primary, so the *primary* status bridge volume stands in the secondary box.
+Source: patent FIG. 5, 6; pprc-commands 7.1.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from ccw import pprc
+from controller.channel import ChainCommand
+from controller.remote_copy import orders, queries
+from controller.remote_copy.bridge_receiver import BridgeReceiver, Destination, ReceiverRoute, StatusRoute
+from controller.remote_copy.bridge_sender import BridgeRoute, BridgeSender
+from controller.remote_copy.checks import primary_box, secondary_box
+from controller.remote_copy.core import (
+    ATTENTION_STATE_CHANGE,
+    PERFORM_SUBSYSTEM_FUNCTION,
+    READ_SUBSYSTEM_DATA,
+    WINDOW_RECORDS,
+    Core,
+    PrimaryBridge,
+    SecondaryBridge,
+)
+from controller.remote_copy.pair import BoxName, VolumeName
+from controller.remote_copy.paths import DATA_PURPOSE, STATUS_PURPOSE, VOLUME_PURPOSE, PathEntry, establish_path
+from controller.remote_copy.procedure import Procedure, run
+from controller.remote_copy.refusal import Refused, reject
+from controller.remote_copy.states import BridgeRole, BridgeState, PairState, PathStatus, Reason
+from controller.remote_copy.status_inbox import StatusInbox
+
+FIRST_SEQUENCE = 1
+NOTIFY_TIMEOUT_S = 30.0
+
+
+# The primary box
+
+
+def establish_bridge(core: Core, order: pprc.EstablishPair, volume: int) -> Procedure[None]:
+    """Step 602 and what follows from it. Ends when the bridge is ready (614); undoes everything when a step fails."""
+    number = order.bridge_number
+    bridge = _defined_bridge(core, volume, number)
+    box = secondary_box(order.header)
+    paths = core.paths.need(box)
+    free = paths.free()
+    if len(free) < 2:
+        raise reject(Reason.TWO_PATHS_NEEDED)
+    bridge.worker.move("establish")
+    bridge.box, bridge.secondary_volume = box, order.header.secondary_cca
+    bridge.data_path, bridge.status_path = free[0], free[1]
+    bridge.notified = bridge.status_pair = False
+    bridge.pair_id = core.records.next_pair_id()
+    core.around.log(602, "establish pair to the primary data bridge", _said(bridge))
+    try:
+        yield from _steps(core, bridge, box)
+    except Refused:
+        bridge.worker.move("fail")
+        yield from _undo(core, bridge, box)
+        raise
+    _start_sending(core, bridge)
+    core.around.log(614, "host is notified: the bridge pair is complete", _said(bridge))
+    core.around.attention(volume, ATTENTION_STATE_CHANGE)
+
+
+def _defined_bridge(core: Core, volume: int, number: int) -> PrimaryBridge:
+    if core.roles.get(volume) != (BridgeRole.PRIMARY_DATA, number):
+        raise reject(Reason.NOT_DEFINED_AS_BRIDGE)
+    bridge = core.sending.get(number)
+    if bridge is None or core.volume_with_role(BridgeRole.SECONDARY_STATUS, number) is None:
+        raise reject(Reason.NO_STATUS_BRIDGE)
+    if bridge.worker.state not in (BridgeState.DEFINED, BridgeState.FAILED):
+        raise reject(Reason.STATE)
+    return bridge
+
+
+def _steps(core: Core, bridge: PrimaryBridge, box: BoxName) -> Procedure[None]:
+    data, status = bridge.data_path, bridge.status_path
+    assert data is not None and status is not None
+    data.purpose, data.bridge = DATA_PURPOSE, bridge.number
+    yield from core.send(data, bridge.secondary_volume, _data_update(core, bridge, PairState.DUPLEX_PENDING), box)
+    core.around.log(604, "secondary data bridge updated", _said(bridge))
+    status.purpose, status.bridge = STATUS_PURPOSE, bridge.number
+    yield from _turn_away(core, status)
+    turn = orders.turn_path(box, core.own, status.peer_port, 0, bridge.number)
+    core.around.log(606, "path in the opposite direction requested", {**_said(bridge), "said": f"{status.said:04X}"})
+    yield from core.send(data, bridge.secondary_volume, turn, box)
+    yield from _establish_status_pair(core, bridge, data, box)
+    yield from core.send(data, bridge.secondary_volume, _data_update(core, bridge, PairState.DUPLEX), box)
+    if not bridge.notified and not (yield lambda reply: _wait_for_notice(core, bridge, reply)):
+        raise reject(Reason.PEER_TIME_OUT)
+
+
+def _establish_status_pair(core: Core, bridge: PrimaryBridge, data: PathEntry, box: BoxName) -> Procedure[None]:
+    device = yield from _find_status_volume(core, bridge, data)
+    core.around.log(608, "establish pair for the status bridge", _said(bridge))
+    pair = orders.establish_status_pair(box.volume(device), core.name(bridge.status_volume), bridge.number)
+    yield from core.send(data, device, pair, box)
+    if not bridge.status_pair:
+        raise reject(Reason.NO_STATUS_BRIDGE)
+
+
+def _find_status_volume(core: Core, bridge: PrimaryBridge, data: PathEntry) -> Procedure[int]:
+    """Unit address of the primary status bridge volume in the other box: nobody names it, so its volumes are asked.
+
+    The usual places come first: the address of this box's status volume, and the one behind the data bridge.
+    """
+    places = [bridge.status_volume, bridge.secondary_volume + 1, *range(256)]
+    for device in dict.fromkeys(place for place in places if place < 256):
+        commands = [
+            ChainCommand(PERFORM_SUBSYSTEM_FUNCTION, queries.prepare(queries.SCOPE_VOLUME)),
+            ChainCommand(READ_SUBSYSTEM_DATA, count=queries.VOLUME_BYTES),
+        ]
+        try:
+            result = yield from core.chain(data, device, commands)
+        except Refused:
+            continue  # no such device, or one that does not answer
+        if queries.bridge_of(result.data[1]) == (BridgeRole.PRIMARY_STATUS, bridge.number):
+            return device
+    raise reject(Reason.NO_STATUS_BRIDGE)
+
+
+def _turn_away(core: Core, entry: PathEntry) -> Procedure[None]:
+    """Give up this box's logical path on the link, so that the other box can use it."""
+    port = core.around.links.get(entry.said)
+    link = port.link if port is not None else None
+    if link is None:
+        raise reject(Reason.NO_WORKING_PATH)
+    yield lambda reply: link.remove_path(entry.image, reply, core.around.clock.now())
+    entry.turned = True
+
+
+def _undo(core: Core, bridge: PrimaryBridge, box: BoxName) -> Procedure[None]:
+    """Take back what the steps had set, as far as the paths allow."""
+    data, status = bridge.data_path, bridge.status_path
+    if data is not None and data.good:
+        try:
+            yield from core.send(data, bridge.secondary_volume, _data_update(core, bridge, PairState.SIMPLEX), box)
+        except Refused as refused:
+            core.around.log(None, "undo of the bridge was not answered", {**_said(bridge), "why": str(refused)})
+    if status is not None and status.turned:
+        status.turned = False
+        status.status = PathStatus.NONE
+        yield from establish_path(core.around, core.own, box, status)
+    release_paths(bridge)
+
+
+def release_paths(bridge: PrimaryBridge) -> None:
+    """The bridge's paths serve everybody again."""
+    for entry in (bridge.data_path, bridge.status_path):
+        if entry is not None:
+            entry.purpose, entry.bridge = VOLUME_PURPOSE, 0
+    bridge.data_path = bridge.status_path = None
+    bridge.inbox = None
+    bridge.status_pair = False
+
+
+def _wait_for_notice(core: Core, bridge: PrimaryBridge, reply: Callable[[bool], None]) -> None:
+    bridge.on_notified.append(reply)
+    core.around.timers.call_at(core.around.clock.now() + NOTIFY_TIMEOUT_S, lambda: reply(False))
+
+
+def _data_update(core: Core, bridge: PrimaryBridge, state: PairState) -> pprc.UpdateSecondaryDeviceStatus:
+    assert bridge.box is not None
+    shape = core.shape(bridge.data_volume)
+    return orders.update_bridge(
+        core.name(bridge.data_volume),
+        bridge.box.volume(bridge.secondary_volume),
+        orders.DATA_BRIDGE,
+        bridge.number,
+        bridge.pair_id,
+        core.around.clock.tod(),
+        state=state,
+        shape=(shape.cylinders, shape.heads, shape.device_type),
+        window=WINDOW_RECORDS,
+        first_sequence=FIRST_SEQUENCE,
+    )
+
+
+def _start_sending(core: Core, bridge: PrimaryBridge) -> None:
+    data = bridge.data_path
+    port = core.around.links.get(data.said) if data is not None else None
+    if data is None or port is None or port.link is None:
+        raise reject(Reason.NO_WORKING_PATH)
+    shape = core.shape(bridge.data_volume)
+    route = BridgeRoute(
+        bridge.number, port.link, data.image, bridge.secondary_volume, shape.tracks, shape.heads, WINDOW_RECORDS
+    )
+    sender = BridgeSender(route, FIRST_SEQUENCE, bridge.worker, core.around.clock, core.around.timers)
+    bridge.worker.attach(sender)
+
+
+def accept_status_bridge(core: Core, order: pprc.UpdateSecondaryDeviceStatus, volume: int) -> None:
+    """D7 for the status bridge volume in the primary box: steps 610 (set) and 612 (notify). Raises Refused."""
+    bridge = core.sending.get(order.bridge_number)
+    if bridge is None or core.roles.get(volume) != (BridgeRole.SECONDARY_STATUS, order.bridge_number):
+        raise reject(Reason.NOT_DEFINED_AS_BRIDGE)
+    if bridge.worker.state is not BridgeState.ESTABLISHING or primary_box(order.header) != bridge.box:
+        raise reject(Reason.STATE)
+    if order.header.selector == orders.SELECT_NOTIFY:
+        core.around.log(612, "notified that the status bridge is ready", _said(bridge))
+        bridge.notified = True
+        waiting, bridge.on_notified = bridge.on_notified, []
+        for reply in waiting:
+            reply(True)
+        return
+    if order.new_state != PairState.DUPLEX:
+        raise reject(Reason.STATE)
+    worker = bridge.worker
+
+    def deliver(packet: Any) -> None:
+        if worker.sender is not None:
+            worker.sender.status(packet)
+
+    bridge.inbox = StatusInbox(order.bridge_number, deliver)
+    bridge.status_pair = True
+    core.around.log(610, "secondary status bridge updated", _said(bridge))
+
+
+def _said(bridge: PrimaryBridge | SecondaryBridge) -> dict[str, object]:
+    return {"bridge": bridge.number, "volume": f"{bridge.data_volume:02X}"}
+
+
+# The secondary box
+
+
+def accept_data_bridge(
+    core: Core,
+    order: pprc.UpdateSecondaryDeviceStatus,
+    volume: int,
+    said: int,
+    destination: Callable[[Any], Destination],
+) -> None:
+    """D7 for the secondary data bridge volume (step 604, later duplex, or simplex as undo). Raises Refused."""
+    number = order.bridge_number
+    if core.roles.get(volume) != (BridgeRole.SECONDARY_DATA, number):
+        raise reject(Reason.NOT_DEFINED_AS_BRIDGE)
+    status_volume = core.volume_with_role(BridgeRole.PRIMARY_STATUS, number)
+    if status_volume is None:
+        raise reject(Reason.NO_STATUS_BRIDGE)
+    existing = core.receiving.get(number)
+    if order.new_state == PairState.SIMPLEX:
+        if existing is not None:
+            drop_secondary_bridge(core, existing, "given up by the primary box")
+        return
+    if order.new_state == PairState.DUPLEX:
+        if existing is None or existing.pair_id != order.pair_id:
+            raise reject(Reason.NOT_THE_SECONDARY)
+        existing.duplex = True
+        run(notify_ready(core, existing), lambda _: None)
+        return
+    if order.new_state != PairState.DUPLEX_PENDING or existing is not None or not order.first_sequence:
+        raise reject(Reason.STATE)
+    shape = core.shape(volume)
+    window = min(order.window or WINDOW_RECORDS, WINDOW_RECORDS)
+    core.receiving[number] = bridge = SecondaryBridge(
+        number=number,
+        receiver=BridgeReceiver(
+            ReceiverRoute(number, volume, shape.tracks, shape.heads, window),
+            order.first_sequence,
+            core.around.array,
+            core.around.hardener,
+            core.around.clock,
+            destination,
+            lambda sequence: _mark(core, number, sequence),
+            lambda text: drop_secondary_bridge(core, core.receiving[number], text),
+        ),
+        data_volume=volume,
+        primary_volume=primary_box(order.header).volume(order.header.primary_cca),
+        pair_id=order.pair_id,
+        data_said=said,
+        status_volume=status_volume,
+    )
+    core.around.log(604, "became secondary data bridge", _said(bridge))
+
+
+def _mark(core: Core, number: int, sequence: int) -> None:
+    core.marks[number] = sequence
+    core.records.store_mark(number, sequence)
+
+
+def turn(core: Core, order: pprc.EstablishPath, box: BoxName) -> Procedure[None]:
+    """D0 with TURN from the primary box (step 606): use its link in the opposite direction. Raises Refused (47)."""
+    bridge = core.receiving.get(order.bridge_number)
+    if bridge is None or bridge.primary_volume.box != box or len(order.paths) != 1:
+        raise reject(Reason.BRIDGE_NOT_ESTABLISHED)
+    wanted = order.paths[0]
+    entry = PathEntry(wanted.said, wanted.link_address, wanted.cu_image, wanted.secondary_port)
+    entry.purpose, entry.bridge = STATUS_PURPOSE, bridge.number
+    core.around.log(606, "path in the opposite direction", {**_said(bridge), "said": f"{entry.said:04X}"})
+    yield from establish_path(core.around, core.own, box, entry)
+    if not entry.good:
+        raise reject(Reason.NO_WORKING_PATH, path_status=int(entry.status))
+    bridge.status_path = entry
+
+
+def establish_status_bridge(core: Core, order: pprc.EstablishPair, volume: int, box: BoxName) -> Procedure[None]:
+    """D2 for the status bridge from the primary box (step 608); answers it with D7 (step 610). Raises Refused."""
+    if core.roles.get(volume) != (BridgeRole.PRIMARY_STATUS, order.bridge_number):
+        raise reject(Reason.NOT_DEFINED_AS_BRIDGE)
+    bridge = core.receiving.get(order.bridge_number)
+    if bridge is None or bridge.primary_volume.box != box:
+        raise reject(Reason.BRIDGE_NOT_ESTABLISHED)
+    path = bridge.status_path
+    if path is None or not path.good:
+        raise reject(Reason.NO_WORKING_PATH)
+    core.around.log(608, "establish pair for the status bridge accepted", _said(bridge))
+    bridge.status_partner = box.volume(order.header.secondary_cca)
+    bridge.status_pair_id = core.records.next_pair_id()
+    yield from core.send(path, order.header.secondary_cca, _status_update(core, bridge, orders.SELECT_SET), box)
+    core.around.log(610, "update secondary device status sent for the status bridge", _said(bridge))
+    port = core.around.links.get(path.said)
+    if port is None or port.link is None:
+        raise reject(Reason.NO_WORKING_PATH)
+    shape = core.shape(bridge.status_volume)
+    bridge.receiver.status_route = StatusRoute(
+        port.link, path.image, order.header.secondary_cca, shape.tracks, shape.heads
+    )
+
+
+def notify_ready(core: Core, bridge: SecondaryBridge) -> Procedure[None]:
+    """Step 612: tell the primary box, on the status path, that the bridge is ready."""
+    path, partner = bridge.status_path, bridge.status_partner
+    if path is None or partner is None:
+        raise reject(Reason.BRIDGE_NOT_ESTABLISHED)
+    core.around.log(612, "notification sent", _said(bridge))
+    yield from core.send(path, partner.cca, _status_update(core, bridge, orders.SELECT_NOTIFY), partner.box)
+
+
+def _status_update(core: Core, bridge: SecondaryBridge, selector: int) -> pprc.UpdateSecondaryDeviceStatus:
+    partner = bridge.status_partner
+    assert isinstance(partner, VolumeName)
+    return orders.update_bridge(
+        core.name(bridge.status_volume),
+        partner,
+        orders.STATUS_BRIDGE,
+        bridge.number,
+        bridge.status_pair_id,
+        core.around.clock.tod(),
+        state=PairState.DUPLEX,
+        selector=selector,
+    )
+
+
+def drop_secondary_bridge(core: Core, bridge: SecondaryBridge, text: str) -> None:
+    """The bridge is gone: its links are lost or the primary box gave it up. The defined volumes stay defined."""
+    bridge.receiver.close()
+    core.receiving.pop(bridge.number, None)
+    core.around.log(None, "secondary bridge dropped", {**_said(bridge), "why": text})
+    path = bridge.status_path
+    port = core.around.links.get(path.said) if path is not None else None
+    link = port.link if port is not None else None
+    if link is not None and path is not None:
+        link.remove_path(path.image, lambda _: None, core.around.clock.now())

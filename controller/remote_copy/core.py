@@ -1,0 +1,219 @@
+"""The shared state of remote copy in one box, and the few acts that several procedures need."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from ccw import pprc
+from controller.channel import ChainCommand, ChainResult
+from controller.remote_copy.bridge_receiver import BridgeReceiver
+from controller.remote_copy.pair import BoxName, Pair, VolumeName
+from controller.remote_copy.paths import PathEntry, PathTable
+from controller.remote_copy.ports import Surroundings
+from controller.remote_copy.procedure import Procedure
+from controller.remote_copy.records import Records
+from controller.remote_copy.refusal import reject
+from controller.remote_copy.states import BridgeRole, PairEvent, PairState, Reason, next_state
+from controller.remote_copy.status_inbox import StatusInbox
+from controller.remote_copy.sync_queue import SyncQueue, SyncWorker
+
+PERFORM_SUBSYSTEM_FUNCTION = 0x27
+READ_SUBSYSTEM_DATA = 0x3E
+ATTENTION_STATE_CHANGE = 0x85  # attention, device end, unit exception
+WINDOW_RECORDS = 64
+ORDERS_REMEMBERED_MAX = 65_535
+
+
+class VolumeShape(NamedTuple):
+    """What remote copy must know of a local volume."""
+
+    cylinders: int
+    heads: int
+    device_type: int  # X'3390'
+    track_size: int  # largest image, bytes
+
+    @property
+    def tracks(self) -> int:
+        return self.cylinders * self.heads
+
+
+class PeerSequences:
+    """Request sequence numbers towards and from one other box (pprc-commands 4.2, offset 6)."""
+
+    def __init__(self) -> None:
+        self._sent = 0
+        self._received = 0
+        self._bytes = b""
+
+    def next(self) -> int:
+        self._sent = self._sent % ORDERS_REMEMBERED_MAX + 1
+        return self._sent
+
+    def accept(self, number: int, data: bytes) -> bool:
+        """True: a new order. False: the last one again, to be answered without action. Raises Refused (5D)."""
+        if number == self._received:
+            if data != self._bytes:
+                raise reject(Reason.SEQUENCE_REPLAYED)
+            return False
+        if self._received and not 0 < (number - self._received) % ORDERS_REMEMBERED_MAX <= ORDERS_REMEMBERED_MAX // 2:
+            raise reject(Reason.SEQUENCE_REPLAYED)
+        self._received, self._bytes = number, bytes(data)
+        return True
+
+    def forget(self) -> None:
+        """The peer starts anew: whatever number comes first is accepted."""
+        self._received, self._bytes = 0, b""
+
+
+@dataclass(slots=True)
+class PrimaryBridge:
+    """One bridge whose data this box sends: its volumes, its worker, its place in the set-up."""
+
+    number: int
+    worker: SyncWorker
+    data_volume: int  # P-DB
+    status_volume: int  # S-SB
+    box: BoxName | None = None  # the secondary box, once established
+    data_path: PathEntry | None = None
+    status_path: PathEntry | None = None
+    secondary_volume: int = 0  # S-DB in the other box
+    pair_id: int = 0
+    inbox: StatusInbox | None = None
+    status_pair: bool = False  # the pair on the status volume exists (step 610)
+    notified: bool = False  # step 612 has come
+    on_notified: list[Callable[[bool], None]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class SecondaryBridge:
+    """One bridge whose data this box receives."""
+
+    number: int
+    receiver: BridgeReceiver
+    data_volume: int  # S-DB
+    primary_volume: VolumeName  # P-DB in the other box
+    pair_id: int
+    data_said: int  # the port its data comes in on
+    duplex: bool = False
+    status_volume: int = 0  # P-SB here
+    status_partner: VolumeName | None = None  # S-SB in the other box
+    status_path: PathEntry | None = None
+    status_pair_id: int = 0
+
+
+@dataclass(slots=True)
+class Core:
+    """Everything remote copy knows in one box."""
+
+    own: BoxName
+    volumes: Mapping[int, VolumeShape]
+    around: Surroundings
+    records: Records
+    paths: PathTable = field(default_factory=PathTable)
+    queue: SyncQueue = field(default_factory=SyncQueue)
+    primaries: dict[int, Pair] = field(default_factory=dict)  # by unit address
+    secondaries: dict[int, Pair] = field(default_factory=dict)
+    roles: dict[int, tuple[BridgeRole, int]] = field(default_factory=dict)  # bridge volumes
+    sending: dict[int, PrimaryBridge] = field(default_factory=dict)  # by bridge number
+    receiving: dict[int, SecondaryBridge] = field(default_factory=dict)
+    peers: dict[BoxName, PeerSequences] = field(default_factory=dict)
+    marks: dict[int, int] = field(default_factory=dict)
+    busy: set[int] = field(default_factory=set)  # volumes for which a pair order is being carried out
+    duplex_waiters: dict[int, list[Callable[[bool], None]]] = field(default_factory=dict)  # by pair id
+
+    # Naming
+
+    def name(self, volume: int) -> VolumeName:
+        return self.own.volume(volume)
+
+    def shape(self, volume: int) -> VolumeShape:
+        """Raises Refused (44) for a device that is not there."""
+        if volume not in self.volumes:
+            raise reject(Reason.NOT_THE_ONE_NAMED)
+        return self.volumes[volume]
+
+    def volume_with_role(self, role: BridgeRole, number: int) -> int | None:
+        return next((volume for volume, mine in self.roles.items() if mine == (role, number)), None)
+
+    def peer(self, box: BoxName) -> PeerSequences:
+        return self.peers.setdefault(box, PeerSequences())
+
+    def hardened(self) -> Procedure[None]:
+        """Wait until everything appended so far is durable. Raises Refused (45) when the array cannot."""
+        good: bool = yield lambda reply: self.around.hardener.when_durable(self.around.array.appended, reply)
+        if not good:
+            raise reject(Reason.STATE)
+
+    # Talking to the other box
+
+    def send(self, entry: PathEntry, device: int, order: pprc.PprcOrder, box: BoxName) -> Procedure[ChainResult]:
+        """Send one order over a path. Raises Refused: 5B with the peer's bytes 7-8, 5C when it does not answer."""
+        numbered = replace(order, header=replace(order.header, request_sequence=self.peer(box).next()))
+        return (yield from self.chain(entry, device, [ChainCommand(PERFORM_SUBSYSTEM_FUNCTION, numbered.encode())]))
+
+    def chain(self, entry: PathEntry, device: int, commands: list[ChainCommand]) -> Procedure[ChainResult]:
+        """Run a chain over a path and insist on its success. Raises Refused as `send`."""
+        port = self.around.links.get(entry.said)
+        link = port.link if port is not None else None
+        if link is None or not entry.good:
+            raise reject(Reason.NO_WORKING_PATH, path_status=int(entry.status))
+        result: ChainResult = yield lambda reply: link.start_chain(
+            entry.image, device, commands, reply, self.around.clock.now()
+        )
+        if result.failure is not None:
+            raise reject(Reason.PEER_TIME_OUT)
+        if result.completed != len(commands):
+            sense = result.sense.ljust(32, b"\0")
+            raise reject(Reason.PEER_REFUSED, peer=int.from_bytes(sense[7:9], "big"))
+        return result
+
+    def control_path(self, box: BoxName) -> PathEntry:
+        """The path that orders to `box` take: a ready bridge's data path, else the first good one. Raises Refused."""
+        paths = self.paths.need(box)
+        for bridge in self.sending.values():
+            if bridge.box == box and bridge.data_path is not None and bridge.data_path.good:
+                return bridge.data_path
+        return paths.good()[0]
+
+    # Pairs
+
+    def change(self, pair: Pair, event: PairEvent, text: str) -> None:
+        """Move a primary along its table, store it, tell the hosts and the log."""
+        before = pair.state
+        target = next_state(before, event)
+        if target.suspended and not before.suspended:
+            pair.suspend_tod = self.around.clock.tod()
+        pair.change(event)
+        self.store(pair)
+        if pair.state is PairState.SIMPLEX:
+            self.primaries.pop(pair.volume, None)
+        if pair.state is not PairState.DUPLEX_PENDING:
+            for reply in self.duplex_waiters.pop(pair.pair_id, []):
+                reply(pair.state is PairState.DUPLEX)
+        if pair.state is not before:
+            self.say_state(pair, text)
+            self.around.attention(pair.volume, ATTENTION_STATE_CHANGE)
+
+    def store(self, pair: Pair) -> None:
+        """Write the pair's record; its bitmap is exact for everything the array has appended so far."""
+        if pair.is_primary:
+            pair.epoch = min(pair.unconfirmed) - 1 if pair.unconfirmed else self.around.array.appended
+        self.records.store(pair)
+
+    def say_state(self, pair: Pair, text: str) -> None:
+        """The operator's message of a primary state change (IEA494I)."""
+        words = {
+            PairState.SIMPLEX: "TERMINATED",
+            PairState.DUPLEX_PENDING: "PAIR PENDING",
+            PairState.DUPLEX: "PAIR FULL DUPLEX",
+        }
+        state = words.get(pair.state, "SUSPENDED")
+        message = (
+            f"IEA494I {pair.volume:04X},,PPRC {state},SSID={pair.primary.ssid:04X},CCA={pair.primary.cca:02X},"
+            f"SECSSID={pair.secondary.ssid:04X},"
+        )
+        self.around.log(None, message, {"pair": pair.pair_id, "state": pair.state.name, "text": text})
+
+    def uncertain_epoch(self, pair: Pair) -> int:
+        """Array sequence behind which a secondary may hold what a crash took from the primary."""
+        return max(pair.epoch, min(self.marks.values(), default=0))

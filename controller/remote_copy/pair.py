@@ -1,0 +1,134 @@
+"""One side of a volume pair: its names, its state, and what the secondary does not have yet.
+
+Bitmaps of a primary, one bit per track (set = the secondary may differ):
+    waiting   still to be sent in the running pass, from the snapshot on the bridge volume
+    in_flight sent, status not yet returned
+    dirty     written by a host since the snapshot of the running pass
+out of sync = waiting | in_flight | dirty. The pair may become duplex only when all three are empty.
+
+The bitmap survives a restart by the log's own order: the stored pair record holds the bitmap and the array
+sequence `epoch` it describes; every track of the volume with a later record is changed as well. A track is
+therefore in the recorded bitmap before its write is acknowledged, because the write itself is that record.
+While duplex, `epoch` moves on as the secondary confirms; it never passes a write that is not confirmed.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from bitarray import bitarray
+from bitarray.util import zeros
+
+from controller.remote_copy.states import PairEvent, PairState, next_state
+
+
+class VolumeName(NamedTuple):
+    """Where a volume lives: box identity (12 bytes), SSID, LSS, CCA."""
+
+    identity: bytes
+    ssid: int
+    lss: int
+    cca: int
+
+    @property
+    def box(self) -> "BoxName":
+        return BoxName(self.identity, self.ssid, self.lss)
+
+    def __str__(self) -> str:
+        return f"{self.ssid:04X}.{self.lss:02X}.{self.cca:02X}"
+
+
+class BoxName(NamedTuple):
+    """One control-unit image of one box: identity (12 bytes), SSID, LSS."""
+
+    identity: bytes
+    ssid: int
+    lss: int
+
+    def volume(self, cca: int) -> VolumeName:
+        return VolumeName(self.identity, self.ssid, self.lss, cca)
+
+
+@dataclass(slots=True)
+class Pair:
+    """One side of a pair. `volume`: the local unit address; `tracks`, `heads`: the primary's size."""
+
+    pair_id: int
+    is_primary: bool
+    primary: VolumeName
+    secondary: VolumeName
+    volume: int
+    tracks: int
+    heads: int
+    state: PairState = PairState.SIMPLEX
+    attributes: int = 0  # byte 64 of D7: 80 CRIT, 40 CGROUP, 20 ONLINSEC, 10 RESETRSV, 08 XD
+    pace: int = 15
+    epoch: int = 0  # array sequence: see the module text
+    suspend_tod: int = 0
+    snapshot_id: int = 0
+    reconcile: bool = False  # the secondary may hold writes that a crash took from the primary
+    draining: bool = False  # end of a copy: host writes go through at once
+    unconfirmed: set[int] = field(default_factory=set)  # array sequences of updates the secondary has not confirmed
+    waiting: bitarray = field(default_factory=bitarray)
+    in_flight: bitarray = field(default_factory=bitarray)
+    dirty: bitarray = field(default_factory=bitarray)
+
+    def __post_init__(self) -> None:
+        for name in ("waiting", "in_flight", "dirty"):
+            if len(getattr(self, name)) != self.tracks:
+                setattr(self, name, zeros(self.tracks))
+
+    def change(self, event: PairEvent) -> None:
+        """Move along the transition table. Raises IllegalTransition."""
+        self.state = next_state(self.state, event)
+        if self.state is not PairState.DUPLEX_PENDING:
+            self.draining = False
+
+    @property
+    def written_through(self) -> bool:
+        """Host writes wait for the secondary: duplex, or pending in its last pass."""
+        return self.state is PairState.DUPLEX or (self.state is PairState.DUPLEX_PENDING and self.draining)
+
+    @property
+    def out_of_sync(self) -> bitarray:
+        return self.waiting | self.in_flight | self.dirty
+
+    @property
+    def out_of_sync_count(self) -> int:
+        return int(self.out_of_sync.count())
+
+    def mark_all(self) -> None:
+        """A full copy: every track may differ."""
+        self.dirty.setall(1)
+
+    def mark(self, tracks: Iterable[int]) -> None:
+        for track in tracks:
+            if track < self.tracks:
+                self.dirty[track] = 1
+
+    def clear_all(self) -> None:
+        for bits in (self.waiting, self.in_flight, self.dirty):
+            bits.setall(0)
+
+    def start_pass(self) -> None:
+        """A new snapshot was taken: what is dirty is now waiting."""
+        self.waiting |= self.dirty
+        self.dirty.setall(0)
+
+    def give_back(self) -> None:
+        """The bridge stopped: what was not confirmed must be sent again."""
+        self.dirty |= self.waiting
+        self.dirty |= self.in_flight
+        self.waiting.setall(0)
+        self.in_flight.setall(0)
+
+    def sent(self, track: int) -> None:
+        self.waiting[track] = 0
+        self.in_flight[track] = 1
+
+    def confirmed(self, track: int) -> None:
+        self.in_flight[track] = 0
+
+    def superseded(self, track: int) -> None:
+        """A host update of this track goes out now; the older image need not be sent any more."""
+        self.waiting[track] = 0

@@ -1,0 +1,176 @@
+"""PPRC paths: the set of paths to each other control-unit image, and how one is brought up.
+
+A path is one-directional: this box's port acts as a channel, the other box sees a host that has named itself
+in the information field of ELP. Establish Path replaces the set; each entry carries a status code of 2.7.
+Source: pprc-commands 2.2, 2.7, 4.3; escon-frames 2.7.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ccw import pprc
+from controller.channel import ChainCommand, ChainResult, PathReply
+from controller.remote_copy.pair import BoxName
+from controller.remote_copy.ports import LinkPort, Surroundings
+from controller.remote_copy.procedure import Procedure
+from controller.remote_copy.refusal import reject
+from controller.remote_copy.states import PathStatus, Reason
+
+MAX_PATHS = 8
+MAX_SECONDARIES = 4
+SENSE_ID = 0xE4
+READ_CONFIGURATION_DATA = 0xFA
+CONFIGURATION_BYTES = 256
+NODE_TAG = slice(30, 32)  # of a node descriptor
+NED_SERIAL = slice(18, 30)
+NED_LSS = 30
+NEQ_SSID = slice(224 + 8, 224 + 10)
+CHECKED_DEVICE = 0x00  # the device whose configuration data names the other box
+LPR_STATUS = {2: PathStatus.NO_RESOURCES_SECONDARY, 3: PathStatus.RETRY_LATER}
+
+VOLUME_PURPOSE, DATA_PURPOSE, STATUS_PURPOSE = 0, 1, 2
+
+
+@dataclass(slots=True)
+class PathEntry:
+    """One path of a set."""
+
+    said: int
+    link_address: int
+    image: int
+    secondary_port: int
+    status: PathStatus = PathStatus.NONE
+    purpose: int = VOLUME_PURPOSE
+    bridge: int = 0
+    peer_port: int = 0  # the far port's identifier, from its node descriptor
+    turned: bool = False  # used by the other box towards this one
+
+    @property
+    def good(self) -> bool:
+        return self.status is PathStatus.ESTABLISHED and not self.turned
+
+
+@dataclass(slots=True)
+class PathSet:
+    """All paths to one control-unit image of another box."""
+
+    box: BoxName
+    entries: list[PathEntry] = field(default_factory=list)
+    cgroup: bool = False
+    elb_seconds: int = 120
+
+    def good(self) -> list[PathEntry]:
+        return [entry for entry in self.entries if entry.good]
+
+    def free(self) -> list[PathEntry]:
+        """Good paths that no bridge has taken, lowest SAID first."""
+        return sorted((e for e in self.good() if e.purpose == VOLUME_PURPOSE), key=lambda e: e.said)
+
+
+def peer_header(own: BoxName, peer: BoxName) -> bytes:
+    """The 40 bytes that mark an ELP as a peer's: the sender is named as primary, the rest is zero."""
+    return pprc.PprcHeader(
+        order=0,
+        flags=0,
+        length=40,
+        format=1,
+        selector=0,
+        request_sequence=0,
+        primary_ssid=own.ssid,
+        primary_lss=own.lss,
+        primary_cca=0,
+        secondary_ssid=peer.ssid,
+        secondary_lss=peer.lss,
+        secondary_cca=0,
+        primary_identity=own.identity,
+        secondary_identity=peer.identity,
+    ).encode()
+
+
+def establish_path(around: Surroundings, own: BoxName, peer: BoxName, entry: PathEntry) -> Procedure[None]:
+    """Bring up one path; the result is `entry.status` (and the far port). Never raises."""
+    port = around.links.get(entry.said)
+    if port is None or entry.link_address:
+        entry.status = PathStatus.CONFIGURATION_ERROR  # no such adapter, or a director address without a director
+        return
+    if port.has_host_paths:
+        entry.status = PathStatus.HOST_PATH_PRESENT
+        return
+    link = port.link
+    if link is None:
+        entry.status = PathStatus.LINK_OFFLINE
+        return
+    if peer == own:
+        entry.status = PathStatus.SAME_CLUSTER
+        return
+    header = peer_header(own, peer)
+    reply: PathReply = yield lambda answer: link.establish_path(entry.image, header, answer, around.clock.now())
+    if not reply.established:
+        entry.status = _path_failure(reply)
+        return
+    node: bytes | None = yield lambda answer: link.identify(answer, around.clock.now())
+    if node is None or len(node) < NODE_TAG.stop:
+        entry.status = PathStatus.INITIALISATION_FAILED
+        return
+    entry.peer_port = int.from_bytes(node[NODE_TAG], "big")
+    entry.status = yield from _check_identity(around, link, peer, entry)
+    if entry.status is not PathStatus.ESTABLISHED:
+        yield lambda answer: link.remove_path(entry.image, answer, around.clock.now())
+
+
+def _path_failure(reply: PathReply) -> PathStatus:
+    if reply.reason is not None:
+        return LPR_STATUS.get(reply.reason, PathStatus.INITIALISATION_FAILED)
+    if reply.failure == "link lost":
+        return PathStatus.LINK_OFFLINE
+    return PathStatus.TIME_OUT if reply.failure == "timeout" else PathStatus.INITIALISATION_FAILED
+
+
+def _check_identity(around: Surroundings, link: LinkPort, peer: BoxName, entry: PathEntry) -> Procedure[PathStatus]:
+    """Sense ID and Read Configuration Data of device 00 behind the path: is it the box that was named?"""
+    commands = [ChainCommand(SENSE_ID, count=7), ChainCommand(READ_CONFIGURATION_DATA, count=CONFIGURATION_BYTES)]
+    result: ChainResult = yield lambda answer: link.start_chain(
+        entry.image, CHECKED_DEVICE, commands, answer, around.clock.now()
+    )
+    if result.completed != len(commands) or len(result.data[1]) != CONFIGURATION_BYTES:
+        return PathStatus.SSID_MISMATCH  # the I/O that collects the identity failed
+    data = result.data[1]
+    if int.from_bytes(data[NEQ_SSID], "big") != peer.ssid:
+        return PathStatus.SSID_MISMATCH
+    if data[NED_SERIAL] != peer.identity or data[NED_LSS] != peer.lss:
+        return PathStatus.SERIAL_MISMATCH
+    return PathStatus.ESTABLISHED
+
+
+class PathTable:
+    """The path sets of this box, by the other box."""
+
+    def __init__(self) -> None:
+        self.sets: dict[BoxName, PathSet] = {}
+
+    def __iter__(self) -> Iterator[PathSet]:
+        return iter(self.sets.values())
+
+    def get(self, box: BoxName) -> PathSet | None:
+        return self.sets.get(box)
+
+    def need(self, box: BoxName) -> PathSet:
+        """The set towards `box`. Raises Refused when there is none, or none of its paths works."""
+        found = self.sets.get(box)
+        if found is None:
+            raise reject(Reason.NO_PATH_SET)
+        if not found.good():
+            status = found.entries[-1].status if found.entries else PathStatus.NONE
+            raise reject(Reason.NO_WORKING_PATH, path_status=int(status))
+        return found
+
+    def link_lost(self, said: int) -> list[tuple[PathSet, PathEntry]]:
+        """The link of a port is gone: its entries go offline. Returns those that were good or turned."""
+        lost = []
+        for paths in self.sets.values():
+            for entry in paths.entries:
+                if entry.said == said and (entry.good or entry.turned):
+                    entry.status = PathStatus.LINK_OFFLINE
+                    entry.turned = False
+                    lost.append((paths, entry))
+        return lost

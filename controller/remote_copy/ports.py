@@ -1,0 +1,115 @@
+"""What remote copy needs from its surroundings, as protocols: the array, durability, links, a clock.
+
+The shell (controller/links) provides the real ones; the simulation provides others. Everything here is called
+from one thread.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from controller.channel import ChainCommand, ChainResult, PathReply
+
+TOD_PER_SECOND = 4_096_000_000  # TOD clock: bit 51 is one microsecond
+
+
+class StoredTrack(NamedTuple):
+    """One track as the array keeps it. codec: 0 plain image, 1 home address plain and one zlib stream from byte 5."""
+
+    codec: int
+    raw_length: int  # bytes of the plain image
+    payload: bytes
+
+
+class ArrayPort(Protocol):
+    """The part of the virtual array that remote copy uses. Volume: unit address; track: cylinder * heads + head."""
+
+    @property
+    def appended(self) -> int: ...  # sequence of the newest record, durable or not
+
+    def read_stored(self, volume: int, track: int, /) -> Any: ...  # StoredTrack or None
+
+    def write_stored(self, volume: int, track: int, stored: Any, /) -> int: ...
+
+    def move(self, source_volume: int, source_track: int, target_volume: int, target_track: int, /) -> int: ...
+
+    def snapshot(self, source_volume: int, target_volume: int, /) -> int: ...
+
+    def release_space(self, volume: int, first: int, stop: int, /) -> int: ...
+
+    def written_since(self, volume: int, sequence: int, /) -> Any: ...  # array of track numbers
+
+    def put(self, key: str, value: bytes, /) -> int: ...
+
+    def items(self, prefix: str, /) -> list[tuple[str, bytes]]: ...
+
+
+class HardenPort(Protocol):
+    """Tells when what was appended is durable."""
+
+    def when_durable(self, sequence: int, reply: Callable[[bool], None]) -> None:
+        """Call `reply(True)` once everything up to `sequence` is durable, `reply(False)` when it cannot become so."""
+
+
+class LinkPort(Protocol):
+    """The channel side of one installed port; `controller.channel.Link` has it."""
+
+    def establish_path(self, image: int, header: bytes, reply: Callable[[PathReply], None], now: float, /) -> None: ...
+
+    def remove_path(self, image: int, reply: Callable[[PathReply], None], now: float, /) -> None: ...
+
+    def identify(self, reply: Callable[[bytes | None], None], now: float, /) -> None: ...
+
+    def start_chain(
+        self,
+        image: int,
+        unit_address: int,
+        commands: Sequence[ChainCommand],
+        reply: Callable[[ChainResult], None],
+        now: float,
+        /,
+    ) -> None: ...
+
+
+class Clock(Protocol):
+    """Time of day and of waiting, both passed in so that a simulation can run its own."""
+
+    def now(self) -> float: ...  # seconds, monotonic
+
+    def tod(self) -> int: ...  # 64-bit TOD clock value
+
+
+class TimerPort(Protocol):
+    """Wakes remote copy later."""
+
+    def call_at(self, when: float, action: Callable[[], None]) -> None: ...
+
+
+class EventSink(Protocol):
+    """Receives the event log: every step of the patent's figures under its number."""
+
+    def __call__(self, step: int | None, text: str, fields: Mapping[str, object]) -> None: ...
+
+
+class Surroundings(NamedTuple):
+    """The ports of one storage system."""
+
+    array: ArrayPort
+    hardener: HardenPort
+    links: Mapping[int, "InstalledPort"]  # by SAID
+    clock: Clock
+    timers: TimerPort
+    log: EventSink
+    attention: Callable[[int, int], None]  # (unit address, status): to every attached host
+    in_use: Callable[[int], tuple[bool, bool]]  # unit address: (online to a host, reserved by one)
+
+
+class InstalledPort(Protocol):
+    """One adapter of the box: its SAID, whether light is seen, and the link behind it."""
+
+    said: int
+
+    @property
+    def link(self) -> LinkPort | None: ...  # None: no light
+
+    @property
+    def has_host_paths(self) -> bool: ...

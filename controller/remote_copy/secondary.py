@@ -1,0 +1,96 @@
+"""What the other controller does to our volumes: D7 for a volume pair, and where bridge records may go.
+
+Source: pprc-commands 4.10, 7.2 (708), 8.2.
+"""
+
+from ccw import pprc
+from ccw.bridge import BridgeHeader, Result
+from controller.remote_copy.bridge_receiver import Destination
+from controller.remote_copy.checks import primary_box
+from controller.remote_copy.core import Core
+from controller.remote_copy.orders import ANY_STATE
+from controller.remote_copy.pair import Pair
+from controller.remote_copy.procedure import Procedure
+from controller.remote_copy.refusal import bad_parameter, reject
+from controller.remote_copy.states import PairState, Reason
+
+NOWHERE = Destination(Result.DESTINATION_UNKNOWN, 0, 0, 0, 0)
+
+
+def update_status(core: Core, order: pprc.UpdateSecondaryDeviceStatus, volume: int) -> Procedure[None]:
+    """D7 with selector 00 for a volume pair. Ends when the new state is durable. Raises Refused."""
+    try:
+        state = PairState(order.new_state)
+    except ValueError as error:
+        raise bad_parameter(40) from error
+    if not order.pair_id:
+        raise bad_parameter(44)
+    if volume in core.roles:
+        raise reject(Reason.BRIDGE_VOLUME)
+    pair = core.secondaries.get(volume)
+    present = pair.state if pair is not None else PairState.SIMPLEX
+    if order.expected_state not in (ANY_STATE, present):
+        raise reject(Reason.STATE)
+    if pair is None:
+        if state is PairState.SIMPLEX:
+            return
+        pair = _become_secondary(core, order, volume, state)
+    elif pair.pair_id != order.pair_id or pair.primary.box != primary_box(order.header):
+        raise reject(Reason.NOT_THE_SECONDARY, pair_id=pair.pair_id)
+    if state.suspended and not present.suspended:
+        pair.suspend_tod = order.tod
+    pair.state = state
+    core.store(pair)
+    if state is PairState.SIMPLEX:
+        del core.secondaries[volume]
+    core.around.log(
+        None, "secondary device status updated", {"pair": pair.pair_id, "volume": f"{volume:02X}", "state": state.name}
+    )
+    yield from core.hardened()
+
+
+def _become_secondary(core: Core, order: pprc.UpdateSecondaryDeviceStatus, volume: int, state: PairState) -> Pair:
+    if state not in (PairState.DUPLEX_PENDING, PairState.DUPLEX):
+        raise reject(Reason.NOT_IN_PAIR)
+    if volume in core.primaries:
+        raise reject(Reason.ALREADY_PRIMARY)
+    shape = core.shape(volume)
+    if (
+        shape.cylinders < order.primary_cylinders
+        or shape.heads != order.tracks_per_cylinder
+        or shape.device_type != order.device_type
+    ):
+        raise reject(Reason.GEOMETRY)
+    online, reserved = core.around.in_use(volume)
+    if online and not order.attributes & pprc.SecondaryAttribute.ONLINE_SECONDARY:
+        raise reject(Reason.SECONDARY_ONLINE)
+    if reserved and not order.attributes & pprc.SecondaryAttribute.RESET_RESERVE:
+        raise reject(Reason.SECONDARY_RESERVED)
+    pair = Pair(
+        pair_id=order.pair_id,
+        is_primary=False,
+        primary=primary_box(order.header).volume(order.header.primary_cca),
+        secondary=core.name(volume),
+        volume=volume,
+        tracks=order.primary_cylinders * order.tracks_per_cylinder,
+        heads=order.tracks_per_cylinder,
+        attributes=order.attributes,
+        epoch=core.around.array.appended,
+    )
+    core.secondaries[volume] = pair
+    return pair
+
+
+def destination(core: Core, header: BridgeHeader) -> Destination:
+    """Whether, and where, a bridge record may be redirected (step 708)."""
+    address = header.destination
+    if (address.ssid, address.lss) != (core.own.ssid, core.own.lss) or address.cca not in core.volumes:
+        return NOWHERE
+    pair = core.secondaries.get(address.cca)
+    source = header.source
+    if pair is None or pair.pair_id != header.pair_id or source[:3] != pair.primary[1:4]:
+        return NOWHERE._replace(result=Result.NOT_THE_SECONDARY)
+    if pair.state.suspended:
+        return NOWHERE._replace(result=Result.DESTINATION_SUSPENDED)
+    shape = core.volumes[address.cca]
+    return Destination(Result.APPLIED, address.cca, shape.heads, shape.cylinders, shape.track_size)

@@ -1,0 +1,421 @@
+"""`RemoteCopy`: the door to remote copy of one box.
+
+    order           a PPRC order arrived (PSF D0-D8) from a host or from the other controller
+    gate            may this host command touch this volume?
+    host_writes     a host changed tracks: who has to confirm them before device end?
+    bridge_record   a record arrived in one of our bridge volumes
+    query           Read Subsystem Data for the PPRC queries
+    link_lost       the light of a port went out
+
+It also is what the bridge workers report to (`WorkerOwner`).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from ccw import pprc
+from ccw.bridge import Result
+from controller.commands.outcome import Outcome
+from controller.remote_copy import orders, queries, requests
+from controller.remote_copy.bridge_setup import (
+    accept_data_bridge,
+    accept_status_bridge,
+    drop_secondary_bridge,
+    establish_status_bridge,
+    release_paths,
+    turn,
+)
+from controller.remote_copy.checks import check_boxes, check_request_sequence, parse_order
+from controller.remote_copy.core import Core, PeerSequences, PrimaryBridge, VolumeShape
+from controller.remote_copy.pair import BoxName, Pair
+from controller.remote_copy.ports import StoredTrack, Surroundings
+from controller.remote_copy.procedure import Procedure, run
+from controller.remote_copy.records import Records
+from controller.remote_copy.refusal import (
+    FORMAT_SECONDARY,
+    STATUS_DEVICE_END_CHECK,
+    STATUS_UNIT_CHECK_END,
+    Refusal,
+    Refused,
+    bad_parameter,
+    reject,
+    suspended_by,
+)
+from controller.remote_copy.secondary import destination, update_status
+from controller.remote_copy.states import BridgeRole, PairEvent, PairState, Reason
+from controller.remote_copy.sync_queue import SyncWorker
+
+CHANNEL_END, DEVICE_END = 0x08, 0x04
+NORMAL_END = CHANNEL_END | DEVICE_END
+LONG_ORDERS = frozenset({0xD0, 0xD2, 0xD3, 0xD4})  # channel end at once, device end when the function is complete
+BRIDGE_VOLUME_COMMANDS = frozenset(
+    {0x03, 0x04, 0x14, 0x27, 0x34, 0x3E, 0x44, 0x54, 0x5B, 0x64, 0x94, 0xAF, 0xB4, 0xE4, 0xFA}
+)
+STORE_EVERY = 256  # confirmed tracks between two records of a pair's bitmap
+
+FB_SECONDARY_SUBSYSTEM, FB_COMMUNICATION, FB_TRACK_FORMAT, FB_MEDIA = 2, 3, 6, 8
+RESULT_EVENTS: dict[Result, tuple[PairEvent, int]] = {  # result: what it does to the pair, FB reason
+    Result.NOT_THE_SECONDARY: (PairEvent.SECONDARY_SIMPLEX, FB_SECONDARY_SUBSYSTEM),
+    Result.DESTINATION_SUSPENDED: (PairEvent.SUSPEND_AT_SECONDARY, FB_SECONDARY_SUBSYSTEM),
+    Result.TRACK_IMAGE_INVALID: (PairEvent.SECONDARY_ERROR, FB_TRACK_FORMAT),
+    Result.DEVICE_FAULT: (PairEvent.SECONDARY_ERROR, FB_MEDIA),
+}
+
+
+class RemoteCopy:
+    """Remote copy of one box. All calls come from one thread."""
+
+    def __init__(self, own: BoxName, volumes: Mapping[int, VolumeShape], around: Surroundings) -> None:
+        self.core = Core(own, volumes, around, Records(around.array))
+        self._bridge_of: dict[int, int] = {}  # pair id: number of the bridge that carries its updates
+        self._confirmed: dict[int, int] = {}  # pair id: confirmed since the pair was last stored
+
+    def restore(self) -> None:
+        """After a start: take up what the log says. Duplex is never assumed, it is proven again."""
+        core = self.core
+        core.roles.update(core.records.bridges())
+        core.marks.update(core.records.marks())
+        for number in {number for _, number in core.roles.values()}:
+            requests.link_bridge_volumes(core, number, self._new_bridge)
+        for pair in core.records.pairs():
+            if not pair.is_primary:
+                core.secondaries[pair.volume] = pair
+                continue
+            core.primaries[pair.volume] = pair
+            pair.mark(int(track) for track in core.around.array.written_since(pair.volume, pair.epoch))
+            pair.reconcile = True
+            if pair.state in (PairState.DUPLEX, PairState.DUPLEX_PENDING):
+                core.change(pair, PairEvent.RESTART, "restart")
+            if pair.state is PairState.DUPLEX_PENDING:
+                core.queue.append(pair)
+
+    # Orders
+
+    def order(
+        self, volume: int, data: bytes, sender: BoxName | None, said: int, reply: Callable[[Outcome], None]
+    ) -> None:
+        """Run one order addressed to `volume`. `sender`: the peer behind the path, None for a host; `said`: our port.
+
+        `reply` gets CE+DE when the order is done at once, else CE and, later, DE.
+        """
+        try:
+            order = parse_order(data)
+            check_request_sequence(order.header.request_sequence, sender is not None)
+            if sender is not None and not self.core.peer(sender).accept(order.header.request_sequence, data):
+                reply(Outcome(NORMAL_END))
+                return
+            procedure = self._procedure(order, volume, sender, said)
+        except Refused as refused:
+            reply(self._about(refused, volume, data).outcome())
+            return
+        ended = False
+        split = False
+
+        def done(result: Refused | None) -> None:
+            nonlocal ended
+            ended = True
+            if isinstance(result, Refused):
+                status = STATUS_DEVICE_END_CHECK if split else STATUS_UNIT_CHECK_END
+                reply(self._about(result, volume, data).outcome(status))
+            else:
+                reply(Outcome(DEVICE_END if split else NORMAL_END))
+
+        run(procedure, done)
+        if not ended and data[0] in LONG_ORDERS:
+            split = True
+            reply(Outcome(CHANNEL_END))
+
+    def _about(self, refused: Refused, volume: int, data: bytes) -> Refusal:
+        """The refusal with the fields that every refused order reports."""
+        secondary = data[12:16].ljust(4, b"\0")
+        return replace(
+            refused.refusal,
+            cca=volume,
+            own_ssid=self.core.own.ssid,
+            order=data[0] if data else 0,
+            secondary_ssid=int.from_bytes(secondary[:2], "big"),
+            secondary_cca=secondary[3],
+        )
+
+    def _procedure(self, order: pprc.PprcOrder, volume: int, sender: BoxName | None, said: int) -> Procedure[None]:
+        core = self.core
+        match order:
+            case pprc.EstablishPath() if sender is not None:
+                return turn(core, order, sender)
+            case pprc.EstablishPath():
+                return requests.establish_paths(core, order)
+            case pprc.DeletePath():
+                return requests.delete_paths(core, order)
+            case pprc.EstablishPair() if sender is not None:
+                check_boxes(order.header, core.own, own_is_primary=True)
+                return establish_status_bridge(core, order, volume, sender)
+            case pprc.EstablishPair():
+                return requests.establish_pair(core, order, volume)
+            case pprc.DeletePair():
+                return requests.delete_pair(core, order, volume)
+            case pprc.SuspendPair():
+                return requests.suspend_pair(core, order, volume)
+            case pprc.DefineBridgeVolume():
+                return requests.define_bridge(core, order, volume, self._new_bridge)
+            case pprc.UpdateSecondaryDeviceStatus() if sender is not None:
+                return self._status_update(order, volume, said)
+            case pprc.UpdateSecondaryDeviceStatus():
+                raise bad_parameter(0)  # never accepted from a host channel
+            case _:
+                raise reject(Reason.NOT_ENABLED)
+
+    def _status_update(self, order: pprc.UpdateSecondaryDeviceStatus, volume: int, said: int) -> Procedure[None]:
+        core = self.core
+        check_boxes(order.header, core.own, own_is_primary=False)
+        if order.header.secondary_cca != volume:
+            raise reject(Reason.NOT_THE_ONE_NAMED)
+        if bool(order.header.flags & pprc.StatusUpdateFlag.BRIDGE) != (order.bridge_role != 0):
+            raise bad_parameter(42)
+        if order.header.selector == orders.SELECT_HEARTBEAT:
+            return _nothing()
+        if order.bridge_role == orders.DATA_BRIDGE:
+            accept_data_bridge(core, order, volume, said, lambda header: destination(core, header))
+            return core.hardened()
+        if order.bridge_role == orders.STATUS_BRIDGE:
+            accept_status_bridge(core, order, volume)
+            return _nothing()
+        return update_status(core, order, volume)
+
+    def _new_bridge(self, number: int, data_volume: int, status_volume: int) -> PrimaryBridge:
+        core = self.core
+        worker = SyncWorker(
+            number, data_volume, core.queue, self, core.around.array, core.around.clock, core.around.log
+        )
+        return PrimaryBridge(number, worker, data_volume, status_volume)
+
+    # Host I/O
+
+    def gate(self, volume: int, code: int) -> Refusal | None:
+        """None: the command may go on. Else why a host may not touch this volume now."""
+        if code in BRIDGE_VOLUME_COMMANDS:
+            return None
+        if volume in self.core.roles:
+            return replace(reject(Reason.BRIDGE_VOLUME).refusal, cca=volume, own_ssid=self.core.own.ssid)
+        if volume in self.core.secondaries:
+            return Refusal(FORMAT_SECONDARY, cca=volume, own_ssid=self.core.own.ssid)
+        return None
+
+    def host_writes(
+        self, volume: int, writes: Sequence[tuple[int, int]], done: Callable[[Refusal | None], None]
+    ) -> None:
+        """A host changed tracks, given as (track, array sequence).
+
+        `done` is called once, with None when the secondary needs to know nothing more (or has everything), with a
+        refusal when the pair was suspended by this write. Local durability is the caller's affair.
+        """
+        pair = self.core.primaries.get(volume)
+        if pair is None:
+            done(None)
+            return
+        if not pair.written_through:
+            pair.mark(track for track, _ in writes)
+            done(None)
+            return
+        worker = self._worker_of(pair)
+        if worker is None or worker.sender is None or worker.sender.failed:
+            pair.mark(track for track, _ in writes)
+            done(self._suspend(pair, PairEvent.COMMUNICATION_LOST, FB_COMMUNICATION, "no bridge to the secondary"))
+            return
+        waiting = _Countdown(len(writes), done)
+        for track, sequence in writes:
+            self._send_update(worker, pair, track, sequence, waiting)
+
+    def _send_update(self, worker: SyncWorker, pair: Pair, track: int, sequence: int, waiting: "_Countdown") -> None:
+        core = self.core
+        stored = core.around.array.read_stored(pair.volume, track)
+        pair.unconfirmed.add(sequence)
+        sender = worker.sender
+        assert sender is not None
+
+        def confirmed(result: Result | None) -> None:
+            pair.unconfirmed.discard(sequence)
+            if result in (Result.APPLIED, Result.DUPLICATE):
+                self._count_confirmed(pair)
+                waiting.one(None)
+                return
+            pair.mark([track])
+            if result is None and pair.state is PairState.DUPLEX:
+                waiting.one(
+                    self._suspend(pair, PairEvent.COMMUNICATION_LOST, FB_COMMUNICATION, "the bridge has failed")
+                )
+            else:
+                waiting.one(self._failure(pair, result))
+
+        worker.update(pair, track, StoredTrack(*stored), sequence, confirmed)
+        core.around.hardener.when_durable(sequence, lambda good: sender.local_durable(sequence) if good else None)
+
+    def _failure(self, pair: Pair, result: Result | None) -> Refusal | None:
+        """What a host hears of its write when the pair is suspended already, or still pending."""
+        if result is None and not pair.state.suspended:
+            return None  # pending: the track is marked and will be copied
+        reason = RESULT_EVENTS.get(result, (None, FB_SECONDARY_SUBSYSTEM))[1] if result else FB_COMMUNICATION
+        return self._suspension_sense(pair, reason)
+
+    def _worker_of(self, pair: Pair) -> SyncWorker | None:
+        """The bridge that carries the pair's updates: the one that copies it, later the one it was given."""
+        for bridge in self.core.sending.values():
+            if bridge.worker.pair is pair:
+                return bridge.worker
+        bridge = self.core.sending.get(self._bridge_of.get(pair.pair_id, 0))
+        return bridge.worker if bridge is not None else None
+
+    def _suspend(self, pair: Pair, event: PairEvent, reason: int, text: str) -> Refusal:
+        if not pair.state.suspended:
+            requests.leave_queue(self.core, pair)
+            self.core.change(pair, event, text)
+            run(self._tell_suspended(pair), lambda _: None)
+        return self._suspension_sense(pair, reason)
+
+    def _suspension_sense(self, pair: Pair, reason: int) -> Refusal:
+        return suspended_by(
+            reason,
+            cca=pair.volume,
+            own_ssid=self.core.own.ssid,
+            pair_id=pair.pair_id,
+            secondary_ssid=pair.secondary.ssid,
+            secondary_cca=pair.secondary.cca,
+        )
+
+    def _tell_suspended(self, pair: Pair) -> Procedure[None]:
+        try:
+            yield from requests.set_secondary(self.core, pair, PairState.SUSPENDED_INTERNAL)
+        except Refused as refused:
+            self.core.around.log(None, "the secondary was not told of the suspension", {"why": str(refused)})
+
+    def _count_confirmed(self, pair: Pair) -> None:
+        count = self._confirmed.get(pair.pair_id, 0) + 1
+        self._confirmed[pair.pair_id] = count % STORE_EVERY
+        if count == STORE_EVERY:
+            self.core.store(pair)
+
+    # Bridge volumes as devices
+
+    def takes_bridge_chains(self, volume: int) -> bool:
+        """Is the volume the receiving end of a bridge?"""
+        role, _ = self.core.roles.get(volume, (BridgeRole.UNDEFINED, 0))
+        return role in (BridgeRole.SECONDARY_DATA, BridgeRole.SECONDARY_STATUS)
+
+    def bridge_record(self, volume: int, data: bytes) -> Refusal | None:
+        """What a Write Full Track from the other controller brought. None: channel end and device end at once."""
+        role, number = self.core.roles[volume]
+        try:
+            if role is BridgeRole.SECONDARY_DATA:
+                receiving = self.core.receiving.get(number)
+                if receiving is None:
+                    raise reject(Reason.BRIDGE_NOT_ESTABLISHED)
+                receiving.receiver.record(data)
+            else:
+                sending = self.core.sending.get(number)
+                if sending is None or sending.inbox is None:
+                    raise reject(Reason.BRIDGE_NOT_ESTABLISHED)
+                sending.inbox.record(data)
+        except Refused as refused:
+            return replace(refused.refusal, cca=volume, own_ssid=self.core.own.ssid)
+        return None
+
+    # Queries
+
+    def query(self, volume: int, prepare: bytes) -> bytes:
+        """The data of PSF order 18, suborder 50, for `volume`. Raises Refused for an unknown scope."""
+        return queries.answer(self.core, volume, prepare)
+
+    # Links
+
+    def link_lost(self, said: int) -> None:
+        """The light of a port went out: its paths are offline, bridges on it have failed."""
+        core = self.core
+        for _, entry in core.paths.link_lost(said):
+            bridge = core.sending.get(entry.bridge)
+            if bridge is not None and bridge.worker.sender is not None and entry.purpose:
+                bridge.worker.sender.fail(f"link of port {said:04X} lost")
+        for receiving in list(core.receiving.values()):
+            status = receiving.status_path
+            if receiving.data_said == said or (status is not None and status.said == said):
+                drop_secondary_bridge(core, receiving, f"link of port {said:04X} lost")
+
+    def peer_gone(self, box: BoxName) -> None:
+        """No path of that box leads here any more: its request sequence starts anew."""
+        self.core.peers.setdefault(box, PeerSequences()).forget()
+
+    # WorkerOwner
+
+    def prepare_copy(self, pair: Pair, ready: Callable[[bool], None]) -> None:
+        """See `WorkerOwner`."""
+        if not pair.reconcile:
+            ready(True)
+            return
+
+        def prepared(result: Refused | None) -> None:
+            if isinstance(result, Refused):
+                self._suspend(pair, PairEvent.COMMUNICATION_LOST, FB_COMMUNICATION, str(result))
+            ready(not isinstance(result, Refused))
+
+        run(self._prepare(pair), prepared)
+
+    def _prepare(self, pair: Pair) -> Procedure[None]:
+        yield from requests.set_secondary(self.core, pair, PairState.DUPLEX_PENDING)
+        yield from requests.reconcile(self.core, pair, self.core.control_path(pair.secondary.box))
+
+    def copy_finished(self, pair: Pair, done: Callable[[], None]) -> None:
+        """See `WorkerOwner`."""
+
+        def finished(result: Refused | None) -> None:
+            if isinstance(result, Refused):
+                self._suspend(pair, PairEvent.COMMUNICATION_LOST, FB_COMMUNICATION, str(result))
+            done()
+
+        run(self._finish(pair), finished)
+
+    def _finish(self, pair: Pair) -> Procedure[None]:
+        core = self.core
+        yield from requests.set_secondary(core, pair, PairState.DUPLEX)
+        if pair.state is not PairState.DUPLEX_PENDING:
+            return  # suspended or deleted meanwhile
+        worker = self._worker_of(pair)
+        self._bridge_of[pair.pair_id] = worker.number if worker is not None else 0
+        core.change(pair, PairEvent.COPY_COMPLETE, "all tracks are equal")
+        core.around.log(708, "primary volume notified: synchronisation complete", {"pair": pair.pair_id})
+
+    def copy_failed(self, pair: Pair, result: Result) -> None:
+        """See `WorkerOwner`."""
+        event, reason = RESULT_EVENTS.get(result, (PairEvent.SECONDARY_ERROR, FB_SECONDARY_SUBSYSTEM))
+        self._suspend(pair, event, reason, f"status result {result.name}")
+
+    def bridge_stopped(self, worker: SyncWorker, text: str) -> None:
+        """See `WorkerOwner`."""
+        bridge = self.core.sending[worker.number]
+        self.core.around.log(None, "bridge has failed", {"bridge": worker.number, "why": text})
+        status = bridge.status_path
+        if status is not None:
+            status.turned = False
+        release_paths(bridge)
+
+    def track_confirmed(self, pair: Pair) -> None:
+        """See `WorkerOwner`."""
+        self._count_confirmed(pair)
+
+
+class _Countdown:
+    """Calls `done` when all writes of a chain are answered, with the first refusal if there was one."""
+
+    def __init__(self, count: int, done: Callable[[Refusal | None], None]) -> None:
+        self._left = count
+        self._done = done
+        self._refusal: Refusal | None = None
+
+    def one(self, refusal: Refusal | None) -> None:
+        self._refusal = self._refusal or refusal
+        self._left -= 1
+        if self._left == 0:
+            self._done(self._refusal)
+
+
+def _nothing() -> Procedure[None]:
+    """An order that is complete as soon as it is accepted."""
+    return
+    yield  # makes this a procedure

@@ -1,0 +1,342 @@
+"""The volume synchronisation queue (FIG. 7, steps 700-708) and the workers that empty it, one a bridge.
+
+700 a volume that needs synchronising is queued        702 an idle bridge selects the head of the queue
+704 its pointers are snapped to the bridge volume, then the entry is removed
+706 the bridge volume's tracks are transferred         708 the secondary bridge redirects them (in the other box)
+
+A worker copies pass by pass: what hosts wrote since the snapshot is snapped and sent again, until little is left.
+Then it drains: host writes go through at once while the rest goes out, an end-of-volume record closes the
+copy, and its status makes the pair duplex. Only then is the next volume selected.
+Source: patent, claims 1-3 and FIG. 7; pprc-commands 7.2 (reading of step 702 as there).
+"""
+
+import zlib
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from isal import isal_zlib
+
+from ccw.bridge import BridgeHeader, RecordType, Result, TrackFlag, VirtualTrackAddress
+from ccw.geometry import Cchh, halves_of_cchh
+from ccw.tracks import parse_track
+from controller.remote_copy.bridge_sender import GOOD, BridgeRecord, BridgeSender
+from controller.remote_copy.pair import Pair, VolumeName
+from controller.remote_copy.ports import ArrayPort, Clock, EventSink, StoredTrack
+from controller.remote_copy.states import BRIDGE_NEXT, BridgeState, PairState
+
+MAX_QUEUE = 1024
+DRAIN_BELOW_TRACKS = 15
+
+
+class QueueFull(Exception):
+    """The queue holds 1,024 entries."""
+
+
+class SyncQueue:
+    """Pairs waiting for a bridge, first come first served."""
+
+    limit = MAX_QUEUE
+
+    def __init__(self) -> None:
+        self._entries: deque[Pair] = deque()
+        self._selected: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, pair: Pair) -> bool:
+        return any(entry is pair for entry in self._entries)
+
+    def append(self, pair: Pair) -> None:
+        if len(self._entries) >= self.limit:
+            raise QueueFull
+        self._entries.append(pair)
+
+    def put_back(self, pair: Pair) -> None:
+        """To the head: its bridge failed while it was being copied."""
+        self._entries.appendleft(pair)
+
+    def select(self) -> Pair | None:
+        """The first entry that no bridge has selected yet; it stays queued until it is snapped (claims 2, 3)."""
+        for pair in self._entries:
+            if pair.pair_id not in self._selected:
+                self._selected.add(pair.pair_id)
+                return pair
+        return None
+
+    def remove(self, pair: Pair) -> None:
+        """Take the pair out; nothing happens when it is not queued."""
+        self._entries = deque(entry for entry in self._entries if entry is not pair)
+        self._selected.discard(pair.pair_id)
+
+    def pairs(self) -> list[Pair]:
+        return list(self._entries)
+
+    def position(self, pair: Pair) -> int:
+        """1 = next, 0 = not queued."""
+        return next((index for index, entry in enumerate(self._entries, 1) if entry is pair), 0)
+
+
+def track_address(name: VolumeName, cylinder: int, head: int) -> VirtualTrackAddress:
+    """The virtual track address of a track of a volume."""
+    return VirtualTrackAddress(name.ssid, name.lss, name.cca, *halves_of_cchh(Cchh(cylinder, head)))
+
+
+def make_record(
+    pair: Pair, kind: RecordType, track: int, stored: StoredTrack | None, flags: int, tod: int
+) -> BridgeRecord:
+    """One unnumbered record. track: -1 for records about the whole volume; stored: None for no payload."""
+    cylinder, head = divmod(track, pair.heads) if track >= 0 else (0, 0)
+    payload = stored.payload if stored is not None else b""
+    header = BridgeHeader(
+        record_type=int(kind),
+        flags=flags | (TrackFlag.COMPRESSED if stored is not None and stored.codec else 0),
+        sequence=0,
+        bridge_number=0,
+        snapshot_id=0 if kind is RecordType.HOST_UPDATE else pair.snapshot_id,
+        source=track_address(pair.primary, cylinder, head),
+        destination=track_address(pair.secondary, cylinder, head),
+        pair_id=pair.pair_id,
+        raw_length=stored.raw_length if stored is not None else 0,
+        payload_length=len(payload),
+        compression=stored.codec if stored is not None else 0,
+        records=min(255, records_on(stored)) if stored is not None else 0,
+        tod=tod,
+        payload_crc=zlib.crc32(payload) if payload else 0,
+    )
+    return BridgeRecord(header, payload, pair, track)
+
+
+def plain_image(stored: StoredTrack) -> bytes:
+    """The uncompressed image of a stored track."""
+    if not stored.codec:
+        return bytes(stored.payload)
+    return bytes(stored.payload[:5] + isal_zlib.decompress(stored.payload[5:]))
+
+
+def records_on(stored: StoredTrack) -> int:
+    """Records on the track without R0."""
+    return len(parse_track(plain_image(stored))) - 1
+
+
+class WorkerOwner(Protocol):
+    """What a worker asks of the service."""
+
+    def copy_finished(self, pair: Pair, done: Callable[[], None]) -> None:
+        """The end-of-volume record is applied: make the pair duplex on both sides, then call `done`."""
+
+    def copy_failed(self, pair: Pair, result: Result) -> None:
+        """A track of the pair was refused for good: suspend the pair."""
+
+    def prepare_copy(self, pair: Pair, ready: Callable[[bool], None]) -> None:
+        """Before the first pass: the secondary must be pending and say what it may hold beyond the primary."""
+
+    def bridge_stopped(self, worker: "SyncWorker", text: str) -> None:
+        """The worker's bridge has failed."""
+
+    def track_confirmed(self, pair: Pair) -> None:
+        """A track of the pair is confirmed; now and then its bitmap is written to the log."""
+
+
+class SyncWorker:
+    """One bridge at work on the queue. States: see `states.BRIDGE_NEXT`."""
+
+    def __init__(
+        self,
+        number: int,
+        bridge_volume: int,
+        queue: SyncQueue,
+        owner: WorkerOwner,
+        array: ArrayPort,
+        clock: Clock,
+        log: EventSink,
+    ) -> None:
+        self.number = number
+        self.bridge_volume = bridge_volume
+        self.queue = queue
+        self.owner = owner
+        self.array = array
+        self.clock = clock
+        self.log = log
+        self.state = BridgeState.DEFINED
+        self.pair: Pair | None = None
+        self.sender: BridgeSender | None = None
+        self._order: list[int] = []  # tracks of this pass, last first
+        self._in_flight = 0
+        self._ending = False
+        self._next_snapshot_id = 1
+        self.tracks_copied = 0
+
+    def move(self, event: str) -> None:
+        """Change the bridge's state along its table."""
+        self.state = BRIDGE_NEXT[self.state, event]
+
+    def attach(self, sender: BridgeSender) -> None:
+        """The bridge is established (step 614)."""
+        self.sender = sender
+        self.move("ready")
+        self.work()
+
+    # 702, 704
+
+    def work(self) -> None:
+        """Select the head of the queue if this bridge is idle."""
+        pair = self.queue.select() if self.state is BridgeState.IDLE else None
+        if pair is None:
+            return
+        self.pair = pair
+        self.move("select")
+        self.log(702, "selected from the volume synchronisation queue", self._fields(pair))
+        self.owner.prepare_copy(pair, lambda good: self._prepared(pair, good))
+
+    def _prepared(self, pair: Pair, good: bool) -> None:
+        if self.pair is not pair:
+            return
+        if not good or pair.state is not PairState.DUPLEX_PENDING:
+            self.queue.remove(pair)
+            self._free()
+            return
+        self._snap(pair)
+
+    def _snap(self, pair: Pair) -> None:
+        """Pointer copy of the volume to the bridge volume; no data moves, hosts go on undisturbed."""
+        pair.snapshot_id = self._next_snapshot_id
+        self._next_snapshot_id = self._next_snapshot_id % 0xFFFF + 1
+        pair.start_pass()
+        self.array.snapshot(pair.volume, self.bridge_volume)
+        self.queue.remove(pair)
+        self._order = list(pair.waiting.search(1))[::-1]
+        self._ending = False
+        self.log(704, "snapped by pointers to the primary bridge volume", self._fields(pair))
+        self.move("copy")
+        if pair.draining:
+            self.move("drain")
+        else:
+            self.log(706, "transfer to the secondary bridge volume", self._fields(pair))
+        assert self.sender is not None
+        self._next_pass_if_done()
+        self.sender.pump()
+
+    # 706
+
+    def next_copy(self) -> BridgeRecord | None:
+        """The next track of the pass in CCHH order, or the end-of-volume record, unnumbered."""
+        pair = self.pair
+        if pair is None or self.state not in (BridgeState.COPYING, BridgeState.DRAINING):
+            return None
+        while self._order:
+            track = self._order.pop()
+            if not pair.waiting[track]:
+                continue  # a host update of it has gone out since
+            pair.sent(track)
+            self._in_flight += 1
+            stored = self.array.read_stored(self.bridge_volume, track)
+            kind = RecordType.SYNC_TRACK if stored is not None else RecordType.NEVER_WRITTEN
+            return make_record(pair, kind, track, stored, TrackFlag.FROM_SNAPSHOT, self.clock.tod())
+        if pair.draining and not self._ending and self._in_flight == 0 and not pair.dirty.any():
+            self._ending = True
+            flags = TrackFlag.STATUS_NOW
+            return make_record(pair, RecordType.END_OF_VOLUME, -1, None, flags, self.clock.tod())
+        return None
+
+    def record_done(self, record: BridgeRecord, result: Result) -> None:
+        """Status of a record: clear its bit, or suspend its pair."""
+        pair = record.pair
+        if result not in GOOD:
+            self.owner.copy_failed(pair, result)
+            if pair is self.pair:
+                self._free()
+            return
+        if record.kind in (RecordType.SYNC_TRACK, RecordType.NEVER_WRITTEN):
+            pair.confirmed(record.track)
+            if pair is self.pair:
+                self._in_flight -= 1
+                self.tracks_copied += 1
+                self.owner.track_confirmed(pair)
+                self._next_pass_if_done()
+        elif record.kind is RecordType.END_OF_VOLUME and pair is self.pair:
+            self.owner.copy_finished(pair, self._free)
+
+    def _next_pass_if_done(self) -> None:
+        pair = self.pair
+        if pair is None or self._in_flight or self._order or self._ending:
+            return
+        if not pair.draining:
+            left = int(pair.dirty.count())
+            if left <= DRAIN_BELOW_TRACKS:
+                pair.draining = True
+            if left:
+                self.move("snap")
+                self._snap(pair)
+            else:
+                self.move("drain")
+        elif pair.dirty.any():
+            self.move("snap")
+            self._snap(pair)
+
+    def plain_again(self, record: BridgeRecord) -> BridgeRecord:
+        """The record with its image uncompressed."""
+        stored = StoredTrack(1, record.header.raw_length, record.payload)
+        plain = StoredTrack(0, record.header.raw_length, plain_image(stored))
+        again = make_record(
+            record.pair, record.kind, record.track, plain,
+            record.header.flags & ~TrackFlag.COMPRESSED, record.header.tod,
+        )  # fmt: skip
+        again.header = replace(again.header, sequence=record.sequence, bridge_number=self.number)
+        return again
+
+    def update(
+        self, pair: Pair, track: int, stored: StoredTrack, local_sequence: int, reply: Callable[[Result | None], None]
+    ) -> None:
+        """A host write of a duplex (or draining) volume: the host waits for its status."""
+        assert self.sender is not None
+        pair.superseded(track)
+        flags = TrackFlag.HOST_WAITS | TrackFlag.STATUS_NOW
+        record = make_record(pair, RecordType.HOST_UPDATE, track, stored, flags, self.clock.tod())
+        record.local_sequence = local_sequence
+        record.reply = reply
+        self.sender.update(record)
+
+    # End
+
+    def drop(self, pair: Pair) -> None:
+        """The pair was suspended or deleted: stop copying it."""
+        if self.pair is pair:
+            self._free()
+
+    def _free(self) -> None:
+        """Let the snapshot go and take the next volume."""
+        self.pair = None
+        self._order = []
+        self._in_flight = 0
+        self._ending = False
+        self.array.release_space(self.bridge_volume, 0, 1 << 31)
+        if self.state is not BridgeState.IDLE:
+            self.move("release")
+        self.work()
+
+    def bridge_failed(self, text: str) -> None:
+        """The sender gave up: the volume goes back to the head of the queue."""
+        pair, self.pair = self.pair, None
+        self.sender = None
+        self._order = []
+        self._in_flight = 0
+        self.move("fail")
+        self.array.release_space(self.bridge_volume, 0, 1 << 31)
+        if pair is not None:
+            pair.draining = False
+            pair.give_back()
+            if pair.state is PairState.DUPLEX_PENDING:
+                self.queue.put_back(pair)
+        self.owner.bridge_stopped(self, text)
+
+    def _fields(self, pair: Pair) -> dict[str, object]:
+        return {
+            "bridge": self.number,
+            "pair": pair.pair_id,
+            "volume": f"{pair.volume:02X}",
+            "tracks": pair.out_of_sync_count,
+            "queued": len(self.queue),
+        }

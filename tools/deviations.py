@@ -14,13 +14,15 @@ from tools.recording import RecordedProgram
 
 UNGROUPED = 0x80
 GROUPED_BITS = 0xC0
-DISBAND_OR_RESIGN = 0x60
 EXTENDED_CODE = 0x3F
 UNIT_CHECK = 0x02
 COMMAND_REJECT = 0x80
 INVALID_PARAMETER = 0x04
 TRACK_WRITES = frozenset({0x10, 0x11, 0x13, 0x23})
 CHARACTERISTICS_SET = 0x04
+RESERVATION_BITS = 0x30
+PREFIX_BYTES = 64
+PREFIX_AND_EXTENT_BYTES = 12 + 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,24 @@ def _short_output_unnoticed(found: Found) -> bool:
     )
 
 
+def _path_state_missing(found: Found) -> bool:
+    """Sense Path Group ID of a grouped path: recorded only the reservation bits, ours state and mode beside them."""
+    expected, got = found.expected, found.got
+    if _code(found) != CommandCode.SENSE_PATH_GROUP_ID or found.field != "data":
+        return False
+    if not isinstance(expected, bytes) or not isinstance(got, bytes) or len(expected) != len(got):
+        return False
+    return expected[1:] == got[1:] and expected[0] == got[0] & RESERVATION_BITS and bool(got[0] & GROUPED_BITS)
+
+
+def _prefix_residual(found: Found) -> bool:
+    """Prefix without a locate: the recorded machine counts only the prefix and 16 bytes of Define Extent as taken."""
+    command = found.program.commands[found.index]
+    if command.code != CommandCode.PREFIX or found.field != "residual" or command.data_out[0] != 0:
+        return False
+    return found.expected == command.count - PREFIX_AND_EXTENT_BYTES and found.got == command.count - PREFIX_BYTES
+
+
 def _characteristics_not_marked(found: Found) -> bool:
     """Read Device Characteristics byte 6 bit 5 after Set System Characteristics: ours on, recorded off."""
     if _code(found) != CommandCode.READ_DEVICE_CHARACTERISTICS or found.field != "data":
@@ -114,6 +134,18 @@ DEVIATIONS: tuple[Deviation, ...] = (
         "the recorded machine shows incorrect length for reads only",
         "eckd-commands section 8 #8: SA22-7201",
         _short_output_unnoticed,
+    ),
+    Deviation(
+        "path-state-missing",
+        "the recorded machine shows a reservation, but neither state nor mode of the path",
+        "eckd-commands 3.13 and vector 31: SA22-1025, Linux path-group code",
+        _path_state_missing,
+    ),
+    Deviation(
+        "prefix-residual",
+        "the recorded machine takes 28 bytes of a Prefix without locate; all 64 are its parameters",
+        "eckd-commands 3.11, residual: defined by this project",
+        _prefix_residual,
     ),
     Deviation(
         "characteristics-not-marked",

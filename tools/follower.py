@@ -22,16 +22,16 @@ CHANNEL_END = 0x08
 NORMAL_END = 0x0C
 SHOWN_BYTES = 16
 SET_PATH_GROUP = 0xAF
-DISBAND, RESIGN = 0x20, 0x40
+DISBAND_OR_RESIGN = 0x60
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
     """Something that came back otherwise than recorded.
 
-    `program` is its number in the recording, `index` the command in it (from 0; -1: the program as a whole), `offset`
-    the first byte that differs (data and sense only). `expected` and `got` are text; of data, what stands at the offset.
-    `explained_by` names the deviation rule, None when there is none.
+    `program` is its number in the recording, `index` the command in it, from 0; `offset` the first byte that differs
+    (data and sense only). `expected` and `got` are text; of data, what stands at the offset. `explained_by` names the
+    deviation rule, None when there is none.
     """
 
     program: int
@@ -109,7 +109,7 @@ def follow(program: RecordedProgram, followed: Followed) -> Generator[Start, Res
         channel_status = channel_status_of(program, command, response)
         if not _same(command, response, channel_status):
             _compare(program, index, command, response, channel_status, followed)
-        if command.code == SET_PATH_GROUP and response.status == NORMAL_END and command.data_out[0] & (DISBAND | RESIGN):
+        if command.code == SET_PATH_GROUP and response.status == NORMAL_END and command.data_out[0] & DISBAND_OR_RESIGN:
             followed.left_groups.add(program.device)
         goes_on = goes_to_next(command.flags, response.status, channel_status)
         if index < last and (not goes_on or (response.status ^ command.status) & STATUS_MODIFIER):

@@ -1,7 +1,7 @@
 """One device as the control unit sees it: what outlives a chain, and the one place where `UnitCheck` is caught.
 
-`Device.execute` runs one command after the checks of eckd-commands 3.1 in their order: gates, code, sequence and domain,
-count, then the command's own. Only one chain is active on a device; other paths are answered busy meanwhile.
+`Device.execute` runs one command after the checks of eckd-commands 3.1 in their order: gates, code, sequence and
+domain, count, then the command's own. Only one chain is active on a device; other paths are answered busy meanwhile.
 
 Hardening: the outcome carries the images of changed tracks at the end of a write domain, at the last command of the
 chain (chaining off), and wherever the ending status stops the chain. They must be durable before it is presented.
@@ -181,7 +181,7 @@ class Device:
         return UnitCheck(image[0], image[1], image=image)
 
     def take_sense(self, chain: ChainState) -> bytes:
-        """Return the sense held for the chain's path, and clear it; without any, only the address fields are filled in."""
+        """Return the sense held for the chain's path, and clear it; without any, only the address fields are filled."""
         held = self._sense.pop(chain.path, None)
         return held if held is not None else self._sense_image(chain, UnitCheck(0))
 

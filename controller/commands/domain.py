@@ -62,8 +62,8 @@ class Domain:
     """The run of data commands that a locate opened.
 
     `count` is what remains (records, or tracks), `total` what it began with, `transfer_length` the length in bytes each
-    record must have, `parameters` the 16 bytes of the locate (for sense), `tracks` the track numbers of a trackset still
-    to come, the first of them first. `update_command` remembers whether 85 or 8D was used: they may not be mixed.
+    record must have, `parameters` the 16 bytes of the locate (for sense), `tracks` the track numbers of a trackset.
+    `update_command` remembers whether 85 or 8D was used: they may not be mixed.
     """
 
     operation: Operation

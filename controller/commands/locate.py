@@ -53,7 +53,7 @@ PREFIX_SUSPEND_RECONNECTION = 0x80
 # Operation byte -> operation (3.9.2); Locate Record Extended has no Orient (3.10).
 _LOCATE_BYTES_VALID: dict[int, Operation] = {
     byte0: Operation(byte0 & 0x3F)
-    for byte0 in (0x00, 0x40, 0x80, 0x01, 0x81, 0x03, 0x43, 0xC3, 0x06, 0x46, 0x86, 0x0B, 0x0C, 0x4C, 0x16, 0x56, 0x96, 0xD6)
+    for byte0 in bytes.fromhex("004080 0181 0343C3 064686 0B 0C4C 165696D6")
 }
 # (operation byte, extended operation) -> operation; Linux sends 23 for 13.
 _EXTENDED_VALID: dict[tuple[int, int], Operation] = {

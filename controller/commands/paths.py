@@ -83,6 +83,6 @@ def set_path_group(chain: ChainState, command: Command) -> Ending:
 
 
 def suspend_reconnection(chain: ChainState, command: Command) -> Ending:
-    """Suspend Multipath Reconnection 5B: to the end of the chain everything happens on this path; it always does here."""
+    """Suspend Multipath Reconnection 5B: the rest of the chain stays on this path, as every chain does here."""
     chain.reconnection_suspended = True
     return NORMAL_END, b"", 0

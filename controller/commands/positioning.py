@@ -68,7 +68,7 @@ def go_to(chain: ChainState, track: int) -> None:
 
 
 def effective_mask(chain: ChainState, mask: int) -> int:
-    """Return the file mask that holds. Raises CR 0/4: reserved bit; authority 10 where the control unit has no diagnostic."""
+    """Return the file mask that holds. Raises CR 0/4: reserved bit; authority 10 where the profile restricts it."""
     if mask & MASK_RESERVED:
         raise invalid_parameter()
     if chain.device.profile.restricted_authority:

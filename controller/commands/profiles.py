@@ -15,8 +15,8 @@ from ccw.profiles import ControlUnitProfile
 class Profile:
     """The abilities of one control unit model.
 
-    `restricted_authority`: file-mask authority 10 is refused and 11 means 01. `status_chainable`: commands may be chained
-    behind Sense Subsystem Status.
+    `restricted_authority`: file-mask authority 10 is refused and 11 means 01. `status_chainable`: commands may be
+    chained behind Sense Subsystem Status.
     """
 
     presentation: ControlUnitProfile

@@ -28,7 +28,7 @@ def sense_id(chain: ChainState, command: Command) -> Ending:
 
 
 def read_device_characteristics(chain: ChainState, command: Command) -> Ending:
-    """Read Device Characteristics 64: 64 bytes; byte 6 shows whether Set System Characteristics came from this group."""
+    """Read Device Characteristics 64: 64 bytes; byte 6 shows if Set System Characteristics came from this group."""
     chain.rewind()
     device = chain.device
     data = device.characteristics

@@ -155,7 +155,8 @@ def _write_rows() -> Iterator[tuple[int, Rule]]:
     yield CommandCode.WRITE_HOME_ADDRESS, Rule(writes.write_home_address, True, _FORMAT, keeps=_HOME)
     yield CommandCode.ERASE, Rule(writes.erase, domains=frozenset({Operation.WRITE_TRACK}))
     trackset = frozenset({Operation.WRITE_TRACKSET})
-    yield CommandCode.WRITE_FULL_TRACK, Rule(writes.write_full_track, domains=trackset, domain_only=True, hands_out=True)
+    full_track = Rule(writes.write_full_track, domains=trackset, domain_only=True, hands_out=True)
+    yield CommandCode.WRITE_FULL_TRACK, full_track
     track_data = Rule(
         writes.write_track_data, domains=frozenset({Operation.UPDATE_WRITE_TRACKSET}), domain_only=True
     )
@@ -196,7 +197,8 @@ def _subsystem_rows(profile: Profile) -> Iterator[tuple[int, Rule]]:
     )
     yield CommandCode.SUSPEND_MULTIPATH_RECONNECTION, Rule(paths.suspend_reconnection, immediate=True)
     functions = subsystem_functions
-    yield CommandCode.PERFORM_SUBSYSTEM_FUNCTION, Rule(functions.perform_function, minimum=2, parameters=12, hands_out=True)
+    function = Rule(functions.perform_function, minimum=2, parameters=12, hands_out=True)
+    yield CommandCode.PERFORM_SUBSYSTEM_FUNCTION, function
     yield CommandCode.READ_SUBSYSTEM_DATA, Rule(functions.read_subsystem_data)
     yield CommandCode.READ_MESSAGE_ID, Rule(functions.read_message_id)
     yield CommandCode.DIAGNOSTIC_CONTROL, Rule(functions.diagnostic_control, minimum=4, parameters=4)

@@ -268,7 +268,7 @@ def _require_standard_r0(chain: ChainState, count: bytes) -> None:
 
 
 def _append(chain: ChainState, command: Command) -> Ending:
-    """Write a record behind the current one and erase what follows. Raises CR 0/4 (count all ones) and ITF (no room)."""
+    """Write a record behind the current one; what follows is erased. Raises CR 0/4 (count all ones), ITF (no room)."""
     data = command.data
     count = data[:COUNT_BYTES].ljust(COUNT_BYTES, b"\0")
     if count == NO_COUNT:

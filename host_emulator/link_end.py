@@ -128,7 +128,7 @@ class LinkEnd:
         self._deadline: float | None = None
         self._result: Any = None
         self._failure: InterfaceControlCheck | None = None
-        self._lost = False
+        self.lost = False
         self._recovering = False  # UD is out, what comes before UDR is void
         self.selecting = False  # a first command is out: it wins over any status
         self.connected: int | None = None  # unit address of the connection
@@ -156,7 +156,7 @@ class LinkEnd:
         """Start an exchange."""
         assert self._script is None, "one exchange at a time"
         self._result, self._failure = None, None
-        if self._lost:
+        if self.lost:
             script.close()
             self._failure = LinkFailure("the link is lost")
             return
@@ -193,7 +193,7 @@ class LinkEnd:
 
     def connection_lost(self, now: float) -> None:
         """The medium is gone; every further exchange fails."""
-        self._lost = True
+        self.lost = True
         self._output.clear()
         self.forget_connection()
         self.image = None
@@ -207,7 +207,7 @@ class LinkEnd:
             return
         self.counters.frames_in += 1
         self.counters.bytes_in += len(record.payload)
-        if self._recovering or self._lost:
+        if self._recovering or self.lost:
             self.counters.out_of_place += 1
             return
         try:

@@ -1,0 +1,314 @@
+"""One channel on one TCP connection (trio): runs programs one at a time, keeps unsolicited statuses.
+
+    async with open_session("127.0.0.1", 3990) as session:
+        result = await session.run(0x10, run_program(program))
+        for status in session.attentions():
+            ...
+
+A busy device is tried again when its device end comes. A program is repeated only when asked for (`retries`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import AsyncIterator, Generator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import trio
+
+from ccw.ccws import ChannelStatus, UnitStatus
+from ccw.errors import FormatError
+from ccw.frames import Frame
+from ccw.records import RecordReader, encode_record, encode_sequence
+from host_emulator.channel import ChannelProgram, InterfaceControlCheck, ProgramResult, Response, Start, run_program
+from host_emulator.link import HostCounters, HostLink, HostLinkSettings, LinkFailure, NoPath, Unsolicited
+
+RECEIVE_BYTES = 65_536
+ATTENTIONS_KEPT = 4096
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStatistics:
+    """A snapshot of counts since the connection was made."""
+
+    bytes_received: int  # on the wire, record headers included
+    bytes_sent: int
+    programs: int
+    commands: int
+    busy_waits: int
+    link: HostCounters
+
+
+class HostSession:
+    """One connection to a control unit. Made by `open_session` or `session_over`."""
+
+    def __init__(
+        self, stream: trio.abc.Stream, settings: HostLinkSettings | None = None, *, busy_timeout_s: float = 60.0
+    ) -> None:
+        """`busy_timeout_s`: how long a busy device is waited for; then its busy status is the answer."""
+        self._stream = stream
+        self._link = HostLink(settings)
+        self._busy_timeout_s = busy_timeout_s
+        self._statuses: deque[Unsolicited] = deque(maxlen=ATTENTIONS_KEPT)
+        self._freed: set[tuple[int | None, int]] = set()  # (unit, device end), (None, control-unit end): came lately
+        self._changed = trio.Event()
+        self._exchange = trio.Lock()
+        self._sending = trio.Lock()
+        self._bytes_received = self._bytes_sent = 0
+        self._programs = self._commands = self._busy_waits = 0
+
+    # Link level
+
+    async def connect(self, image: int = 0) -> None:
+        """Acquire a link address and establish the logical path. Raises LinkFailure, NoPath when it is refused."""
+        async with self._exchange:
+            await self._perform(self._link.acquire_address())
+        await self.establish(image)
+
+    async def establish(self, image: int = 0) -> None:
+        """Establish the logical path to a control-unit image, 0-15. Raises LinkFailure, NoPath when it is refused."""
+        async with self._exchange:
+            await self._perform(self._link.establish(image))
+
+    async def disestablish(self) -> None:
+        """Remove the logical path."""
+        async with self._exchange:
+            await self._perform(self._link.remove())
+
+    async def identify(self) -> bytes:
+        """The 32-byte node descriptor of the control unit."""
+        async with self._exchange:
+            return bytes(await self._perform(self._link.identify()))
+
+    # Device level
+
+    async def run(self, unit_address: int, program: Generator[Start, Response, T]) -> T:
+        """Run one program to its end and return what it returns.
+
+        A failure of the link is thrown into the program; `run_program` makes it an interface control check.
+        """
+        async with self._exchange:
+            self._programs += 1
+            try:
+                return await self._drive(unit_address, program)
+            finally:
+                program.close()
+                self._link.end_chain()
+                if self._link.busy:  # cancelled in the middle
+                    self._link.abandon(trio.current_time())
+                else:
+                    await self._flush()
+
+    async def run_program(self, unit_address: int, program: ChannelProgram, retries: int = 0) -> ProgramResult:
+        """Run a channel program; after an interface control check again, at most `retries` times.
+
+        Only programs that bear being executed twice should be given retries.
+        """
+        result = await self.run(unit_address, run_program(program))
+        for _ in range(retries):
+            if not result.channel_status & ChannelStatus.INTERFACE_CONTROL_CHECK:
+                break
+            result = await self.run(unit_address, run_program(program))
+        return result
+
+    async def selective_reset(self, unit_address: int) -> None:
+        """Reset one device for this path."""
+        async with self._exchange:
+            await self._perform(self._link.selective_reset(unit_address))
+
+    async def system_reset(self) -> None:
+        """Reset everything on this path."""
+        async with self._exchange:
+            await self._perform(self._link.system_reset())
+
+    async def request_status(self, unit_address: int) -> bool:
+        """Ask for a stacked status; what there is can be taken as an attention."""
+        async with self._exchange:
+            return bool(await self._perform(self._link.request_status(unit_address)))
+
+    async def _drive(self, unit_address: int, program: Generator[Start, Response, T]) -> T:
+        try:
+            start = next(program)
+            while True:
+                if not start.chained:
+                    self._link.end_chain()
+                try:
+                    response = await self._command(unit_address, start)
+                except InterfaceControlCheck as failure:
+                    start = program.throw(failure)
+                else:
+                    start = program.send(response)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+
+    async def _command(self, unit_address: int, start: Start) -> Response:
+        give_up_at = trio.current_time() + self._busy_timeout_s
+        while True:
+            self._commands += 1
+            self._freed.clear()
+            response: Response = await self._perform(self._link.command(unit_address, start))
+            if start.chained or not response.status & UnitStatus.BUSY:
+                return response
+            self._busy_waits += 1
+            if not await self._until_free(unit_address, response, give_up_at):
+                return response
+
+    async def _until_free(self, unit_address: int, response: Response, give_up_at: float) -> bool:
+        """After busy: wait for what makes the device free; False when it took too long."""
+        pending = response.status & ~UnitStatus.BUSY
+        if pending & (UnitStatus.DEVICE_END | UnitStatus.ATTENTION):  # a status owed to us came in place of the answer
+            self._statuses.append(Unsolicited(unit_address, int(pending), response.sense or b""))
+            return True
+        freed: tuple[int | None, int] = (None, int(UnitStatus.CONTROL_UNIT_END))
+        if not pending & UnitStatus.STATUS_MODIFIER:
+            freed = (unit_address, int(UnitStatus.DEVICE_END))
+        while freed not in self._freed and trio.current_time() < give_up_at and not self._link.lost:
+            with trio.move_on_at(give_up_at):
+                await self._changed.wait()
+        return freed in self._freed
+
+    # Unsolicited status
+
+    def attentions(self) -> list[Unsolicited]:
+        """Every unsolicited status that came since the last call."""
+        taken = list(self._statuses)
+        self._statuses.clear()
+        return taken
+
+    async def attention(self) -> Unsolicited:
+        """The next unsolicited status; waits for one. Raises LinkFailure when the link is lost."""
+        while not self._statuses:
+            if self._link.lost:
+                raise LinkFailure("the link is lost")
+            await self._changed.wait()
+        return self._statuses.popleft()
+
+    async def __aiter__(self) -> AsyncIterator[Unsolicited]:
+        """Unsolicited statuses, until the link is lost."""
+        while True:
+            try:
+                yield await self.attention()
+            except LinkFailure:
+                return
+
+    def statistics(self) -> SessionStatistics:
+        """Counts so far."""
+        return SessionStatistics(
+            self._bytes_received,
+            self._bytes_sent,
+            self._programs,
+            self._commands,
+            self._busy_waits,
+            self._link.counters,
+        )
+
+    # The stream
+
+    async def _perform(self, script: Generator[float, Any, Any]) -> Any:
+        """Carry one exchange of the link to its end."""
+        link = self._link
+        link.begin(script, trio.current_time())
+        await self._flush()
+        while link.busy:
+            deadline = link.next_wake
+            with trio.move_on_at(math.inf if deadline is None else deadline):
+                await self._changed.wait()
+            if link.busy:
+                link.wake(trio.current_time())
+                await self._flush()
+        return link.result()
+
+    async def read(self) -> None:
+        """Feed the link from the stream until it ends. Run by `session_over`."""
+        reader = RecordReader()
+        try:
+            while data := await self._stream.receive_some(RECEIVE_BYTES):
+                self._bytes_received += len(data)
+                self._hear(reader, bytes(data))
+                await self._flush()
+        except (trio.BrokenResourceError, trio.ClosedResourceError, FormatError):
+            pass  # a stream that broke or carries no records is over, as one that ended
+        self._lose()
+
+    def _hear(self, reader: RecordReader, data: bytes) -> None:
+        link = self._link
+        was_busy = link.busy
+        now = trio.current_time()
+        for record in reader.feed(data):
+            link.receive(record, now)
+        if link.unsolicited or (was_busy and not link.busy):
+            self._notify()
+        while link.unsolicited:
+            self._take_status(link.unsolicited.popleft())
+
+    def _take_status(self, status: Unsolicited) -> None:
+        """Keep a status for whoever asks, unless it only says that something is free again."""
+        if status.status & UnitStatus.DEVICE_END:
+            self._freed.add((status.unit_address, int(UnitStatus.DEVICE_END)))
+        if status.status & UnitStatus.CONTROL_UNIT_END:
+            self._freed.add((None, int(UnitStatus.CONTROL_UNIT_END)))
+        if status.status & ~(UnitStatus.DEVICE_END | UnitStatus.CONTROL_UNIT_END):
+            self._statuses.append(status)
+
+    async def _flush(self) -> None:
+        async with self._sending:
+            items = self._link.take()
+            if not items:
+                return
+            data = b"".join(
+                encode_record(item) if isinstance(item, Frame) else encode_sequence(item.kind) for item in items
+            )
+            self._bytes_sent += len(data)
+            try:
+                await self._stream.send_all(data)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                self._lose()
+
+    def _lose(self) -> None:
+        self._link.connection_lost(trio.current_time())
+        self._notify()
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+
+@asynccontextmanager
+async def session_over(
+    stream: trio.abc.Stream, image: int = 0, settings: HostLinkSettings | None = None, *, busy_timeout_s: float = 60.0
+) -> AsyncIterator[HostSession]:
+    """A session over a stream, with the logical path established. Owns `stream`."""
+    try:
+        async with stream, trio.open_nursery() as nursery:
+            session = HostSession(stream, settings, busy_timeout_s=busy_timeout_s)
+            nursery.start_soon(session.read)
+            await session.connect(image)
+            yield session
+            nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) == 1:  # the body's own; the reader raises nothing
+            raise group.exceptions[0] from group.exceptions[0].__cause__
+        raise
+
+
+@asynccontextmanager
+async def open_session(
+    host: str,
+    port: int,
+    image: int = 0,
+    settings: HostLinkSettings | None = None,
+    *,
+    busy_timeout_s: float = 60.0,
+) -> AsyncIterator[HostSession]:
+    """A session with the control unit that listens at `host`, `port`. Raises OSError when nobody does."""
+    stream = await trio.open_tcp_stream(host, port)
+    async with session_over(stream, image, settings, busy_timeout_s=busy_timeout_s) as session:
+        yield session
+
+
+__all__ = ["HostSession", "NoPath", "SessionStatistics", "open_session", "session_over"]

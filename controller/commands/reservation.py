@@ -101,6 +101,11 @@ class PathTable:
             byte0 |= MULTIPATH
         return bytes((byte0,)) + record.group
 
+    @property
+    def online(self) -> bool:
+        """True when some host has grouped a path to the device: it uses it."""
+        return any(record.state is PathState.GROUPED for record in self._paths.values())
+
     def is_reserved_elsewhere(self, path: Hashable) -> bool:
         """True when another path or group owns the device."""
         return self.owner is not None and self.owner != self.identity(path)

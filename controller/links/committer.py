@@ -8,6 +8,7 @@ from typing import Any
 import trio
 
 from controller.array import DiskError, VirtualArrayStore
+from controller.remote_copy.ports import ArrayFault
 
 IDLE_COMMIT_S = 0.05  # records that nobody waits for are durable after at most this long
 
@@ -66,4 +67,7 @@ class Committer:
     def _answer(self, durable: int | None) -> None:
         while self._waiting and (durable is None or self._waiting[0][0] <= durable):
             _, _, reply = heapq.heappop(self._waiting)
-            reply(durable is not None)
+            try:
+                reply(durable is not None)
+            except ArrayFault as fault:
+                self._on_fenced(str(fault))

@@ -12,6 +12,7 @@ from ccw.errors import FormatError
 from ccw.frames import Frame
 from ccw.records import RecordReader, encode_record, encode_sequence
 from controller.channel import Link
+from controller.remote_copy.ports import ArrayFault
 
 RECEIVE_BYTES = 262_144
 SEND_TIMEOUT_S = 30.0
@@ -65,12 +66,15 @@ async def _read(link: Link, stream: trio.abc.Stream, wake: _Wake) -> None:
     reader = RecordReader()
     while data := await stream.receive_some(RECEIVE_BYTES):
         try:
-            records = reader.feed(data)
+            records = reader.feed(bytes(data))
         except FormatError as error:
             raise LinkError(str(error)) from error
         now = trio.current_time()
-        for record in records:
-            link.receive(record, now)
+        try:
+            for record in records:
+                link.receive(record, now)
+        except ArrayFault as fault:
+            raise LinkError(f"the array takes nothing more: {fault}") from fault
         wake.set()
 
 

@@ -14,9 +14,10 @@ import zlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from isal import isal_zlib
+from isal.igzip_lib import IsalError
 
 from ccw.bridge import (
     BridgeHeader,
@@ -39,6 +40,7 @@ from controller.remote_copy.ports import ArrayPort, Clock, HardenPort, LinkPort,
 from controller.remote_copy.refusal import reject
 from controller.remote_copy.states import Reason
 
+INFLATE_ERRORS: tuple[type[Exception], ...] = (zlib.error, cast("type[Exception]", IsalError))
 ENTRIES_PER_PACKET = 16
 MAX_IMAGE_BYTES = 65_536
 RECORD_TYPES = frozenset(int(kind) for kind in RecordType)
@@ -189,7 +191,7 @@ class BridgeReceiver:
                 rest = inflater.decompress(payload[5:], MAX_IMAGE_BYTES)
                 if not inflater.eof or inflater.unused_data:
                     return Result.DECOMPRESSION_FAILED
-            except isal_zlib.error:
+            except INFLATE_ERRORS:
                 return Result.DECOMPRESSION_FAILED
             image = payload[:5] + rest
         if len(image) != header.raw_length or len(image) > track_size or image[1:5] != place.pack():

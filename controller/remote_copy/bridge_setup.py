@@ -117,7 +117,7 @@ def _find_status_volume(core: Core, bridge: PrimaryBridge, data: PathEntry) -> P
         except Refused:
             continue  # no such device, or one that does not answer
         if queries.bridge_of(result.data[1]) == (BridgeRole.PRIMARY_STATUS, bridge.number):
-            return device
+            return int(device)
     raise reject(Reason.NO_STATUS_BRIDGE)
 
 

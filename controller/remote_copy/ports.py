@@ -12,6 +12,10 @@ from controller.channel import ChainCommand, ChainResult, PathReply
 TOD_PER_SECOND = 4_096_000_000  # TOD clock: bit 51 is one microsecond
 
 
+class ArrayFault(Exception):
+    """The array takes no record: it is full, or fenced after a failed commit. What is acknowledged stays true."""
+
+
 class StoredTrack(NamedTuple):
     """One track as the array keeps it. codec: 0 plain image, 1 home address plain and one zlib stream from byte 5."""
 
@@ -21,7 +25,10 @@ class StoredTrack(NamedTuple):
 
 
 class ArrayPort(Protocol):
-    """The part of the virtual array that remote copy uses. Volume: unit address; track: cylinder * heads + head."""
+    """The part of the virtual array that remote copy uses. Volume: unit address; track: cylinder * heads + head.
+
+    Everything that appends may raise ArrayFault.
+    """
 
     @property
     def appended(self) -> int: ...  # sequence of the newest record, durable or not
@@ -106,7 +113,8 @@ class Surroundings(NamedTuple):
 class InstalledPort(Protocol):
     """One adapter of the box: its SAID, whether light is seen, and the link behind it."""
 
-    said: int
+    @property
+    def said(self) -> int: ...
 
     @property
     def link(self) -> LinkPort | None: ...  # None: no light

@@ -1,7 +1,8 @@
 """Remote copy's own records in the array's log, so that a restart knows pairs, bitmaps and bridge volumes.
 
 Keys: `pair/p/VV` and `pair/s/VV` (VV unit address), `bridge/VV`, `mark/K` (bridge number), `counter/pair`.
-Values are JSON; a bitmap is the hex of one bit per track, track 0 first. The log orders them with the tracks: see `pair` on epochs.
+Values are JSON; a bitmap is the hex of one bit per track, track 0 first.
+The log orders them with the tracks: see `pair`.
 """
 
 import json

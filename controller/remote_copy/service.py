@@ -261,8 +261,8 @@ class RemoteCopy:
         for bridge in self.core.sending.values():
             if bridge.worker.pair is pair:
                 return bridge.worker
-        bridge = self.core.sending.get(self._bridge_of.get(pair.pair_id, 0))
-        return bridge.worker if bridge is not None else None
+        given = self.core.sending.get(self._bridge_of.get(pair.pair_id, 0))
+        return given.worker if given is not None else None
 
     def _suspend(self, pair: Pair, event: PairEvent, reason: int, text: str) -> Refusal:
         if not pair.state.suspended:
@@ -417,5 +417,4 @@ class _Countdown:
 
 def _nothing() -> Procedure[None]:
     """An order that is complete as soon as it is accepted."""
-    return
-    yield  # makes this a procedure
+    yield from ()

@@ -1,0 +1,185 @@
+"""Wiring of one storage system from its configuration: store, volumes, devices, adapters, event log."""
+
+import gzip
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+import trio
+
+from ccw.errors import FormatError
+from ccw.geometry import Geometry, geometry_for
+from ccw.link_control import NodeDescriptor
+from ccw.profiles import PROFILES as PRESENTATIONS
+from ccw.profiles import DeviceIdentity
+from ccw.tracks import null_track, split_image_file
+from controller.array import FileDisk, VirtualArrayStore
+from controller.commands.profiles import PROFILES
+from controller.config import ConfigError, SystemConfig, VolumeConfig
+from controller.links.adapters import Adapters
+from controller.links.system import StorageSystem
+from controller.remote_copy.pair import BoxName
+from controller.subsystem import BoxSettings, VolumeSettings
+
+EVENT_LOG = "events.jsonl"
+IMPORT_BATCH_TRACKS = 256
+
+
+def box_settings(config: SystemConfig) -> BoxSettings:
+    """The subsystem's settings. Raises ConfigError."""
+    volumes = tuple(
+        VolumeSettings(
+            unit_address=volume.address,
+            geometry=_geometry(volume),
+            identity=DeviceIdentity(
+                unit_address=volume.address,
+                ssid=config.ssid,
+                serial=config.serial,
+                lss=config.lss,
+                manufacturer=config.manufacturer,
+                plant=config.plant,
+                interface_id=config.interface_id,
+                link_protocol=config.link_protocol,
+            ),
+            read_only=volume.read_only,
+        )
+        for volume in config.volumes
+    )
+    own = BoxName(config.serial.encode("cp037"), config.ssid, config.lss)
+    return BoxSettings(own, PROFILES[config.profile], volumes, config.pprc)
+
+
+def _geometry(volume: VolumeConfig) -> Geometry:
+    try:
+        return geometry_for(volume.device_type, volume.cylinders)
+    except ValueError as error:
+        raise ConfigError(f"volume {volume.address:02X}: {error}") from error
+
+
+def check(config: SystemConfig) -> list[str]:
+    """Validate everything that needs no start: geometry and images. One line for each volume. Raises ConfigError."""
+    lines = []
+    for volume in config.volumes:
+        geometry = _geometry(volume)
+        if volume.image is not None:
+            read_image(volume.image, geometry)
+        lines.append(f"volume {volume.address:02X}: {geometry.name}, {geometry.cylinders} cylinders")
+    return lines
+
+
+def read_image(path: Path, geometry: Geometry) -> Iterator[tuple[int, bytes]]:
+    """The tracks of a plain CKD image (gzipped or not) as (track, image). Raises ConfigError."""
+    try:
+        data = path.read_bytes()
+        if data[:2] == b"\x1f\x8b":
+            data = gzip.decompress(data)
+        header, tracks = split_image_file(data)
+    except (OSError, EOFError, FormatError) as error:
+        raise ConfigError(f"image {path}: {error}") from error
+    size = len(data) - 512
+    if header.heads != geometry.heads or size != geometry.tracks * geometry.track_size:
+        raise ConfigError(
+            f"image {path}: {size // geometry.track_size} tracks with {header.heads} heads, "
+            f"the volume has {geometry.tracks} with {geometry.heads}"
+        )
+    return tracks
+
+
+def open_store(config: SystemConfig) -> VirtualArrayStore:
+    """Open (or create) the store and define the volumes that are new, with their first content. Raises StoreError."""
+    store = VirtualArrayStore.open(FileDisk(config.store))
+    try:
+        known = store.volumes()
+        for volume in config.volumes:
+            geometry = _geometry(volume)
+            shape = {"type": volume.device_type, "cylinders": geometry.cylinders, "heads": geometry.heads}
+            if volume.address in known:
+                _same_shape(volume, known[volume.address], shape)
+                continue
+            if volume.image is not None:
+                _import(store, volume, geometry)
+            store.define_volume(volume.address, shape)  # last: an import that was cut off starts again
+            store.sync()
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def _same_shape(volume: VolumeConfig, known: Mapping[str, object], wanted: Mapping[str, object]) -> None:
+    for key, value in wanted.items():
+        if key in known and known[key] != value:
+            raise ConfigError(f"volume {volume.address:02X}: {key} is {known[key]} in the store, {value} here")
+
+
+def _import(store: VirtualArrayStore, volume: VolumeConfig, geometry: Geometry) -> None:
+    assert volume.image is not None
+    store.define_volume(volume.address, {})
+    for track, image in read_image(volume.image, geometry):
+        if image != null_track(*geometry.address_of(track)):
+            store.write(volume.address, track, image)
+        if track % IMPORT_BATCH_TRACKS == IMPORT_BATCH_TRACKS - 1:
+            store.sync()
+
+
+class EventLog:
+    """Writes events as JSON lines: time since start in seconds, step number, text, fields."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._start = trio.current_time()
+
+    def __call__(self, now: float, step: int | None, text: str, fields: Mapping[str, object]) -> None:
+        event: dict[str, object] = {"t": round(now - self._start, 6)}
+        if step is not None:
+            event["step"] = step
+        event["text"] = text
+        event.update(fields)
+        self._stream.write(json.dumps(event) + "\n")
+        self._stream.flush()
+
+
+@contextmanager
+def event_stream(config: SystemConfig) -> Iterator[TextIO]:
+    """The event log file beside the store, opened to append."""
+    with (config.store / EVENT_LOG).open("a", encoding="utf-8") as stream:
+        yield stream
+
+
+def node_descriptor(config: SystemConfig) -> NodeDescriptor:
+    """What Request Node Identification tells about this box; the tag is the port's."""
+    presentation = PRESENTATIONS[config.profile]
+    return NodeDescriptor(
+        0,
+        b"\0\0\0",
+        f"{presentation.control_unit_type:06X}",
+        "   ",
+        config.manufacturer,
+        config.plant,
+        config.serial,
+        0,
+    )
+
+
+async def serve(config: SystemConfig, task_status: trio.TaskStatus[StorageSystem] = trio.TASK_STATUS_IGNORED) -> None:
+    """Run one storage system until cancelled. Raises ConfigError, StoreError, OSError (a port that is taken)."""
+    store = open_store(config)
+    try:
+        with event_stream(config) as stream:
+            system = StorageSystem(
+                box_settings(config),
+                Adapters(config.ports),
+                store,
+                node_descriptor(config),
+                EventLog(stream),
+                time.time(),
+            )
+            async with trio.open_nursery() as nursery:
+                await nursery.start(system.run)
+                system.log(None, "system started", {"name": config.name})
+                task_status.started(system)
+    finally:
+        store.close()

@@ -1,0 +1,139 @@
+"""The adapters of a box: host ports that take any number of links, peer ports that are one link each.
+
+A peer port either listens or connects; a lost connection is made again. With no connection there is no light.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import trio
+
+from controller.channel import Link, PathId
+from controller.config import PortConfig
+from controller.links.stream_link import LinkError, run_link
+
+RECONNECT_FIRST_S = 0.2
+RECONNECT_MAX_S = 5.0
+OPENED, ACCEPTED = 0x01, 0x02  # link addresses: the side that opened the connection, the other
+
+MakeLink = Callable[[str, int, int, int], Link]  # (link id, SAID, own address, peer address)
+Say = Callable[[str, dict[str, object]], None]
+
+
+@dataclass(slots=True)
+class Adapter:
+    """One installed port. Implements `InstalledPort`."""
+
+    config: PortConfig
+    links: dict[str, Link] = field(default_factory=dict)
+    address: tuple[str, int] | None = None  # where it listens, once it does
+    made: int = 0
+
+    @property
+    def said(self) -> int:
+        return self.config.said
+
+    @property
+    def link(self) -> Link | None:
+        """The one link of a peer port, None without light."""
+        if self.config.kind != "peer":
+            return None
+        return next(iter(self.links.values()), None)
+
+    @property
+    def has_host_paths(self) -> bool:
+        """Do channels of hosts (or of the other box) lead to this port?"""
+        return any(link.paths for link in self.links.values())
+
+
+class Adapters:
+    """All adapters of a box. Implements `LinkDirectory`; by SAID a mapping of `InstalledPort`s."""
+
+    def __init__(self, configs: tuple[PortConfig, ...]) -> None:
+        self.by_said = {config.said: Adapter(config) for config in configs}
+        self._said_of: dict[str, int] = {}
+        self.is_peer: Callable[[PathId], bool] = lambda path: False
+        self.make_link: MakeLink
+        self.link_lost: Callable[[int], None]
+        self.say: Say
+
+    # LinkDirectory
+
+    def said_of(self, link_id: str) -> int:
+        return self._said_of[link_id]
+
+    def host_paths(self) -> list[PathId]:
+        return [
+            path
+            for adapter in self.by_said.values()
+            for link in adapter.links.values()
+            for path in sorted(link.paths)
+            if not self.is_peer(path)
+        ]
+
+    def present_status(self, path: PathId, unit_address: int, status: int) -> None:
+        adapter = self.by_said[self._said_of[path.link_id]]
+        link = adapter.links.get(path.link_id)
+        if link is not None and path in link.paths:
+            link.present_status(path, unit_address, status)
+
+    # Connections
+
+    async def serve_stream(self, said: int, stream: trio.abc.Stream, *, opened: bool) -> None:
+        """Run one link of a port over `stream` until it ends. Owns the stream."""
+        adapter = self.by_said[said]
+        adapter.made += 1
+        link_id = f"{said:04X}/{adapter.made}"
+        own, peer = (OPENED, ACCEPTED) if opened else (ACCEPTED, OPENED)
+        link = self.make_link(link_id, said, own, peer)
+        if adapter.config.kind == "peer":
+            adapter.links.clear()  # the newest connection is the link; an old one that still lingers is dead
+        adapter.links[link_id] = link
+        self._said_of[link_id] = said
+        self.say("link up", {"link": link_id})
+        try:
+            await run_link(link, stream)
+        except LinkError as error:
+            self.say("link error", {"link": link_id, "why": str(error)})
+        finally:
+            was_current = adapter.links.pop(link_id, None) is not None
+            self.say("link down", {"link": link_id})
+            if adapter.config.kind == "peer" and was_current:
+                self.link_lost(said)
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Listen and connect for ever. Started when every listening port listens."""
+        async with trio.open_nursery() as nursery:
+            for adapter in self.by_said.values():
+                if adapter.config.listen is not None:
+                    await self._listen(adapter, nursery)
+                else:
+                    nursery.start_soon(self._keep_connected, adapter)
+            task_status.started()
+
+    async def _listen(self, adapter: Adapter, nursery: trio.Nursery) -> None:
+        where = adapter.config.listen
+        assert where is not None
+        listeners = await trio.open_tcp_listeners(where.port, host=where.host)
+        name = listeners[0].socket.getsockname()
+        adapter.address = (name[0], name[1])
+
+        async def accepted(stream: trio.SocketStream) -> None:
+            await self.serve_stream(adapter.said, stream, opened=False)
+
+        nursery.start_soon(trio.serve_listeners, accepted, listeners)
+
+    async def _keep_connected(self, adapter: Adapter) -> None:
+        where = adapter.config.connect
+        assert where is not None
+        delay = RECONNECT_FIRST_S
+        while True:
+            try:
+                stream = await trio.open_tcp_stream(where.host, where.port)
+            except OSError:
+                await trio.sleep(delay)
+                delay = min(delay * 2, RECONNECT_MAX_S)
+                continue
+            delay = RECONNECT_FIRST_S
+            await self.serve_stream(adapter.said, stream, opened=True)
+            await trio.sleep(RECONNECT_FIRST_S)

@@ -1,0 +1,94 @@
+"""The array as the pure rooms see it: its errors become theirs, reads are cached and never wrong.
+
+The cache holds plain track images under the array sequence of their record, so a track that changed underneath
+(redirected by remote copy, snapped) is never served from it.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from ccw.geometry import Geometry
+from ccw.tracks import null_track
+from controller.array import CorruptionError, StoredTrack, StoreError, VirtualArrayStore
+from controller.commands.outcome import UnitCheck
+from controller.remote_copy.ports import ArrayFault
+
+CACHED_TRACKS_MAX = 1024  # at most about 58 MB of 3390 tracks
+DATA_CHECK = UnitCheck(0x08, 0x80, 0x43)
+EQUIPMENT_CHECK = UnitCheck(0x10, 0x00, 0x10)
+
+Value = TypeVar("Value")
+
+
+class ArrayAdapter:
+    """`TrackStorage` and `TrackSource` over a `VirtualArrayStore`."""
+
+    def __init__(self, store: VirtualArrayStore, geometries: dict[int, Geometry]) -> None:
+        self._store = store
+        self._geometries = geometries
+        self._cache: OrderedDict[tuple[int, int], tuple[int, bytes]] = OrderedDict()
+        self._null: dict[tuple[int, int], bytes] = {}
+
+    # TrackSource
+
+    def read(self, volume: int, track: int) -> bytes:
+        """The image of a track; a standard empty one where nothing was ever written. Raises UnitCheck."""
+        try:
+            sequence = self._store.sequence_of(volume, track)
+            cached = self._cache.get((volume, track))
+            if cached is not None and cached[0] == sequence:
+                self._cache.move_to_end((volume, track))
+                return cached[1]
+            image = self._store.read(volume, track)
+        except CorruptionError as error:
+            raise DATA_CHECK from error
+        except StoreError as error:
+            raise EQUIPMENT_CHECK from error
+        if image is None:
+            image = null_track(*self._geometries[volume].address_of(track))
+        self._cache[volume, track] = (sequence, image)
+        if len(self._cache) > CACHED_TRACKS_MAX:
+            self._cache.popitem(last=False)
+        return image
+
+    # TrackStorage
+
+    @property
+    def appended(self) -> int:
+        return self._store.appended
+
+    def _guarded(self, action: Callable[..., Value], *arguments: Any) -> Value:
+        try:
+            return action(*arguments)
+        except StoreError as error:
+            raise ArrayFault(str(error)) from error
+
+    def write(self, volume: int, track: int, image: bytes) -> int:
+        sequence = self._guarded(self._store.write, volume, track, image)
+        self._cache[volume, track] = (sequence, image)
+        return sequence
+
+    def write_stored(self, volume: int, track: int, stored: StoredTrack) -> int:
+        return self._guarded(self._store.write_stored, volume, track, StoredTrack(*stored))
+
+    def move(self, source_volume: int, source_track: int, target_volume: int, target_track: int) -> int:
+        return self._guarded(self._store.move, source_volume, source_track, target_volume, target_track)
+
+    def snapshot(self, source_volume: int, target_volume: int) -> int:
+        return self._guarded(self._store.snapshot, source_volume, target_volume)
+
+    def release_space(self, volume: int, first: int, stop: int) -> int:
+        return self._guarded(self._store.release_space, volume, first, stop)
+
+    def put(self, key: str, value: bytes) -> int:
+        return self._guarded(self._store.put, key, value)
+
+    def read_stored(self, volume: int, track: int) -> StoredTrack | None:
+        return self._guarded(self._store.read_stored, volume, track)
+
+    def written_since(self, volume: int, sequence: int) -> Any:
+        return self._store.written_since(volume, sequence)
+
+    def items(self, prefix: str) -> list[tuple[str, bytes]]:
+        return self._store.items(prefix)

@@ -1,0 +1,83 @@
+"""One storage system, running: wires array, subsystem, adapters, committer and timers together."""
+
+from collections.abc import Callable, Mapping
+
+import trio
+
+from ccw.link_control import NodeDescriptor
+from controller.array import VirtualArrayStore
+from controller.channel import Link
+from controller.links.adapters import Adapters
+from controller.links.array_port import ArrayAdapter
+from controller.links.committer import Committer, RunBlocking
+from controller.links.timers import Timers, TrioClock
+from controller.subsystem import BoxSettings, Ports, Subsystem
+
+EventWriter = Callable[[float, int | None, str, Mapping[str, object]], None]  # (trio time, step, text, fields)
+
+
+class StorageSystem:
+    """A box over an open store. Make it inside a trio run; `run` serves until cancelled."""
+
+    def __init__(
+        self,
+        settings: BoxSettings,
+        adapters: Adapters,
+        store: VirtualArrayStore,
+        node: NodeDescriptor,
+        write_event: EventWriter,
+        epoch_s: float,
+        run_blocking: RunBlocking = trio.to_thread.run_sync,
+    ) -> None:
+        self.store = store
+        self.adapters = adapters
+        self._node = node
+        self._write_event = write_event
+        self.timers = Timers()
+        self.committer = Committer(store, run_blocking, self._fenced)
+        self.array = ArrayAdapter(store, {volume.unit_address: volume.geometry for volume in settings.volumes})
+        self.subsystem = Subsystem(
+            settings,
+            Ports(
+                array=self.array,
+                tracks=self.array,
+                hardener=self.committer,
+                adapters=adapters.by_said,
+                links=adapters,
+                clock=TrioClock(epoch_s),
+                timers=self.timers,
+                log=self.log,
+            ),
+        )
+        adapters.make_link = self._make_link
+        adapters.link_lost = self.subsystem.link_lost
+        adapters.is_peer = self.subsystem.is_peer
+        adapters.say = lambda text, fields: self.log(None, text, fields)
+
+    def log(self, step: int | None, text: str, fields: Mapping[str, object]) -> None:
+        """One event; `step` is its number in the patent's figures."""
+        self._write_event(trio.current_time(), step, text, fields)
+
+    def _fenced(self, why: str) -> None:
+        self.log(None, "the array is fenced: nothing more is acknowledged", {"why": why})
+
+    def _make_link(self, link_id: str, said: int, own_address: int, peer_address: int) -> Link:
+        node = NodeDescriptor(
+            self._node.flags,
+            self._node.parameters,
+            self._node.node_type,
+            self._node.model,
+            self._node.manufacturer,
+            self._node.plant,
+            self._node.sequence_number,
+            said,
+        )
+        return Link(link_id, self.subsystem, node.encode(), own_address=own_address, peer_address=peer_address)
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled. Started when every listening port listens."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.committer.run)
+            nursery.start_soon(self.timers.run)
+            await nursery.start(self.adapters.run)
+            task_status.started()

@@ -1,0 +1,350 @@
+"""The storage subsystem: the one object the links talk to (the patent's shared memory 226).
+
+It owns the devices and remote copy, and is the command server of every link. A command goes
+    link -> start -> may it (remote copy's gate)? -> device -> what must be durable first? -> reply
+Tracks that a command changed are appended to the array at once; its status is presented when they are durable here
+and, for a pair in step, at the secondary. Both happen in parallel.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
+
+from ccw.errors import FormatError
+from ccw.geometry import Geometry
+from ccw.pprc import PprcHeader
+from ccw.profiles import DeviceIdentity
+from controller.channel import PathId
+from controller.commands.device import Device, DeviceSettings
+from controller.commands.outcome import Command, Outcome, TrackSource, TrackWrite, UnitCheck
+from controller.commands.profiles import PROFILES, Profile
+from controller.remote_copy.checks import primary_box, secondary_box
+from controller.remote_copy.core import VolumeShape
+from controller.remote_copy.pair import BoxName
+from controller.remote_copy.ports import (
+    ArrayFault,
+    ArrayPort,
+    Clock,
+    EventSink,
+    HardenPort,
+    InstalledPort,
+    Surroundings,
+    TimerPort,
+)
+from controller.remote_copy.queries import SUBORDER_PPRC
+from controller.remote_copy.refusal import Refusal, Refused
+from controller.remote_copy.service import RemoteCopy
+
+NORMAL_END = 0x0C
+DEVICE_END = 0x04
+CHAIN_COMMAND = 0x40
+NO_SUCH_IMAGE = 4  # LPR reason
+WRITE_FULL_TRACK = 0x95
+EQUIPMENT_CHECK = UnitCheck(0x10, 0x00, 0x10)  # the array cannot make it durable
+BRIDGE_PROFILE = PROFILES["3990-6"]  # for bridge volumes of a profile without Locate Record Extended
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeSettings:
+    """One volume of the box. `unit_address` is also its number in the array."""
+
+    unit_address: int
+    geometry: Geometry
+    identity: DeviceIdentity
+    read_only: bool = False
+    features: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class BoxSettings:
+    """One storage system with one control-unit image (0)."""
+
+    own: BoxName
+    profile: Profile
+    volumes: tuple[VolumeSettings, ...]
+    pprc: bool = True
+
+
+class TrackStorage(ArrayPort, Protocol):
+    """The array as the subsystem writes to it."""
+
+    def write(self, volume: int, track: int, image: bytes, /) -> int: ...
+
+
+class LinkDirectory(Protocol):
+    """The links of the box, by identifier."""
+
+    def present_status(self, path: PathId, unit_address: int, status: int) -> None: ...
+
+    def host_paths(self) -> list[PathId]: ...
+
+    def said_of(self, link_id: str) -> int: ...  # SAID of the port the link belongs to
+
+
+class Ports(NamedTuple):
+    """What the shell provides; see `controller.remote_copy.ports`."""
+
+    array: TrackStorage
+    tracks: TrackSource
+    hardener: HardenPort
+    adapters: Mapping[int, InstalledPort]
+    links: LinkDirectory
+    clock: Clock
+    timers: TimerPort
+    log: EventSink
+
+
+class Subsystem:
+    """One storage system without its shell. Implements `controller.channel.CommandServer`."""
+
+    def __init__(self, settings: BoxSettings, ports: Ports) -> None:
+        self.settings = settings
+        self._ports = ports
+        self._volumes = {volume.unit_address: volume for volume in settings.volumes}
+        shapes = {
+            volume.unit_address: VolumeShape(
+                volume.geometry.cylinders,
+                volume.geometry.heads,
+                volume.geometry.device_type,
+                volume.geometry.track_size,
+            )
+            for volume in settings.volumes
+        }
+        around = Surroundings(
+            array=ports.array,
+            hardener=ports.hardener,
+            links=ports.adapters,
+            clock=ports.clock,
+            timers=ports.timers,
+            log=ports.log,
+            attention=self._attention,
+            in_use=self._in_use,
+        )
+        self.remote_copy = RemoteCopy(settings.own, shapes, around)
+        self.remote_copy.restore()
+        self.devices: dict[int, Device] = {}
+        for address in self._volumes:
+            self._make_device(address)
+        self._peers: dict[PathId, BoxName] = {}
+
+    # Devices
+
+    def _make_device(self, address: int) -> Device:
+        volume = self._volumes[address]
+        bridge = self.remote_copy.takes_bridge_chains(address)
+        profile = self.settings.profile
+        if bridge and not profile.locate_extended:
+            profile = BRIDGE_PROFILE
+        settings = DeviceSettings(
+            volume=address,
+            unit_address=address,
+            geometry=volume.geometry,
+            profile=profile,
+            identity=volume.identity,
+            read_only=volume.read_only,
+            features=volume.features,
+            bridge=bridge,
+        )
+        device = Device(settings, self._ports.tracks)
+        if self.settings.pprc:
+            device.subsystem_data[SUBORDER_PPRC] = lambda order: self._query(address, order)
+        self.devices[address] = device
+        return device
+
+    def _device(self, address: int) -> Device:
+        """The device, made anew when its role as a bridge volume has changed."""
+        device = self.devices[address]
+        if device.settings.bridge != self.remote_copy.takes_bridge_chains(address):
+            device = self._make_device(address)
+        return device
+
+    def _query(self, address: int, order: bytes) -> bytes:
+        try:
+            return self.remote_copy.query(address, order)
+        except Refused as refused:
+            raise UnitCheck(0, image=replace(refused.refusal, cca=address).sense()) from refused
+
+    def _attention(self, address: int, status: int) -> None:
+        for path in self._ports.links.host_paths():
+            self._ports.links.present_status(path, address, status)
+
+    def _in_use(self, address: int) -> tuple[bool, bool]:
+        paths = self.devices[address].paths
+        return paths.online, paths.owner is not None
+
+    # Logical paths
+
+    def path_requested(self, path: PathId, header: bytes) -> int | None:
+        """See `CommandServer`. A peer names itself and must name this box."""
+        if path.image != 0:
+            return NO_SUCH_IMAGE
+        if header:
+            try:
+                parsed = PprcHeader.decode(header)
+            except FormatError:
+                return NO_SUCH_IMAGE
+            if secondary_box(parsed) != self.settings.own or not self.settings.pprc:
+                return NO_SUCH_IMAGE
+            self._peers[path] = primary_box(parsed)
+        return None
+
+    def path_removed(self, path: PathId) -> None:
+        """See `CommandServer`."""
+        for device in self.devices.values():
+            self._store(device.reset_path(path, selective=False))
+            self._pay_device_ends(device)
+        box = self._peers.pop(path, None)
+        if box is not None and box not in self._peers.values():
+            self.remote_copy.peer_gone(box)
+
+    def device_exists(self, path: PathId, unit_address: int) -> bool:
+        """See `CommandServer`."""
+        return unit_address in self._volumes
+
+    def end_chain(self, path: PathId, unit_address: int) -> None:
+        """See `CommandServer`."""
+        device = self.devices[unit_address]
+        self._store(device.end_chain(path))
+        self._pay_device_ends(device)
+
+    def reset(self, path: PathId, unit_address: int | None) -> None:
+        """See `CommandServer`."""
+        addresses = list(self.devices) if unit_address is None else [unit_address]
+        for address in addresses:
+            if address in self.devices:
+                device = self.devices[address]
+                self._store(device.reset_path(path, selective=unit_address is not None))
+                self._pay_device_ends(device)
+
+    def _pay_device_ends(self, device: Device) -> None:
+        for path in device.take_owed_device_ends():
+            assert isinstance(path, PathId)
+            self._ports.links.present_status(path, device.settings.unit_address, DEVICE_END)
+
+    def is_peer(self, path: PathId) -> bool:
+        """Is another storage system behind the path?"""
+        return path in self._peers
+
+    def link_lost(self, said: int) -> None:
+        """The light of a port went out."""
+        self.remote_copy.link_lost(said)
+
+    # Commands
+
+    def start(self, path: PathId, unit_address: int, command: Command, reply: Callable[[Outcome], None]) -> None:
+        """See `CommandServer`."""
+        device = self._device(unit_address)
+        sender = self._peers.get(path)
+        refusal = None if sender is not None else self.remote_copy.gate(unit_address, command.code)
+        if refusal is not None:
+            reply(device.refuse(path, command, UnitCheck(0, image=refusal.sense())))
+            return
+        try:
+            self._run(device, path, command, sender, reply)
+        except ArrayFault:
+            reply(device.refuse(path, command, EQUIPMENT_CHECK))
+
+    def _run(
+        self,
+        device: Device,
+        path: PathId,
+        command: Command,
+        sender: BoxName | None,
+        reply: Callable[[Outcome], None],
+    ) -> None:
+        outcome = device.execute(path, command)
+        if outcome.order is not None:
+            self._order(path, device.settings.unit_address, sender, outcome, reply)
+        elif outcome.record is not None:
+            self._record(path, device, command, outcome, sender, reply)
+        elif outcome.writes:
+            self._harden(device, path, command, outcome, reply)
+        else:
+            reply(outcome)
+
+    def _order(
+        self,
+        path: PathId,
+        unit_address: int,
+        sender: BoxName | None,
+        outcome: Outcome,
+        reply: Callable[[Outcome], None],
+    ) -> None:
+        assert outcome.order is not None
+        if not self.settings.pprc:
+            reply(Refusal(0x0F, 0x40, cca=unit_address).outcome())
+            return
+        said = self._ports.links.said_of(path.link_id)
+        residual = outcome.residual
+
+        def answer(result: Outcome) -> None:
+            result.residual = residual
+            reply(result)
+
+        self.remote_copy.order(unit_address, outcome.order, sender, said, answer)
+
+    def _record(
+        self,
+        path: PathId,
+        device: Device,
+        command: Command,
+        outcome: Outcome,
+        sender: BoxName | None,
+        reply: Callable[[Outcome], None],
+    ) -> None:
+        assert outcome.record is not None
+        refusal = self.remote_copy.bridge_record(device.settings.unit_address, outcome.record) if sender else None
+        if refusal is not None:
+            outcome = device.refuse(path, command, UnitCheck(0, image=refusal.sense()))
+        reply(outcome)
+
+    def _store(self, writes: tuple[TrackWrite, ...]) -> list[tuple[int, int]]:
+        """Append changed tracks to the array; their (track, sequence). Remote copy hears of tracks nobody waits for."""
+        stored = [(write.track, self._ports.array.write(write.volume, write.track, write.image)) for write in writes]
+        if writes:
+            self.remote_copy.host_writes(writes[0].volume, stored, lambda _: None)
+        return stored
+
+    def _harden(
+        self, device: Device, path: PathId, command: Command, outcome: Outcome, reply: Callable[[Outcome], None]
+    ) -> None:
+        """Reply when the writes are durable here and, for a pair in step, at the secondary."""
+        stored = [
+            (write.track, self._ports.array.write(write.volume, write.track, write.image)) for write in outcome.writes
+        ]
+        waiting = _Hardening(device, path, command, outcome, reply)
+        self._ports.hardener.when_durable(stored[-1][1], waiting.local)
+        self.remote_copy.host_writes(outcome.writes[0].volume, stored, waiting.remote)
+
+
+class _Hardening:
+    """One outcome that waits for both sides."""
+
+    def __init__(
+        self, device: Device, path: PathId, command: Command, outcome: Outcome, reply: Callable[[Outcome], None]
+    ) -> None:
+        self._device = device
+        self._path = path
+        self._command = command
+        self._outcome = outcome
+        self._reply = reply
+        self._left = 2
+        self._check: UnitCheck | None = None
+
+    def local(self, good: bool) -> None:
+        """The array says whether it is durable here."""
+        self._ended(None if good else EQUIPMENT_CHECK)
+
+    def remote(self, refusal: Refusal | None) -> None:
+        """Remote copy says whether the secondary has it, or that nobody needs to wait for it."""
+        self._ended(None if refusal is None else UnitCheck(0, image=refusal.sense()))
+
+    def _ended(self, check: UnitCheck | None) -> None:
+        self._check = self._check or check
+        self._left -= 1
+        if self._left:
+            return
+        if self._check is None or self._outcome.status & 0x02:
+            self._reply(self._outcome)
+        else:
+            self._reply(self._device.refuse(self._path, self._command, self._check))

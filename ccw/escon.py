@@ -211,6 +211,19 @@ class Dhf(IntFlag):
     RESERVED_7 = 0x01
 
 
+class CommandCcwFlag(IntFlag):
+    """CCW flags as a command DIB carries them. Source: FC-SB-3 bits, assumed for ESCON; the long name of CRR is unknown."""
+
+    CD = 0x80
+    CC = 0x40
+    SLI = 0x20
+    RESERVED_3 = 0x10
+    CRR = 0x08
+    RESERVED_5 = 0x04
+    RESERVED_6 = 0x02
+    RESERVED_7 = 0x01
+
+
 class CommandFlag(IntFlag):
     """Byte 7 of a command DIB. Source: FC-SB-3 bits, assumed for ESCON."""
 

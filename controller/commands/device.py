@@ -136,6 +136,11 @@ class Device:
             outcome.writes = left_over + outcome.writes
         return outcome
 
+    @property
+    def active_path(self) -> Hashable | None:
+        """The path whose chain the device is working on, None when it is idle."""
+        return self._chain.path if self._chain is not None else None
+
     def end_chain(self, path: Hashable) -> tuple[TrackWrite, ...]:
         """The chain of `path` is over, or cut off: drop its state and return the changed tracks not yet hardened."""
         chain = self._chain

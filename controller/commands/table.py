@@ -139,6 +139,7 @@ def _read_rows() -> Iterator[tuple[int, Rule]]:
 def _write_rows() -> Iterator[tuple[int, Rule]]:
     update, any_update = frozenset({Operation.WRITE_DATA}), frozenset({Operation.WRITE_DATA, Operation.WRITE_ANY})
     formatting = _FORMAT | {Operation.WRITE_TRACK}
+    yield CommandCode.WRITE_SPECIAL_CKD, Rule(writes.write_special)
     yield CommandCode.WRITE_DATA, Rule(writes.write_data, domains=_DATA, keeps=_ID | _KEY)
     yield CommandCode.WRITE_KEY_AND_DATA, Rule(writes.write_key_and_data, domains=_DATA, keeps=_ID)
     yield CommandCode.WRITE_UPDATE_DATA, Rule(writes.write_update_data, domains=any_update, domain_only=True)

@@ -184,6 +184,11 @@ def write_track_data(chain: ChainState, command: Command) -> Ending:
     return NORMAL_END, b"", wanted
 
 
+def write_special(chain: ChainState, command: Command) -> Ending:
+    """Write Special CKD 01: the first part of a record that overflows its track; no device here has track overflow."""
+    raise invalid_sequence()
+
+
 def _before_update(chain: ChainState, permission: Permission, orientations: tuple[Orientation, ...]) -> None:
     """What must come before 05 and 0D, outside a domain and inside."""
     domain = chain.domain

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
+import trio
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from host_emulator.link import LinkFailure
+from host_emulator.session import open_session
 from tools.recording import Recording, RecordingError, load_recording
 from tools.replayer import Advance, Replayer, ReplayReport
 
@@ -28,19 +33,29 @@ class BadInput(click.ClickException):
 
 @click.command()
 @click.argument("recording", type=click.Path(path_type=Path))
+@click.option("--target", metavar="tcp://HOST:PORT", help="Replay against a running system instead of in process.")
+@click.option("--image", default=0, show_default=True, type=click.IntRange(0, 15), help="Control-unit image there.")
+@click.option("--unit-address", metavar="HEX", help="Device there; by default the recorded one.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def replay(recording: Path, as_json: bool) -> None:
+def replay(recording: Path, target: str | None, image: int, unit_address: str | None, as_json: bool) -> None:
     """Replay RECORDING, a folder with recording.toml, and compare every answer with the recorded one.
 
     Compares data, residual count, status, channel status and sense of each command, the ending of each program, and the
-    tracks afterwards. Exit status 1 when anything differs that no deviation rule explains.
+    tracks afterwards. Exit status 1 when anything differs that no deviation rule explains. A target must hold the
+    recording's initial volume.
     """
+    unit = _unit_address(unit_address)
     try:
         loaded = load_recording(recording)
         with _progress(loaded) as advance:
-            report = Replayer(loaded).run_in_process(advance)
-    except RecordingError as error:
+            if target is None:
+                report = Replayer(loaded).run_in_process(advance)
+            else:
+                report = trio.run(_replay_over, loaded, _host_and_port(target), image, unit, advance)
+    except (RecordingError, LinkFailure) as error:
         raise BadInput(str(error)) from error
+    except OSError as error:
+        raise BadInput(f"{target}: {error.strerror or error}") from error
     click.echo(json.dumps(report.figures(), indent=2) if as_json else show(report))
     sys.exit(1 if report.differs else 0)
 
@@ -66,6 +81,34 @@ def show(report: ReplayReport) -> str:
 
 def _left_over(count: int) -> list[str]:
     return [f"… and {count - LISTED_MAX:,} more"] if count > LISTED_MAX else []
+
+
+def _host_and_port(target: str) -> tuple[str, int]:
+    parts = urlsplit(target)
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    if port is None or parts.scheme != "tcp" or not parts.hostname or parts.path:
+        raise BadInput(f"--target: {target!r} is not tcp://HOST:PORT")
+    return parts.hostname, port
+
+
+def _unit_address(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not re.fullmatch("[0-9A-Fa-f]{1,2}", text):
+        raise BadInput(f"--unit-address: {text!r} is not in 00-FF")
+    return int(text, 16)
+
+
+async def _replay_over(
+    recording: Recording, address: tuple[str, int], image: int, unit_address: int | None, advance: Advance | None
+) -> ReplayReport:
+    replayer = Replayer(recording)
+    async with open_session(*address, image) as session:
+        await replayer.run_over(session, unit_address, advance)
+        return await replayer.compare_over(session, unit_address)
 
 
 @contextmanager

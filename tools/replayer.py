@@ -110,8 +110,9 @@ class Replayer:
             for track, image in self.recording.initial_tracks(device):
                 tracks.write(address, track, image)
             devices[address] = Device(device_settings(device, self.recording.features), tracks)
+        programs = list(self.recording.programs())
         started = time.perf_counter()
-        for program in self.recording.programs():
+        for program in programs:
             run_program(devices[program.device], tracks, follow(program, self.report.followed))
             if progress is not None:
                 progress(1)

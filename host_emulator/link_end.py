@@ -334,8 +334,10 @@ class LinkEnd:
         if self.awaiting == status.unit_address and status.unit_status & UnitStatus.DEVICE_END:
             self._step(Heard(frame, status), now)
         else:
+            awaiting = self.awaiting  # a device that still works on our chain is not forgotten over another's status
             self.note(status)
             self.accept(status.unit_address)
+            self.awaiting = awaiting
 
     def note(self, status: StatusFrame) -> None:
         self.counters.unsolicited += 1

@@ -63,7 +63,7 @@ from ccw.pprc import PPRC_HEADER
 SOF_LENGTH = len(CONNECT_SOF)
 EOF_LENGTH = len(PASSIVE_EOF)
 _STARTS = {CONNECT_SOF: "connect-SOF", PASSIVE_SOF: "passive-SOF"}
-_ENDS = {PASSIVE_EOF: "passive-EOF", DISCONNECT_EOF: "disconnect-EOF", ABORT: "abort"}
+_ENDS = {PASSIVE_EOF: "passive-EOF", DISCONNECT_EOF: "disconnect-EOF", ABORT: "abort, the receiver discards the frame"}
 _REASONS: dict[int, type[IntEnum]] = {
     LinkControl.LPR: RemovedReason, LinkControl.LRJ: RejectReason,
     LinkControl.PRJ: PortRejectReason, LinkControl.PBY: PortBusyReason,

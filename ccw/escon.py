@@ -212,7 +212,7 @@ class Dhf(IntFlag):
 
 
 class CommandCcwFlag(IntFlag):
-    """CCW flags as a command DIB carries them. Source: FC-SB-3 bits, assumed for ESCON; the long name of CRR is unknown."""
+    """CCW flags as a command DIB carries them. Source: FC-SB-3 bits, assumed for ESCON; CRR: long name unknown."""
 
     CD = 0x80
     CC = 0x40

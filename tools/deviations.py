@@ -16,6 +16,9 @@ UNGROUPED = 0x80
 GROUPED_BITS = 0xC0
 EXTENDED_CODE = 0x3F
 UNIT_CHECK = 0x02
+CHAIN_COMMAND = 0x40
+SUPPRESS_LENGTH = 0x20
+INCORRECT_LENGTH = 0x40
 COMMAND_REJECT = 0x80
 INVALID_PARAMETER = 0x04
 TRACK_WRITES = frozenset({0x10, 0x11, 0x13, 0x23})
@@ -77,14 +80,13 @@ def _track_writes_refused(found: Found) -> bool:
 
 
 def _short_output_unnoticed(found: Found) -> bool:
-    """A write, search or control CCW shorter than the device wanted: the recorded machine fills up and says nothing."""
+    """Incorrect length of a write, search or control CCW, and the chain it stops: the recorded machine is silent."""
     command = found.program.commands[found.index]
-    return (
-        found.field in ("channel status", "chaining")
-        and command.code & 3 in (1, 3)
-        and not command.channel_status
-        and not command.status & UNIT_CHECK
-    )
+    if command.code & 3 not in (1, 3) or command.flags & SUPPRESS_LENGTH or command.status & UNIT_CHECK:
+        return False
+    if found.field == "channel status":
+        return (found.expected, found.got) == (0, INCORRECT_LENGTH)
+    return found.field == "chaining" and bool(command.flags & CHAIN_COMMAND)
 
 
 def _path_state_missing(found: Found) -> bool:

@@ -100,6 +100,9 @@ class Subsystem:
     def __init__(self, settings: BoxSettings, ports: Ports) -> None:
         self.settings = settings
         self._ports = ports
+        self._peers: dict[PathId, BoxName] = {}
+        self._held: list[tuple[PathId, int, int]] = []  # (path, unit address, status): attention that waits
+        self.devices: dict[int, Device] = {}
         self._volumes = {volume.unit_address: volume for volume in settings.volumes}
         shapes = {
             volume.unit_address: VolumeShape(
@@ -121,11 +124,9 @@ class Subsystem:
             in_use=self._in_use,
         )
         self.remote_copy = RemoteCopy(settings.own, shapes, around)
-        self.remote_copy.restore()
-        self.devices: dict[int, Device] = {}
         for address in self._volumes:
             self._make_device(address)
-        self._peers: dict[PathId, BoxName] = {}
+        self.remote_copy.restore()
 
     # Devices
 
@@ -165,7 +166,17 @@ class Subsystem:
             raise UnitCheck(0, image=replace(refused.refusal, cca=address).sense()) from refused
 
     def _attention(self, address: int, status: int) -> None:
+        """Tell every host; one whose chain on this device still waits for its ending status hears afterwards."""
         for path in self._ports.links.host_paths():
+            if self.devices[address].active_path == path:
+                self._held.append((path, address, status))
+            else:
+                self._ports.links.present_status(path, address, status)
+
+    def _present_held(self, path: PathId, address: int) -> None:
+        due = [held for held in self._held if held[:2] == (path, address)]
+        self._held = [held for held in self._held if held[:2] != (path, address)]
+        for _, _, status in due:
             self._ports.links.present_status(path, address, status)
 
     def _in_use(self, address: int) -> tuple[bool, bool]:
@@ -206,6 +217,7 @@ class Subsystem:
         device = self.devices[unit_address]
         self._store(device.end_chain(path))
         self._pay_device_ends(device)
+        self._present_held(path, unit_address)
 
     def reset(self, path: PathId, unit_address: int | None) -> None:
         """See `CommandServer`."""

@@ -223,7 +223,7 @@ class Device:
         if domain is None:
             if rule.domain_only or (rule.positioned and not chain.positioned):
                 raise invalid_sequence()
-        elif domain.operation not in rule.domains:
+        elif not domain.bit & rule.domains:
             raise invalid_sequence()
         if rule.first and chain.position and not (chain.position == 1 and chain.previous == SUSPEND_RECONNECTION):
             raise invalid_sequence()

@@ -28,6 +28,13 @@ class Adapter:
     links: dict[str, Link] = field(default_factory=dict)
     address: tuple[str, int] | None = None  # where it listens, once it does
     made: int = 0
+    bytes_past: int = 0  # of links that are gone
+
+    @property
+    def bytes_wire(self) -> int:
+        """Frame bytes, link header to CRC, both directions, over all links there were."""
+        live = sum(link.counters.bytes_in + link.counters.bytes_out for link in self.links.values())
+        return self.bytes_past + live
 
     @property
     def said(self) -> int:
@@ -97,17 +104,18 @@ class Adapters:
             self.say("link error", {"link": link_id, "why": str(error)})
         finally:
             was_current = adapter.links.pop(link_id, None) is not None
+            adapter.bytes_past += link.counters.bytes_in + link.counters.bytes_out
             self.say("link down", {"link": link_id})
             if adapter.config.kind == "peer" and was_current:
                 self.link_lost(said)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Listen and connect for ever. Started when every listening port listens."""
+        """Listen and connect for ever. Started when every listening port listens. A port with neither waits for streams."""
         async with trio.open_nursery() as nursery:
             for adapter in self.by_said.values():
                 if adapter.config.listen is not None:
                     await self._listen(adapter, nursery)
-                else:
+                elif adapter.config.connect is not None:
                     nursery.start_soon(self._keep_connected, adapter)
             task_status.started()
 

@@ -58,6 +58,16 @@ class StorageSystem:
         """One event; `step` is its number in the patent's figures."""
         self._write_event(trio.current_time(), step, text, fields)
 
+    def statistics(self) -> dict[str, object]:
+        """Figures since the start; bytes_raw are uncompressed track bytes sent on bridges, bytes_wire frame bytes."""
+        peers = [adapter for adapter in self.adapters.by_said.values() if adapter.config.kind == "peer"]
+        return {
+            **self.subsystem.remote_copy.statistics(),
+            "bytes_wire": sum(adapter.bytes_wire for adapter in peers),
+            "commits": self.committer.commits,
+            "records": self.store.appended,
+        }
+
     def _fenced(self, why: str) -> None:
         self.log(None, "the array is fenced: nothing more is acknowledged", {"why": why})
 

@@ -123,9 +123,6 @@ class BridgeSender:
         self._watching = False
         self._durable = 0
         self.failed = False
-        self.records_sent = 0
-        self.bytes_raw = 0
-        self.bytes_payload = 0
 
     # Input
 
@@ -187,9 +184,6 @@ class BridgeSender:
         record.header = replace(record.header, sequence=self.next_sequence, bridge_number=self.route.number)
         self.next_sequence = following(self.next_sequence)
         self._retained.append(record)
-        self.records_sent += 1
-        self.bytes_raw += record.header.raw_length
-        self.bytes_payload += len(record.payload)
         return record
 
     def _release(self) -> None:

@@ -212,7 +212,7 @@ class Core:
             f"IEA494I {pair.volume:04X},,PPRC {state},SSID={pair.primary.ssid:04X},CCA={pair.primary.cca:02X},"
             f"SECSSID={pair.secondary.ssid:04X},"
         )
-        self.around.log(None, message, {"pair": pair.pair_id, "state": pair.state.name, "text": text})
+        self.around.log(None, message, {"pair": pair.pair_id, "state": pair.state.name, "why": text})
 
     def uncertain_epoch(self, pair: Pair) -> int:
         """Array sequence behind which a secondary may hold what a crash took from the primary."""

@@ -92,5 +92,9 @@ def destination(core: Core, header: BridgeHeader) -> Destination:
         return NOWHERE._replace(result=Result.NOT_THE_SECONDARY)
     if pair.state.suspended:
         return NOWHERE._replace(result=Result.DESTINATION_SUSPENDED)
+    if header.snapshot_id and pair.snapshot_id != header.snapshot_id:
+        pair.snapshot_id = header.snapshot_id
+        fields = {"bridge": header.bridge_number, "pair": pair.pair_id, "volume": f"{address.cca:02X}"}
+        core.around.log(708, "redirecting by pointer to the secondary volume", fields)
     shape = core.volumes[address.cca]
     return Destination(Result.APPLIED, address.cca, shape.heads, shape.cylinders, shape.track_size)

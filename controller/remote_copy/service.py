@@ -324,6 +324,17 @@ class RemoteCopy:
         """The data of PSF order 18, suborder 50, for `volume`. Raises Refused for an unknown scope."""
         return queries.answer(self.core, volume, prepare)
 
+    def statistics(self) -> dict[str, object]:
+        """Counts since the start: tracks copied and applied, raw bytes sent on bridges, pairs by state."""
+        core = self.core
+        return {
+            "tracks_copied": sum(bridge.worker.tracks_copied for bridge in core.sending.values()),
+            "tracks_updated": sum(bridge.worker.tracks_updated for bridge in core.sending.values()),
+            "tracks_applied": sum(bridge.receiver.tracks_applied for bridge in core.receiving.values()),
+            "bytes_raw": sum(bridge.worker.bytes_raw for bridge in core.sending.values()),
+            "pairs_duplex": sum(pair.state is PairState.DUPLEX for pair in core.primaries.values()),
+        }
+
     # Links
 
     def link_lost(self, said: int) -> None:
@@ -379,7 +390,7 @@ class RemoteCopy:
         worker = self._worker_of(pair)
         self._bridge_of[pair.pair_id] = worker.number if worker is not None else 0
         core.change(pair, PairEvent.COPY_COMPLETE, "all tracks are equal")
-        core.around.log(708, "primary volume notified: synchronisation complete", {"pair": pair.pair_id})
+        core.around.log(None, "synchronisation complete", {"pair": pair.pair_id})
 
     def copy_failed(self, pair: Pair, result: Result) -> None:
         """See `WorkerOwner`."""

@@ -168,6 +168,8 @@ class SyncWorker:
         self._ending = False
         self._next_snapshot_id = 1
         self.tracks_copied = 0
+        self.tracks_updated = 0
+        self.bytes_raw = 0  # of confirmed records
 
     def move(self, event: str) -> None:
         """Change the bridge's state along its table."""
@@ -249,7 +251,10 @@ class SyncWorker:
             if pair is self.pair:
                 self._free()
             return
-        if record.kind in (RecordType.SYNC_TRACK, RecordType.NEVER_WRITTEN):
+        self.bytes_raw += record.header.raw_length
+        if record.kind is RecordType.HOST_UPDATE:
+            self.tracks_updated += 1
+        elif record.kind in (RecordType.SYNC_TRACK, RecordType.NEVER_WRITTEN):
             pair.confirmed(record.track)
             if pair is self.pair:
                 self._in_flight -= 1

@@ -1,0 +1,5 @@
+"""`python -m tools` is `trackbridge`."""
+
+from tools.cli import main
+
+main()

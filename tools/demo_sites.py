@@ -1,0 +1,126 @@
+"""The two storage systems of the demonstration: their configuration files and their processes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from host_emulator.orders import System
+from tools.recording import RecordedDevice
+
+HOST_PORT = 0x0001
+PEER_PORTS = {"A": (0x10, 0x11, 0x12, 0x13), "B": (0x20, 0x21, 0x22, 0x23)}
+SMALL_CYLINDERS = 20
+DATA_BRIDGE, STATUS_BRIDGE = 0xF0, 0xF1
+START_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the demonstration builds: volumes by unit address with their cylinders, the recorded volume among them."""
+
+    traced: RecordedDevice
+    small: tuple[int, ...] = (0x00, 0x01, 0x02)
+
+    @property
+    def volumes(self) -> dict[int, int]:
+        return {**dict.fromkeys(self.small, SMALL_CYLINDERS), self.traced.unit_address: self.traced.cylinders}
+
+    def system(self, name: str) -> System:
+        """A is the recorded machine, so that what it says of itself agrees with the recording; B is another one."""
+        traced = self.traced
+        if name == "A":
+            return System(traced.ssid, traced.ssid >> 8, traced.serial)
+        return System(0x0200, 0x02, "000000067890")
+
+
+def write_config(folder: Path, name: str, plan: Plan, peers: Mapping[int, str] | None) -> Path:
+    """The TOML file of one system. `peers`: where B's peer ports listen, by their SAID; None for B itself."""
+    system = plan.system(name)
+    lines = [
+        f'name = "{name}"',
+        f'serial = "{system.serial}"',
+        f'ssid = "{system.ssid:04X}"',
+        f'lss = "{system.lss:02X}"',
+        f'profile = "{plan.traced.control_unit}"',
+        'link_protocol = "parallel"  # as the recorded machine describes its paths',
+        f'store = "store-{name}"',
+    ]
+    for address, cylinders in {**plan.volumes, DATA_BRIDGE: SMALL_CYLINDERS, STATUS_BRIDGE: SMALL_CYLINDERS}.items():
+        lines += ["", "[[volume]]", f'address = "{address:02X}"', 'type = "3390"', f"cylinders = {cylinders}"]
+        if name == "A" and address == plan.traced.unit_address:
+            lines.append(f"image = {json.dumps(str(plan.traced.initial.resolve()))}")
+    lines += ["", "[[port]]", f'said = "{HOST_PORT:04X}"', 'kind = "host"', 'listen = "127.0.0.1:0"']
+    for said, far in zip(PEER_PORTS[name], PEER_PORTS["B"], strict=True):
+        where = 'listen = "127.0.0.1:0"' if peers is None else f'connect = "{peers[far]}"'
+        lines += ["", "[[port]]", f'said = "{said:04X}"', 'kind = "peer"', where]
+    path = folder / f"{name}.toml"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+@dataclass(slots=True)
+class SiteProcess:
+    """One running `trackbridge serve`."""
+
+    name: str
+    folder: Path
+    process: subprocess.Popen[str]
+    listening: dict[int, str]
+
+    @property
+    def host_address(self) -> tuple[str, int]:
+        host, _, port = self.listening[HOST_PORT].rpartition(":")
+        return host, int(port)
+
+    @property
+    def store(self) -> Path:
+        return self.folder / f"store-{self.name}"
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """The event log so far."""
+        with suppress(FileNotFoundError), (self.store / "events.jsonl").open(encoding="utf-8") as log:
+            for line in log:
+                with suppress(json.JSONDecodeError):  # the last line may be half written
+                    yield json.loads(line)
+
+    async def stop(self) -> dict[str, Any]:
+        """End it in order; its closing statistics."""
+        self.process.terminate()
+        with trio.fail_after(STOP_TIMEOUT_S):
+            await trio.to_thread.run_sync(self.process.wait)
+        if self.process.returncode != 0:
+            raise RuntimeError(f"system {self.name} ended with status {self.process.returncode}")
+        return [event for event in self.events() if event["text"] == "system stopped"][-1]
+
+
+@contextmanager
+def start_site(folder: Path, config: Path) -> Iterator[SiteProcess]:
+    """Start one system and wait until it listens; it is gone at the end of the block. Raises RuntimeError."""
+    command = [sys.executable, "-m", "tools", "serve", "--json", str(config)]
+    with (folder / f"{config.stem}.stderr").open("w+", encoding="utf-8") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            if not line:
+                process.wait()
+                errors.seek(0)
+                raise RuntimeError(f"system {config.stem} did not start: {errors.read().strip()}")
+            listening = {int(said, 16): where for said, where in json.loads(line)["listening"].items()}
+            yield SiteProcess(config.stem, folder, process, listening)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+            if process.stdout is not None:
+                process.stdout.close()

@@ -30,10 +30,11 @@ def load_vectors(file: str) -> list[Vector]:
     """All vectors of tests/vectors/`file`.toml."""
     with (FOLDER / f"{file}.toml").open("rb") as stream:
         rows = tomllib.load(stream)["vector"]
-    return [
-        Vector(row["name"], row.get("kind", ""), bytes.fromhex("".join(row["hex"].split())), row["source"], row.get("fields", {}))
-        for row in rows
-    ]
+    return [_vector(**row) for row in rows]
+
+
+def _vector(name: str, hex: str, source: str, kind: str = "", fields: dict[str, Any] | None = None) -> Vector:
+    return Vector(name, kind, bytes.fromhex("".join(hex.split())), source, fields or {})
 
 
 def check_fields(value: Any, fields: dict[str, Any]) -> None:

@@ -326,8 +326,10 @@ def test_frame_in_one_line(name: str, line: str) -> None:
 
 @pytest.mark.parametrize(("frame", "line"), [
     (Frame(0, 0, 0xFF, b"x"), "P 00.0>00.0 P link control FF"),
-    (Frame(0, 0, 0, b"x", abort=True), "P 00.0>00.0 A device frame in error: device frame: cut short at byte 1 (of 1 bytes)"),
-    (Frame(0, 0, 0, encode_device(CommandFrame(1, 0x86, 0x40, 9))), "P 00.0>00.0 P command 01: read data MT count 9 (CC)"),
+    (Frame(0, 0, 0, b"x", abort=True),
+     "P 00.0>00.0 A device frame in error: device frame: cut short at byte 1 (of 1 bytes)"),
+    (Frame(0, 0, 0, encode_device(CommandFrame(1, 0x86, 0x40, 9))),
+     "P 00.0>00.0 P command 01: read data MT count 9 (CC)"),
     (Frame(0, 0, 0, encode_device(CommandFrame(1, 0xDD, 0, 9))), "P 00.0>00.0 P command 01: unknown DD count 9"),
     (Frame(0, 0, 0, encode_device(StatusFrame(1, 0x0E, 0x12, sense=b"\x80", end=False))),
      "P 00.0>00.0 P status 01: channel end+device end+unit check chaining long record sense 80"),

@@ -69,7 +69,8 @@ def test_trailing_bytes() -> None:
 
 
 @pytest.mark.parametrize(("text", "where"), [
-    ("3C FG", "character 'G' at byte 4"), ("3CF", "half a byte"), ("", "cut short at byte 0"), ("frame", "character 'r'"),
+    ("3C FG", "character 'G' at byte 4"), ("3CF", "half a byte"), ("", "cut short at byte 0"),
+    ("frame", "character 'r'"),
 ])
 def test_not_hex(text: str, where: str) -> None:
     refused(run(text=text), where)

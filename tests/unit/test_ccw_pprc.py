@@ -42,8 +42,9 @@ VECTORS = load_vectors("pprc")
 HEADER = PprcHeader(0xD0, 0, 48, 1, 0, 0, 0x0100, 0, 0, 0x0200, 0, 0, b"\xf0" * 12, b"\xf1" * 12)
 # Offsets of the bytes that the order tables call reserved, written down a second time.
 RESERVED: dict[int, list[int]] = {
-    0xD0: [46, 47], 0xD1: list(range(42, 48)), 0xD2: [47, *range(52, 64)], 0xD3: list(range(44, 48)), 0xD4: [41, 42, 43],
-    0xD5: [41, 42, 43], 0xD6: list(range(42, 48)), 0xD7: [65], 0xD8: list(range(42, 48)), 0xDA: list(range(58, 64)),
+    0xD0: [46, 47], 0xD1: list(range(42, 48)), 0xD2: [47, *range(52, 64)], 0xD3: list(range(44, 48)),
+    0xD4: [41, 42, 43], 0xD5: [41, 42, 43], 0xD6: list(range(42, 48)), 0xD7: [65],
+    0xD8: list(range(42, 48)), 0xDA: list(range(58, 64)),
 }
 LENGTHS = {0xD0: 48, 0xD1: 48, 0xD2: 64, 0xD3: 48, 0xD4: 56, 0xD5: 56, 0xD6: 48, 0xD7: 72, 0xD8: 48, 0xDA: 64}
 
@@ -190,7 +191,8 @@ def test_status_packet_sizes() -> None:
 
 # --- queries ----------------------------------------------------------------------------------------------------------
 
-SECONDARY = SecondaryPaths(0x200, 0, 2, b"\xf1" * 12, bytes(8), 0xA0, 1, 120, b"\1\2\3\4", (PathEntry(0x10, 0, 0, 0, 1),) * 8)
+SECONDARY = SecondaryPaths(0x200, 0, 2, b"\xf1" * 12, bytes(8), 0xA0, 1, 120, b"\1\2\3\4",
+                           (PathEntry(0x10, 0, 0, 0, 1),) * 8)
 QUERIES: list[tuple[Any, int]] = [
     (PathReport(0x100, 0, 0, b"\xf0" * 12, bytes(8)), 32),
     (PathReport(0x100, 0, 0, b"\xf0" * 12, bytes(8), secondaries=(SECONDARY,) * 4), 32 + 4 * 112),
@@ -212,7 +214,8 @@ def test_query_reply(query: Any, length: int) -> None:
 
 
 @pytest.mark.parametrize("query", [
-    PathReport(0x100, 0, 0, b"\xf0" * 12, bytes(8), secondaries=(SecondaryPaths(1, 0, 0, bytes(12), bytes(8), 0, 1, 0, paths=()),)),
+    PathReport(0x100, 0, 0, b"\xf0" * 12, bytes(8),
+               secondaries=(SecondaryPaths(1, 0, 0, bytes(12), bytes(8), 0, 1, 0, paths=()),)),
     QueueReport(queue=(-1,)), ChangeBitmap(17, b"\xff"), ChangeBitmap(600_000, bytes(75_000)),
     ExtendedQuery(0, 0, bytes(4), ()),
 ])

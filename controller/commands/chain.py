@@ -8,8 +8,8 @@ Source: eckd-commands 3.1.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from enum import IntEnum, IntFlag
-from typing import TYPE_CHECKING
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final
 
 from ccw.tracks import Record, build_track
 from controller.commands.domain import Domain
@@ -30,15 +30,14 @@ class Orientation(IntEnum):
     END = 5
 
 
-class Permission(IntFlag):
-    """What a search or a format write allowed the next command to do."""
+class Permission:
+    """What a search or a format write allowed the next command to do: bits, as plain numbers because they are hot."""
 
-    NONE = 0
-    ID_EQUAL = 0x01
-    KEY_EQUAL = 0x02
-    HOME_ADDRESS_EQUAL = 0x04
-    HOME_ADDRESS_WRITTEN = 0x08
-    COUNT_WRITTEN = 0x10
+    ID_EQUAL: Final = 0x01
+    KEY_EQUAL: Final = 0x02
+    HOME_ADDRESS_EQUAL: Final = 0x04
+    HOME_ADDRESS_WRITTEN: Final = 0x08
+    COUNT_WRITTEN: Final = 0x10
 
 
 class ChainState:
@@ -105,7 +104,7 @@ class ChainState:
         self.positioned = False
         self.reconnection_suspended = False
         self.domain: Domain | None = None
-        self.permissions: int = 0
+        self.permissions = 0
         self.index_passed = False
         self.prepared: bytes | None = None
         self.order: bytes | None = None

@@ -26,6 +26,11 @@ class Operation(IntEnum):
     WRITE_TRACKSET = 0x111
     UPDATE_WRITE_TRACKSET = 0x113
 
+    @property
+    def bit(self) -> int:
+        """A bit of its own, for sets of operations."""
+        return 1 << _PLACES[self.name]
+
 
 class LocateOrientation(IntEnum):
     """Bits 0-1 of the operation byte: where on the track the locate stops."""
@@ -36,6 +41,7 @@ class LocateOrientation(IntEnum):
     INDEX = 3
 
 
+_PLACES = {operation.name: place for place, operation in enumerate(Operation)}
 WRITE_OPERATIONS = frozenset(
     {
         Operation.WRITE_DATA,
@@ -61,12 +67,14 @@ ONE_TRACK_OPERATIONS = frozenset({Operation.READ_ANY, Operation.WRITE_ANY})
 class Domain:
     """The run of data commands that a locate opened.
 
-    `count` is what remains (records, or tracks), `total` what it began with, `transfer_length` the length in bytes each
-    record must have, `parameters` the 16 bytes of the locate (for sense), `tracks` the track numbers of a trackset.
-    `update_command` remembers whether 85 or 8D was used: they may not be mixed.
+    `bit` is the operation's. `count` is what remains (records, or tracks), `total` what it began with,
+    `transfer_length` the length in bytes each record must have, `parameters` the 16 bytes of the locate (for sense),
+    `tracks` the track numbers of a trackset. `update_command` remembers whether 85 or 8D was used: they may not be
+    mixed.
     """
 
     operation: Operation
+    bit: int
     orientation: LocateOrientation
     count: int
     total: int

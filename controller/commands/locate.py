@@ -286,6 +286,7 @@ def _open_domain(
         return
     chain.domain = Domain(
         operation=operation,
+        bit=operation.bit,
         orientation=orientation,
         count=request.count,
         total=request.count,

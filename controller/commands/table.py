@@ -24,28 +24,29 @@ from controller.commands.domain import Operation
 from controller.commands.ending import CommandFunction
 from controller.commands.profiles import PROFILES, Profile
 
-OUTSIDE: frozenset[Operation] = frozenset()
+OUTSIDE = 0
 # The functions of locate commands judge an open domain themselves, behind the count.
-ANYWHERE: frozenset[Operation] = frozenset(Operation)
+ANYWHERE = sum(operation.bit for operation in Operation)
 
-_READ = frozenset({Operation.READ_DATA, Operation.READ})
-_READ_ANY = _READ | {Operation.READ_ANY}
-_COUNT = _READ_ANY | {Operation.WRITE_DATA, Operation.WRITE_ANY}
-_DATA = frozenset({Operation.WRITE_DATA, Operation.WRITE_TRACK})
-_FORMAT = frozenset({Operation.FORMAT_WRITE})
-_TRACKS = frozenset({Operation.READ_TRACKS, Operation.READ_TRACKSET})
+_READ_DATA, _WRITE_DATA = Operation.READ_DATA.bit, Operation.WRITE_DATA.bit
+_READ = _READ_DATA | Operation.READ.bit
+_READ_ANY = _READ | Operation.READ_ANY.bit
+_COUNT = _READ_ANY | _WRITE_DATA | Operation.WRITE_ANY.bit
+_DATA = _WRITE_DATA | Operation.WRITE_TRACK.bit
+_FORMAT = Operation.FORMAT_WRITE.bit
+_TRACKS = Operation.READ_TRACKS.bit | Operation.READ_TRACKSET.bit
 
-_ID = int(Permission.ID_EQUAL)
-_KEY = int(Permission.KEY_EQUAL)
-_HOME = int(Permission.HOME_ADDRESS_EQUAL | Permission.HOME_ADDRESS_WRITTEN)
-_COUNTED = int(Permission.COUNT_WRITTEN)
+_ID = Permission.ID_EQUAL
+_KEY = Permission.KEY_EQUAL
+_HOME = Permission.HOME_ADDRESS_EQUAL | Permission.HOME_ADDRESS_WRITTEN
+_COUNTED = Permission.COUNT_WRITTEN
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One row of the table.
 
-    `positioned`: needs a seek or locate before. `domains`: the operations inside whose domain it may stand;
+    `positioned`: needs a seek or locate before. `domains`: bits of the operations inside whose domain it may stand;
     `domain_only`: nowhere else. `minimum`: least parameter bytes; `parameters`: bytes counted as moved at a unit check
     over parameters. `first`: only first in the chain or behind a first Suspend Multipath Reconnection; `last`: nothing
     may follow. `keeps`: permissions that survive it; `keeps_index_passed`: so does the index-passed flag. `immediate`:
@@ -54,7 +55,7 @@ class Rule:
 
     run: CommandFunction
     positioned: bool = False
-    domains: frozenset[Operation] = OUTSIDE
+    domains: int = OUTSIDE
     domain_only: bool = False
     minimum: int = 0
     parameters: int = 0
@@ -108,7 +109,7 @@ def _search_rows() -> Iterator[tuple[int, Rule]]:
 def _read_rows() -> Iterator[tuple[int, Rule]]:
     yield from _multitrack(
         CommandCode.READ_DATA,
-        Rule(reads.read_data, positioned=True, domains=frozenset({Operation.READ_DATA}), keeps=_ID | _KEY),
+        Rule(reads.read_data, positioned=True, domains=_READ_DATA, keeps=_ID | _KEY),
         Rule(reads.read_data, positioned=True, domains=_READ_ANY, keeps=_ID | _KEY),
     )
     key_data = Rule(reads.read_key_and_data, positioned=True, domains=_READ, keeps=_ID)
@@ -130,22 +131,22 @@ def _read_rows() -> Iterator[tuple[int, Rule]]:
     yield CommandCode.READ_SPECIAL_HOME_ADDRESS, Rule(reads.read_special_home_address, positioned=True, domains=_READ)
     yield CommandCode.READ_MULTIPLE_COUNT_KEY_AND_DATA, Rule(reads.read_multiple, positioned=True)
     yield CommandCode.READ_TRACK, Rule(reads.read_track, domains=_TRACKS, domain_only=True)
-    track_data = Rule(reads.read_track_data, domains=frozenset({Operation.READ_TRACKS}), domain_only=True)
+    track_data = Rule(reads.read_track_data, domains=Operation.READ_TRACKS.bit, domain_only=True)
     yield CommandCode.READ_TRACK_DATA, track_data
     yield CommandCode.READ_TRACK_DATA | 0x10, track_data
     yield CommandCode.READ_IPL, Rule(reads.read_ipl)
 
 
 def _write_rows() -> Iterator[tuple[int, Rule]]:
-    update, any_update = frozenset({Operation.WRITE_DATA}), frozenset({Operation.WRITE_DATA, Operation.WRITE_ANY})
-    formatting = _FORMAT | {Operation.WRITE_TRACK}
+    any_update = _WRITE_DATA | Operation.WRITE_ANY.bit
+    formatting = _FORMAT | Operation.WRITE_TRACK.bit
     yield CommandCode.WRITE_SPECIAL_CKD, Rule(writes.write_special)
     yield CommandCode.WRITE_DATA, Rule(writes.write_data, domains=_DATA, keeps=_ID | _KEY)
     yield CommandCode.WRITE_KEY_AND_DATA, Rule(writes.write_key_and_data, domains=_DATA, keeps=_ID)
     yield CommandCode.WRITE_UPDATE_DATA, Rule(writes.write_update_data, domains=any_update, domain_only=True)
     yield (
         CommandCode.WRITE_UPDATE_KEY_AND_DATA,
-        Rule(writes.write_update_key_and_data, domains=update, domain_only=True),
+        Rule(writes.write_update_key_and_data, domains=_WRITE_DATA, domain_only=True),
     )
     yield CommandCode.WRITE_COUNT_KEY_AND_DATA, Rule(writes.write_count_key_data, domains=formatting, keeps=_COUNTED)
     yield (
@@ -154,13 +155,11 @@ def _write_rows() -> Iterator[tuple[int, Rule]]:
     )
     yield CommandCode.WRITE_RECORD_ZERO, Rule(writes.write_r0, domains=_FORMAT, keeps=_COUNTED)
     yield CommandCode.WRITE_HOME_ADDRESS, Rule(writes.write_home_address, True, _FORMAT, keeps=_HOME)
-    yield CommandCode.ERASE, Rule(writes.erase, domains=frozenset({Operation.WRITE_TRACK}))
-    trackset = frozenset({Operation.WRITE_TRACKSET})
+    yield CommandCode.ERASE, Rule(writes.erase, domains=Operation.WRITE_TRACK.bit)
+    trackset = Operation.WRITE_TRACKSET.bit
     full_track = Rule(writes.write_full_track, domains=trackset, domain_only=True, hands_out=True)
     yield CommandCode.WRITE_FULL_TRACK, full_track
-    track_data = Rule(
-        writes.write_track_data, domains=frozenset({Operation.UPDATE_WRITE_TRACKSET}), domain_only=True
-    )
+    track_data = Rule(writes.write_track_data, domains=Operation.UPDATE_WRITE_TRACKSET.bit, domain_only=True)
     yield CommandCode.WRITE_TRACK_DATA, track_data
     yield CommandCode.WRITE_TRACK_DATA | 0x10, track_data
 

@@ -189,7 +189,7 @@ def write_special(chain: ChainState, command: Command) -> Ending:
     raise invalid_sequence()
 
 
-def _before_update(chain: ChainState, permission: Permission, orientations: tuple[Orientation, ...]) -> None:
+def _before_update(chain: ChainState, permission: int, orientations: tuple[Orientation, ...]) -> None:
     """What must come before 05 and 0D, outside a domain and inside."""
     domain = chain.domain
     if domain is None:

@@ -18,6 +18,8 @@ from controller.commands.outcome import TrackWrite
 if TYPE_CHECKING:
     from controller.commands.device import Device
 
+TRACKS_KEPT = 64  # tracks a chain only read are forgotten when there are more
+
 
 class Orientation(IntEnum):
     """Where on the track the access stands."""
@@ -138,9 +140,15 @@ class ChainState:
         if records is None:
             records = self.working.get(self.track)
             if records is None:
+                if len(self.working) >= TRACKS_KEPT:
+                    self._forget_unchanged()
                 records = self.working[self.track] = self.load(self.track)
             self.records = records
         return records
+
+    def _forget_unchanged(self) -> None:
+        for track in [track for track in self.working if track not in self.changed]:
+            del self.working[track]
 
     def change_records(self) -> list[Record]:
         """Return the records of the current track to be changed in place; the track counts as changed."""

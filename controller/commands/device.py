@@ -48,7 +48,7 @@ SENSE_PATH_GROUP = 0x34
 UNCONDITIONAL_RESERVE = 0x14
 RESET_ALLEGIANCE = 0x44
 SUSPEND_RECONNECTION = 0x5B
-PARSED_TRACKS_MAX = 64
+PARSED_TRACKS_MAX = 8
 DEVICE_TYPE_3380 = 0x3380
 # Conditions of remote copy: their sense carries the unit address in byte 4 (pprc-commands 6.1).
 REMOTE_COPY_MESSAGES = frozenset({0x0E, 0xF5, 0xFB})

@@ -34,6 +34,7 @@ from controller.commands.searches import home_address
 LOCATE_BYTES = 16
 LOCATE_EXTENDED_BYTES = 20
 PREFIX_BYTES = 64
+EXTENSION_FORMAT_AT = 8  # byte 24 of the long Define Extent, which must be zero
 PREFIX_EXTENT_AT = 12
 PREFIX_LOCATE_AT = 44
 
@@ -154,6 +155,7 @@ def _take_extent(chain: ChainState, extent: DefineExtent, *, one_track: bool) ->
         or (extent.fast_write_id and not attributes & CACHE_FAST_WRITE)
         or extent.additional_attributes
         or extent.extended_attributes & ~KNOWN_EXTENDED_ATTRIBUTES
+        or (extent.extended and extent.extended[EXTENSION_FORMAT_AT])
     ):
         raise invalid_parameter()
     if not geometry.contains(extent.first) or not (one_track or geometry.contains(extent.last)):

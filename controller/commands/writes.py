@@ -7,7 +7,7 @@ rest of the track. Source: eckd-commands 3.7; what the file mask allows: 3.7.1, 
 from __future__ import annotations
 
 from ccw.errors import FormatError
-from ccw.tracks import Record, parse_track
+from ccw.tracks import Record, parse_track, track_image_length
 from controller.commands.chain import ChainState, Orientation, Permission
 from controller.commands.checks import (
     count_too_small,
@@ -145,8 +145,10 @@ def write_full_track(chain: ChainState, command: Command) -> Ending:
     if done:
         chain.seek(domain.tracks[done])
     _require_standard_r0(chain, command.data[:COUNT_BYTES])
+    image = b"\0" + home_address(chain) + command.data
     try:
-        records = parse_track(b"\0" + home_address(chain) + command.data)
+        image = image[: track_image_length(image)]
+        records = parse_track(image)
     except FormatError as error:
         raise invalid_track_format() from error
     geometry = chain.device.geometry
@@ -157,8 +159,7 @@ def write_full_track(chain: ChainState, command: Command) -> Ending:
     chain.current = len(records) - 1
     chain.next = len(records)
     chain.orientation = Orientation.DATA
-    used = sum([len(record.count) + len(record.key) + len(record.data) for record in records]) + COUNT_BYTES
-    return NORMAL_END, b"", used
+    return NORMAL_END, b"", len(image) - HOME_ADDRESS_BYTES
 
 
 def write_track_data(chain: ChainState, command: Command) -> Ending:

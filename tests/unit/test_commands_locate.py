@@ -52,6 +52,7 @@ def refused(bench: Bench, *program: tuple[object, ...]) -> tuple[bytes, int]:
         pytest.param(extent(middle=b"\0\x01\0\0"), id="fast-write id without the attribute"),
         pytest.param(extent(middle=b"\0\0\x01\0"), id="byte 6"),
         pytest.param(extent(middle=b"\0\0\0\x80"), id="byte 7 reserved"),
+        pytest.param(extent(middle=b"\0\0\0\x02") + bytes(8) + b"\1" + bytes(7), id="extension format"),
         pytest.param(EXTENT[:8] + EXTENT[12:] + EXTENT[8:12], id="last before first"),
         pytest.param(EXTENT[:12] + bytes.fromhex("00640000"), id="beyond the device"),
         pytest.param(EXTENT[:12] + bytes.fromhex("0005000F"), id="head 15"),
@@ -219,6 +220,7 @@ def test_write_full_track(bench: Bench) -> None:
     assert refused(bench, (0x63, EXTENT), lre, (0x95, wrong_r0)) == (REJECT, 0x04)
     assert refused(bench, (0x63, EXTENT), lre, (0x95, track_data()[:-8])) == (BAD_FORMAT, 0)
     assert refused(bench, (0x63, EXTENT), lre, (0x95, track_data(90, 1))) == (BAD_FORMAT, 0)
+    assert bench.run([(0x63, EXTENT), lre, (0x95, track_data() + bytes(3), SLI)]).residual == 3
 
 
 def test_write_full_track_on_a_bridge_volume_is_handed_out() -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import IntFlag
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
@@ -61,7 +61,7 @@ class Field:
     offset: int
     length: int
     form: str                       # struct format of the field, several characters when nested
-    constant: int | bytes | None    # the only value allowed; such fields are not part of the value
+    constant: bytes | None          # the only bytes allowed; such fields are not part of the value
     nested: Layout[Any] | None
 
 
@@ -71,10 +71,13 @@ def _fields(definition: Construct) -> Iterator[Field]:
         assert isinstance(renamed, Renamed) and renamed.name, renamed
         inner, constant = renamed.subcon, None
         if isinstance(inner, Const):
-            constant, inner = inner.value, inner.subcon
+            constant = inner.build(None)
         nested = inner.layout if isinstance(inner, Nested) else None
         if nested is not None:
+            assert "x" not in nested.form, "a nested layout has no constants"
             form = nested.form
+        elif constant is not None:
+            form = f"{len(constant)}x"
         elif isinstance(inner, Bits):
             form = "B"
         elif isinstance(inner, FormatField):
@@ -86,6 +89,26 @@ def _fields(definition: Construct) -> Iterator[Field]:
         assert length == inner.sizeof(), renamed.name
         yield Field(renamed.name, offset, length, form, constant, nested)
         offset += length
+
+
+Step = tuple["Layout[Any] | None", int, int]
+
+
+def _steps(nested: list[Layout[Any] | None], *, flat: bool) -> tuple[tuple[Step, ...], int]:
+    """Runs of plain fields and single nested ones as (layout, start, stop), and where the last one stops.
+
+    Positions count single values when `flat`, else fields.
+    """
+    steps: list[Step] = []
+    position = 0
+    for layout in nested:
+        stop = position + (layout.width if flat and layout else 1)
+        if layout is None and steps and steps[-1][0] is None:
+            steps[-1] = (None, steps[-1][1], stop)
+        else:
+            steps.append((layout, position, stop))
+        position = stop
+    return tuple(steps), position
 
 
 def wrong_length(what: str, data: bytes, expected: int) -> FormatError:
@@ -106,14 +129,18 @@ class Layout(Generic[T]):
         self.make = make
         self.fields = tuple(_fields(definition))
         self.form = "".join(field.form for field in self.fields)
-        self.codec = struct.Struct(("<" if little_endian else ">") + self.form)
+        self.codec = struct.Struct(("<" if little_endian else ">") + self.form)     # constants are pad bytes in it
         self.size = size
         assert self.codec.size == definition.sizeof() == size, (what, self.codec.size)
-        variable = [field for field in self.fields if field.constant is None]
+        variable = tuple(field for field in self.fields if field.constant is None)
         self.names = tuple(field.name for field in variable)
         self.take = take or _taker(what, make, self.names)
-        self._plain = len(variable) == len(self.fields) and not any(field.nested for field in self.fields)
-        self._texts = tuple((field.name, field.length) for field in variable if field.form.endswith("s"))
+        self._constants = tuple(field for field in self.fields if field.constant is not None)
+        self._nested = any(field.nested for field in variable)
+        self._texts = tuple((index, field.length) for index, field in enumerate(variable)
+                            if field.form.endswith("s") and not field.nested)
+        self._decode_steps, self.width = _steps([field.nested for field in variable], flat=True)
+        self._encode_steps, _ = _steps([field.nested for field in variable], flat=False)
 
     def offset_of(self, name: str) -> int:
         """Offset of a field in bytes; `a.b` reaches into a nested layout. KeyError when there is no such field."""
@@ -127,54 +154,42 @@ class Layout(Generic[T]):
         """The value of exactly `size` bytes. FormatError: other length, or a constant that differs."""
         if len(data) != self.size:
             raise wrong_length(self.what, data, self.size)
-        values = self.codec.unpack(data)
-        if self._plain:
-            return self.make(*values)
-        return self._assemble(values, data, 0)
+        for field in self._constants:
+            if data[field.offset : field.offset + field.length] != field.constant:
+                raise FormatError(self.what, field.name.replace("_", " "), data, field.offset)
+        return self._build(self.codec.unpack(data))
 
     def encode(self, value: T) -> bytes:
         """`size` bytes. FormatError when a field of `value` does not fit."""
         try:
-            if self._plain and not self._texts:
-                return self.codec.pack(*self.take(value))
-            return self.codec.pack(*self._flatten(value))
+            data = self.codec.pack(*self._flatten(value))
         except struct.error as error:
             raise FormatError(self.what, f"a value that does not fit ({error})", b"") from error
+        for field in self._constants:
+            data = data[: field.offset] + (field.constant or b"") + data[field.offset + field.length :]
+        return data
 
-    def _assemble(self, values: tuple[Any, ...], data: bytes, base: int) -> T:
-        arguments, index = [], 0
-        for field in self.fields:
-            if field.nested is not None:
-                stop = index + field.nested.width
-                arguments.append(field.nested._assemble(values[index:stop], data, base + field.offset))
-                index = stop
-                continue
-            if field.constant is None:
-                arguments.append(values[index])
-            elif values[index] != field.constant:
-                raise FormatError(self.what, field.name.replace("_", " "), data, base + field.offset)
-            index += 1
+    def _build(self, values: tuple[Any, ...]) -> T:
+        if not self._nested:
+            return self.make(*values)
+        arguments: list[Any] = []
+        for nested, start, stop in self._decode_steps:
+            if nested is None:
+                arguments += values[start:stop]
+            else:
+                arguments.append(nested._build(values[start:stop]))
         return self.make(*arguments)
 
-    @property
-    def width(self) -> int:
-        """Number of values the codec packs for this layout."""
-        return sum(field.nested.width if field.nested else 1 for field in self.fields)
-
-    def _flatten(self, value: T) -> list[Any]:
+    def _flatten(self, value: T) -> Sequence[Any]:
+        items = self.take(value)
+        for index, length in self._texts:
+            if len(items[index]) != length:     # struct would cut it or fill it up
+                raise FormatError(self.what, f"{self.names[index]}: {len(items[index])} bytes, {length} wanted", b"")
+        if not self._nested:
+            return items
         values: list[Any] = []
-        given = iter(self.take(value))
-        for field in self.fields:
-            if field.constant is not None:
-                values.append(field.constant)
-                continue
-            item = next(given)
-            if field.nested is not None:
-                values += field.nested._flatten(item)
-                continue
-            if field.form[-1] == "s" and len(item) != field.length:
-                raise FormatError(self.what, f"{field.name}: {len(item)} bytes given, {field.length} wanted", b"")
-            values.append(item)
+        for nested, start, stop in self._encode_steps:
+            values += items[start:stop] if nested is None else nested._flatten(items[start])
         return values
 
     def specified_decode(self, data: bytes) -> T:

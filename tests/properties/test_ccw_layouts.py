@@ -59,9 +59,7 @@ def with_constants(layout: Layout[Any], data: bytes) -> bytes:
     changed = bytearray(data)
     for field in layout.fields:
         if field.constant is not None:
-            value = field.constant
-            stop = field.offset + field.length
-            changed[field.offset : stop] = value if isinstance(value, bytes) else value.to_bytes(field.length, "big")
+            changed[field.offset : field.offset + field.length] = field.constant
     return bytes(changed)
 
 

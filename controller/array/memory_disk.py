@@ -82,7 +82,7 @@ class MemoryDisk:
         for number in sorted(self._length):
             durable = self._durable[number]
             for offset, data in self._unsynced[number]:
-                fate = random.choice(("keep", "drop", "tear"))
+                fate = random.choice(("keep", "drop", "tear", "tear"))
                 if fate == "keep":
                     _overwrite(durable, offset, data)
                 elif fate == "tear":

@@ -25,7 +25,7 @@ Entry = tuple[StoredTrack, int, int]  # contents; sequence of the write or move;
 
 
 class DictStore:
-    """The oracle: the verbs of a track store on plain dicts, too simple to be wrong. Every change is durable at once."""
+    """The oracle: the verbs of a track store on plain dicts, too simple to be wrong. A change is durable at once."""
 
     def __init__(self) -> None:
         self.tracks: dict[int, dict[int, Entry]] = {}
@@ -140,7 +140,7 @@ class DictStore:
 
 
 def assert_same(store: Any, oracle: DictStore, probes: range | tuple[int, ...] = ()) -> None:
-    """Everything that can be asked of `store` has the oracle's answer. `probes`: tracks to ask for besides the written."""
+    """Everything that can be asked of `store` has the oracle's answer. `probes`: more tracks to ask for."""
     assert store.volumes() == oracle.volumes()
     assert store.items("") == oracle.items("")
     for volume, tracks in oracle.tracks.items():

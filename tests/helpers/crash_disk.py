@@ -1,7 +1,8 @@
 """A disk that fails on purpose: wraps any Disk, counts what changes the medium, and lets one operation go wrong.
 
-What a store must survive: power lost before, during or after any operation (what was not synced is then kept, dropped or torn by
-`MemoryDisk.crash`); an error from any write or sync; a medium without room. `operations` records what was done, in order.
+What a store must survive: power lost before, during or after any operation (what was not synced is then kept, dropped
+or torn by `MemoryDisk.crash`); an error from any write or sync; a medium without room. `operations` records what was
+done, in order.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ class PowerLoss(Exception):
 
 @dataclass(frozen=True, slots=True)
 class DiskFaults:
-    """Which operation fails: creates, writes and syncs count from 0 on, together; syncs also by themselves. None: never."""
+    """Which operation fails: creates, writes and syncs count from 0 on, together; syncs also alone. None: never."""
 
     power_loss_at: int | None = None
     power_loss_after: bool = False

@@ -279,7 +279,9 @@ class HostLink(LinkEnd):
         unit_address, start = transfer.unit_address, transfer.start
         valid = bool(status.flags & StatusFlag.RESIDUAL_VALID)
         residual = status.residual if valid else start.count - len(transfer.received)
-        if valid and is_input(start.code) and len(transfer.received) != start.count - status.residual:
+        moved = start.count - status.residual
+        judged = valid and is_input(start.code) and bool(status.unit_status & UnitStatus.CHANNEL_END)
+        if judged and len(transfer.received) != moved:
             yield from self.recover()  # a data frame was lost
             raise ConnectionBroken
         unit_status, sense, last = status.unit_status, status.sense, status

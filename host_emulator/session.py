@@ -188,13 +188,15 @@ class HostSession:
             await self._changed.wait()
         return self._statuses.popleft()
 
-    async def __aiter__(self) -> AsyncIterator[Unsolicited]:
+    def __aiter__(self) -> HostSession:
         """Unsolicited statuses, until the link is lost."""
-        while True:
-            try:
-                yield await self.attention()
-            except LinkFailure:
-                return
+        return self
+
+    async def __anext__(self) -> Unsolicited:
+        try:
+            return await self.attention()
+        except LinkFailure:
+            raise StopAsyncIteration from None
 
     def statistics(self) -> SessionStatistics:
         """Counts so far."""

@@ -292,8 +292,8 @@ class ChannelRole:
 
     def _ended(self, run: ChainRun, status: StatusFrame) -> None:
         """Ending status of the current command, or the device end that was still due."""
-        judged = not takes_data(run.command.code) and status.flags & StatusFlag.RESIDUAL_VALID
-        if judged and len(run.received) != run.count - status.residual:
+        moved_data = status.flags & StatusFlag.RESIDUAL_VALID and status.unit_status & UnitStatus.CHANNEL_END
+        if moved_data and not takes_data(run.command.code) and len(run.received) != run.count - status.residual:
             self._port.connection_error()  # a data frame was lost
             return
         run.status_so_far |= status.unit_status

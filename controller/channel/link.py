@@ -12,7 +12,7 @@ F: facility):
 
 L1. A frame that cannot be decoded (CRC, length, abort) is counted and discarded; nothing is sent.
 L2. A frame that is decoded and not understood is answered by LRJ: 05 another destination, 06 no logical path,
-    07 reserved bits, 08 link control, 09 out of place, 0B device level. Answers (LRJ, busy, LPE ...) are never rejected.
+    07 reserved bits, 08 link control, 09 out of place, 0B device level. Answers (LRJ, busy, LPE ...) get no LRJ.
 L3. Without a director ALA is answered by LRJ 0A: the channel then assigns both link addresses. While no logical path
     exists, this end takes the address that a link-control request names.
 L4. Whoever waits in a connection for longer than the link timeout sends unconditional disconnect; both ends drop it.

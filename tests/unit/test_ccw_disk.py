@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from hashlib import sha256
+from zlib import crc32
 
 import pytest
 
@@ -140,7 +141,7 @@ def test_track_image(image: bytes) -> None:
 
 
 def test_track_of_the_bridge_example() -> None:
-    assert len(IMAGE) == 117
+    assert len(IMAGE) == 117 and crc32(IMAGE) == 0x87D8D9D8      # the payload CRC in V6
     record = Record(bytes.fromhex("0007000301000050"), b"", b"\xc1" * 80)
     assert build_track(7, 3, [standard_record_zero(7, 3), record]) == IMAGE
     assert track_digest(IMAGE) == sha256(IMAGE[:-8]).hexdigest()

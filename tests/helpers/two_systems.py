@@ -18,16 +18,18 @@ import trio.testing
 from ccw.geometry import geometry_for
 from ccw.link_control import NodeDescriptor
 from ccw.profiles import DeviceIdentity
-from controller.array import MemoryDisk, VirtualArrayStore
+from controller.array import Disk, MemoryDisk, VirtualArrayStore
 from controller.commands.profiles import PROFILES
 from controller.config import PortConfig
 from controller.links.adapters import Adapters
+from controller.links.committer import RunBlocking
 from controller.links.system import StorageSystem
 from controller.remote_copy.pair import BoxName
 from controller.subsystem import BoxSettings, VolumeSettings
 from host_emulator.session import HostSession, session_over
 
 CYLINDERS = 2
+HEADS = 15
 VOLUMES = (0x00, 0x01, 0x02, 0x03)
 BRIDGES = (0xF0, 0xF1)
 HOST_PORT = 0x0001
@@ -64,14 +66,26 @@ def join(_name: str) -> tuple[trio.abc.Stream, trio.abc.Stream]:
 
 
 class Site:
-    """One box: its disk outlives its system."""
+    """One box: its disk outlives its system, its links do not.
 
-    def __init__(self, name: str, events: list[dict[str, object]], cylinders: int = CYLINDERS) -> None:
+    run_blocking: how the array's commits run (see `Committer`); disk: what the array sees, in front of `medium`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        events: list[dict[str, object]],
+        cylinders: int = CYLINDERS,
+        run_blocking: RunBlocking = run_inline,
+    ) -> None:
         self.name = name
-        self.disk = MemoryDisk()
+        self.medium = MemoryDisk()
+        self.disk: Disk = self.medium
         self.events = events
         self.settings = box_settings(name, cylinders)
+        self.run_blocking = run_blocking
         self.system: StorageSystem | None = None
+        self.links: trio.Nursery
         self._scope: trio.CancelScope | None = None
         self._down = trio.Event()
 
@@ -95,7 +109,7 @@ class Site:
             NodeDescriptor(0, bytes(3), "002107", "   ", "HRC", "ZZ", SERIALS[self.name], 0),
             self._event,
             EPOCH_S,
-            run_inline,
+            self.run_blocking,
         )
         await nursery.start(self._serve)
 
@@ -103,7 +117,8 @@ class Site:
         self._down = trio.Event()
         try:
             with trio.CancelScope() as self._scope:
-                await self.running.run(task_status)
+                async with trio.open_nursery() as self.links:
+                    await self.running.run(task_status)
         finally:
             self.system = None
             self._down.set()
@@ -113,7 +128,7 @@ class Site:
         assert self._scope is not None
         self._scope.cancel()
         await self._down.wait()
-        self.disk.crash(random)
+        self.medium.crash(random)
 
     def _event(self, now: float, step: int | None, text: str, fields: Mapping[str, object]) -> None:
         self.events.append({"box": self.name, "t": now, "step": step, "text": text, **fields})
@@ -148,7 +163,7 @@ class Rig:
         async def serve() -> None:
             await adapters.serve_stream(said, stream, opened=opened)
 
-        self.nursery.start_soon(serve)
+        site.links.start_soon(serve)
 
     @asynccontextmanager
     async def host(self, site: Site) -> AsyncIterator[HostSession]:

@@ -40,9 +40,7 @@ def establish_pair(volume: int, mode: int = 0, flags: int = 0) -> bytes:
 
 
 def establish_bridge(number: int = 1, volume: int = 0xF0) -> bytes:
-    return orders.establish_pair(
-        A, B, volume, volume, mode=1, bridge_role=1, bridge_number=number, flags=0x20
-    ).encode()
+    return orders.establish_pair(A, B, volume, volume, mode=1, bridge_role=1, bridge_number=number, flags=0x20).encode()
 
 
 def suspend_pair(volume: int) -> bytes:

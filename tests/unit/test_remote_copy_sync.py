@@ -1,4 +1,4 @@
-"""FIG. 7: queue, select, snap, remove, transfer, redirect; hosts writing meanwhile; suspend, resync, delete; restart."""
+"""FIG. 7 in operation: queue, select, snap, transfer, redirect; hosts writing meanwhile; resync, delete, restart."""
 
 from __future__ import annotations
 

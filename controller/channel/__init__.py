@@ -3,10 +3,11 @@
 api.py            the values and the protocol that the link exchanges with the rest of the controller
 facility.py       the link-level facility: sequences, connection recovery, the five link states
 control_unit.py   the control-unit role: logical paths, selection, data, status, chaining, unsolicited status
-                  (control_unit_states.py: its tables; ending.py: ending status; owed.py: statuses owed)
+                  (control_unit_states.py: its tables; ending.py, answers.py: its frames; owed.py: statuses owed)
 channel_role.py   the channel role: logical paths of PPRC ports, chains towards another controller
                   (exchanges.py: its tables)
-link.py           `Link`: puts the three together, answers link-control frames, keeps the time
+responder.py      answers to link-control frames
+link.py           `Link`: puts them together and keeps the time
 """
 
 from controller.channel.link import (

@@ -27,7 +27,7 @@ class CommandServer(Protocol):
     def path_requested(self, path: PathId, header: bytes) -> int | None:
         """None accepts the path; else the LPR reason. `header`: 40 bytes from a peer controller, empty from a host.
 
-        Called again for a path that exists: the channel started over, which is a system reset for that path.
+        Called again, after `reset(path, None)`, for a path that exists: its channel has started over.
         """
 
     def path_removed(self, path: PathId) -> None:

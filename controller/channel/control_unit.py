@@ -17,15 +17,15 @@ from __future__ import annotations
 from functools import partial
 
 from ccw.ccws import UnitStatus
-from ccw.escon import (
-    PACING_DEFAULT,
-    ControlFunction,
-    ExceptionCode,
-    RejectReason,
-    RemovedReason,
-    data_block_length,
-)
+from ccw.escon import ControlFunction, RejectReason, RemovedReason
 from ccw.frames import CommandFrame, ControlFrame, DataFrame, DataRequest, DeviceFrame, Frame
+from controller.channel.answers import (
+    acknowledgement,
+    address_exception,
+    command_response,
+    data_blocks,
+    data_request,
+)
 from controller.channel.api import CommandServer, LinkSettings, PathId
 from controller.channel.control_unit_states import (
     CHANNEL_OWES,
@@ -192,9 +192,7 @@ class ControlUnitRole:
         self._void_connection()
         unit_address = command.unit_address
         if not self._server.device_exists(path, unit_address):
-            parameters = bytes((ExceptionCode.ADDRESS, 0, 0))
-            exception = ControlFrame(unit_address, ControlFunction.DEVICE_LEVEL_EXCEPTION, parameters, end=True)
-            self._port.send_device(path, exception, disconnect=True)
+            self._port.send_device(path, address_exception(unit_address), disconnect=True)
             return
         self._owed.unstack(path)
         self._chain = chain = Chain(path, unit_address, command)
@@ -203,7 +201,7 @@ class ControlUnitRole:
         elif is_immediate(command.command, command.count):
             self._execute(chain, b"")
         else:
-            self._respond(chain)
+            self._port.send_device(chain.path, command_response(chain))
             self._enter(CuState.AWAIT_ACCEPT)
 
     def _void_connection(self) -> None:
@@ -233,12 +231,8 @@ class ControlUnitRole:
         if is_immediate(command.command, command.count):
             self._execute(chain, b"")
         else:
-            self._respond(chain)
+            self._port.send_device(chain.path, command_response(chain))
             self._transfer(chain)
-
-    def _respond(self, chain: Chain) -> None:
-        pacing = bytes((PACING_DEFAULT, 0, 0))
-        self._port.send_device(chain.path, ControlFrame(chain.unit_address, ControlFunction.COMMAND_RESPONSE, pacing))
 
     def _accepted_response(self, frame: Frame, device: DeviceFrame) -> None:
         assert self._chain is not None
@@ -250,7 +244,7 @@ class ControlUnitRole:
         """The command may begin: ask for the data of a write, start a read."""
         if takes_data(chain.command.command):
             chain.incoming.clear()
-            self._port.send_device(chain.path, DataRequest(chain.unit_address, chain.command.count, PACING_DEFAULT))
+            self._port.send_device(chain.path, data_request(chain))
             self._enter(CuState.AWAIT_DATA)
         else:
             self._execute(chain, b"")
@@ -276,20 +270,13 @@ class ControlUnitRole:
 
     def _send_data(self, chain: Chain) -> None:
         """Send what was asked for; the status follows the last of it."""
-        outcome = chain.outcome
-        assert outcome is not None
-        limit = data_block_length(min(chain.command.dib_code, self._settings.dib_code))
-        early = len(outcome.data) < chain.command.count
-        while chain.requested and chain.outgoing:
-            step = min(chain.requested, limit, len(chain.outgoing))
-            block, chain.outgoing = bytes(chain.outgoing[:step]), chain.outgoing[step:]
-            chain.requested -= step
-            last = not chain.outgoing
-            self._port.send_device(chain.path, DataFrame(chain.unit_address, block, last, last and early))
+        assert chain.outcome is not None
+        for frame in data_blocks(chain, self._settings.dib_code):
+            self._port.send_device(chain.path, frame)
         if chain.outgoing:
             self._enter(CuState.AWAIT_REQUEST)
         else:
-            self._send_status(chain, outcome)
+            self._send_status(chain, chain.outcome)
 
     # Execution and ending status
 
@@ -366,8 +353,7 @@ class ControlUnitRole:
             self._working[chain.key] = chain
             self._owed.add(chain.key, Owed(status.unit_status, status.sense, chain=chain, stacked=True))
         self._leave()
-        acknowledgement = ControlFrame(device.unit_address, ControlFunction.DEVICE_LEVEL_ACKNOWLEDGEMENT, end=True)
-        self._port.send_device(path, acknowledgement, disconnect=True)
+        self._port.send_device(path, acknowledgement(device.unit_address), disconnect=True)
 
     # Requests outside a chain
 
@@ -382,13 +368,8 @@ class ControlUnitRole:
             self._present(*owed, connect=False)
 
     def _acknowledge(self, path: PathId, control: ControlFrame) -> None:
-        acknowledgement = ControlFrame(
-            control.unit_address,
-            ControlFunction.DEVICE_LEVEL_ACKNOWLEDGEMENT,
-            end=True,
-            address_specific=control.address_specific,
-        )
-        self._port.send_device(path, acknowledgement, disconnect=True)
+        answer = acknowledgement(control.unit_address, control.address_specific)
+        self._port.send_device(path, answer, disconnect=True)
 
     def _reset(self, path: PathId, unit_address: int | None) -> None:
         self._drop(path, unit_address)

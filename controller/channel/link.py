@@ -23,7 +23,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from ccw import escon
 from ccw.errors import FormatError
@@ -40,8 +39,7 @@ from ccw.frames import (
     decode_frame,
     encode_device,
 )
-from ccw.link_control import decode_link_control, encode_path_bitmap, link_control_frame
-from ccw.pprc import PprcHeader
+from ccw.link_control import link_control_frame
 from ccw.records import RawFrame, SequenceRecord
 from controller.channel.api import (
     ChainCommand,
@@ -55,6 +53,7 @@ from controller.channel.api import (
 from controller.channel.channel_role import ChannelRole
 from controller.channel.control_unit import ControlUnitRole
 from controller.channel.facility import RECEIVED, Change, LinkEvent, LinkFacility, LinkState
+from controller.channel.responder import Responder
 from controller.channel.timer import earliest
 
 __all__ = [
@@ -70,21 +69,6 @@ __all__ = [
 ]
 
 _FRAME_OVERHEAD = escon.LINK_HEADER_LENGTH + escon.LINK_TRAILER_LENGTH
-_PEER_HEADER_BYTES = 40
-_ANSWERS = frozenset(
-    {
-        LinkControl.LPE,
-        LinkControl.LPR,
-        LinkControl.LACK,
-        LinkControl.LRJ,
-        LinkControl.LBY,
-        LinkControl.TIR,
-        LinkControl.PRJ,
-        LinkControl.PBY,
-        LinkControl.IDR,
-        LinkControl.ILA,
-    }
-)
 # Control functions that only a control unit sends.
 _FROM_CONTROL_UNIT = frozenset(
     {
@@ -94,8 +78,6 @@ _FROM_CONTROL_UNIT = frozenset(
         ControlFunction.DEVICE_LEVEL_ACKNOWLEDGEMENT,
     }
 )
-# Link-control requests that tell this end its address when nobody has assigned one.
-_ASSIGNING = frozenset({LinkControl.ELP, LinkControl.RLP, LinkControl.RID, LinkControl.TIN})
 _DOWN = frozenset({LinkState.LINK_FAILURE, LinkState.OFFLINE})
 # Frames that may wait to be taken; what comes beyond is lost, as on a link. The largest legal burst is about 70.
 _MAX_OUTPUT = 4096
@@ -118,14 +100,21 @@ class Link:
         settings: LinkSettings | None = None,
     ) -> None:
         self.link_id = link_id
-        self.own_address = own_address
-        self.peer_address = peer_address
         self.settings = settings = settings or LinkSettings()
         self.on_output: Callable[[], None] = lambda: None
         self.counters = LinkCounters()
-        self._node = node
         self._control_unit = ControlUnitRole(server, self, settings)
         self._channel = ChannelRole(self, settings)
+        self._responder = Responder(
+            link_id,
+            node,
+            self._control_unit,
+            self._channel,
+            self.counters,
+            self._put,
+            own_address=own_address,
+            peer_address=peer_address,
+        )
         self._facility = LinkFacility(settings)
         self._information_limit = escon.DEVICE_HEADER_LENGTH + escon.data_block_length(settings.dib_code)
         self._output: deque[Frame | SequenceRecord] = deque()
@@ -193,6 +182,16 @@ class Link:
         return earliest(
             self._facility.next_wake, unit.timer.deadline, unit.retry_timer.deadline, self._channel.deadline
         )
+
+    @property
+    def own_address(self) -> int:
+        """Link address of this end."""
+        return self._responder.own_address
+
+    @property
+    def peer_address(self) -> int:
+        """Link address of the other end."""
+        return self._responder.peer_address
 
     @property
     def state(self) -> LinkState:
@@ -325,79 +324,15 @@ class Link:
             )
         except FormatError as error:
             if "reserved" in error.where:
-                self._reject_undecoded(raw.payload)
+                self._responder.reject_reserved(raw.payload)
             else:
                 self.counters.crc_errors += 1
             return
-        if self._addressed_here(frame):
+        if self._responder.addressed_here(frame):
             if frame.link_control == escon.DEVICE_FRAME:
                 self._device_frame(frame)
             else:
-                self._link_control(frame)
-
-    def _reject_undecoded(self, payload: bytes) -> None:
-        """Reserved bits of an address are on; everything else of the frame is right."""
-        destination = int.from_bytes(payload[0:2], "big") & 0xFF0F
-        source = int.from_bytes(payload[2:4], "big") & 0xFF0F
-        self.reject(Frame(destination, source, payload[4]), RejectReason.RESERVED_FIELD_ERROR)
-
-    def _addressed_here(self, frame: Frame) -> bool:
-        """L3; answers LRJ 05 to what is for somebody else."""
-        address = frame.destination >> 8
-        if address == self.own_address or frame.link_control == LinkControl.ALA:
-            return True
-        alone = not self._control_unit.paths and not self._channel.images
-        valid = escon.LINK_ADDRESS_FIRST <= address <= escon.LINK_ADDRESS_LAST
-        if alone and valid and frame.link_control in _ASSIGNING:
-            self.own_address = address
-            self.peer_address = frame.source >> 8
-            return True
-        self.reject(frame, RejectReason.DESTINATION_ADDRESS_INVALID)
-        return False
-
-    def _link_control(self, frame: Frame) -> None:
-        function = frame.link_control
-        info = decode_link_control(frame)
-        path = PathId(self.link_id, frame.source, frame.destination & 0x0F)
-        if function in _ANSWERS:
-            self._link_answer(frame)
-        elif function == LinkControl.ELP:
-            self._establish(frame, path, info.trailer)
-        elif function == LinkControl.RLP:
-            self._control_unit.remove(path)
-            self._answer(frame, LinkControl.LPR)
-        elif function == LinkControl.RID:
-            self._answer(frame, LinkControl.IDR, trailer=self._node)
-        elif function == LinkControl.TIN:
-            images = {known.image for known in self._control_unit.paths if known.channel == frame.source}
-            parameters = bytes((0, info.parameters[1], 0, 0))
-            self._answer(frame, LinkControl.TIR, parameters, encode_path_bitmap(images))
-        elif function == LinkControl.ALA:
-            self._answer(frame, LinkControl.LRJ, bytes((RejectReason.ACQUIRE_LINK_ADDRESS_ERROR, 0, 0, 0)))
-        elif function in (LinkControl.SCN, LinkControl.LIR):
-            self._answer(frame, LinkControl.LACK)
-        else:
-            self.reject(frame, RejectReason.UNRECOGNISED_LINK_CONTROL)
-
-    def _link_answer(self, frame: Frame) -> None:
-        if self._channel.answer(frame, decode_link_control(frame)):
-            return
-        if frame.link_control == LinkControl.LRJ:
-            self._control_unit.answered_reject()
-        elif frame.link_control in (LinkControl.LBY, LinkControl.PBY):
-            self._control_unit.answered_busy()
-        else:
-            self.counters.discarded += 1
-
-    def _establish(self, frame: Frame, path: PathId, header: bytes) -> None:
-        if len(header) not in (0, _PEER_HEADER_BYTES):
-            self.reject(frame, RejectReason.PROTOCOL_ERROR)
-            return
-        reason = self._control_unit.establish(path, header)
-        if reason is None:
-            self._answer(frame, LinkControl.LPE, trailer=_turned(header) if header else b"")
-        else:
-            self._answer(frame, LinkControl.LPR, bytes((reason & 0x0F, 0, 0, 0)))
+                self._responder.receive(frame)
 
     def _device_frame(self, frame: Frame) -> None:
         try:
@@ -413,7 +348,7 @@ class Link:
                 self._channel.receive(image, frame, device)
                 return
         else:
-            path = PathId(self.link_id, frame.source, frame.destination & 0x0F)
+            path = self._responder.path_of(frame)
             if path in self._control_unit.paths:
                 if isinstance(device, CommandFrame) and frame.connect and not self._yield_to(frame):
                     return
@@ -434,7 +369,7 @@ class Link:
         if not self._channel.connected:
             return True
         if not self._channel.selecting:
-            self._answer(frame, LinkControl.LBY)
+            self._responder.answer(frame, LinkControl.LBY)
             return False
         if self.own_address > frame.source >> 8:
             self.counters.discarded += 1
@@ -460,16 +395,8 @@ class Link:
         self._put(link_control_frame(function, destination, self.own_address << 8, trailer=trailer))
 
     def reject(self, frame: Frame, reason: int) -> None:
-        """Answer with LRJ, unless the frame is itself an answer (L2)."""
-        if frame.link_control in _ANSWERS:
-            self.counters.discarded += 1
-        else:
-            self.counters.rejects += 1
-            self._answer(frame, LinkControl.LRJ, bytes((int(reason), 0, 0, 0)))
-
-    def _answer(self, frame: Frame, function: int, parameters: bytes = bytes(4), trailer: bytes = b"") -> None:
-        source = self.own_address << 8 | frame.destination & 0x0F
-        self._put(link_control_frame(function, frame.source, source, parameters, trailer))
+        """Answer with LRJ."""
+        self._responder.reject(frame, reason)
 
     def may_connect(self) -> bool:
         """Whether the control-unit role may open a connection."""
@@ -502,19 +429,3 @@ class Link:
             self.counters.frames_out += 1
             self.counters.bytes_out += _FRAME_OVERHEAD + len(item.information)
         self._output.append(item)
-
-
-def _turned(header: bytes) -> bytes:
-    """The header with which a peer is answered: its sender, now us, is the primary."""
-    given = PprcHeader.decode(header)
-    return replace(
-        given,
-        primary_ssid=given.secondary_ssid,
-        primary_lss=given.secondary_lss,
-        primary_cca=given.secondary_cca,
-        primary_identity=given.secondary_identity,
-        secondary_ssid=given.primary_ssid,
-        secondary_lss=given.primary_lss,
-        secondary_cca=given.primary_cca,
-        secondary_identity=given.primary_identity,
-    ).encode()

@@ -546,3 +546,16 @@ def test_directions_of_an_exchange() -> None:
     directions = "".join(direction[0] for direction, _ in wire.log)
     assert directions == "huhuhuh"
     assert wire.log[0][0] == HOST_TO_UNIT
+
+
+def test_status_of_another_unit_while_a_device_end_is_due() -> None:
+    server = ScriptedServer(outcomes=[Outcome(0x08)])
+    wire, host, link, _ = joined(server)
+    host.begin(host.command(0x10, write(b"abcd")), 0.0)
+    wire.settle()
+    link.present_status(EXAMPLE_PATH, 0x11, 0x85)
+    wire.settle()
+    assert host.busy and [item.unit_address for item in host.unsolicited] == [0x11]
+    server.replies[0](Outcome(0x04))
+    wire.settle()
+    assert host.result().status == 0x0C

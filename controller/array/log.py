@@ -43,9 +43,10 @@ class Batch:
     """Records that become durable together.
 
     `last` is the sequence of the last one, `locations` where its tracks will be, `records` and `bytes` how much it is.
+    `writing`: a commit is at work on it; `written`: it is durable.
     """
 
-    __slots__ = ("bytes", "last", "locations", "records", "runs", "written")
+    __slots__ = ("bytes", "last", "locations", "records", "runs", "writing", "written")
 
     def __init__(self) -> None:
         self.runs: list[Run] = []
@@ -53,6 +54,7 @@ class Batch:
         self.records = 0
         self.bytes = 0
         self.last = 0
+        self.writing = False
         self.written = False
 
 
@@ -93,9 +95,9 @@ class LogWriter:
         return self._fenced
 
     @property
-    def busy(self) -> bool:
-        """True while a batch is on its way."""
-        return self._under_way is not None
+    def under_way(self) -> Batch | None:
+        """The batch that was taken and neither committed nor failed."""
+        return self._under_way
 
     def append(
         self,
@@ -197,14 +199,19 @@ class LogWriter:
 
     def commit(self, batch: Batch) -> None:
         """Write the batch and make it durable, segment by segment (I7). For a worker thread. Raises DiskError."""
-        for run in batch.runs:
-            if run.length:
-                self._disk.create(run.segment, run.length, run.parts[0])
-                self._disk.write(run.segment, len(run.parts[0]), run.parts[1:])
-            else:
-                self._disk.write(run.segment, run.offset, run.parts)
-            self._disk.sync(run.segment)
-        batch.written = True
+        assert not batch.writing and not batch.written, "a batch is written once"
+        batch.writing = True
+        try:
+            for run in batch.runs:
+                if run.length:
+                    self._disk.create(run.segment, run.length, run.parts[0])
+                    self._disk.write(run.segment, len(run.parts[0]), run.parts[1:])
+                else:
+                    self._disk.write(run.segment, run.offset, run.parts)
+                self._disk.sync(run.segment)
+            batch.written = True
+        finally:
+            batch.writing = False
 
     def committed(self, batch: Batch) -> int:
         """Acknowledge a batch whose commit returned; the durable sequence."""

@@ -217,7 +217,7 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
 
     @property
     def recovered(self) -> int:
-        """Sequence of the last change that open() found: later ones of earlier runs are gone, and were not acknowledged."""
+        """Sequence of the last change that open() found. Later ones of earlier runs were never acknowledged."""
         return self._recovered
 
     @property
@@ -269,14 +269,19 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
     def close(self) -> None:
         """Make every change durable, mark the log as closed in order, and let the disk go.
 
-        A fenced array, and one whose batch is on its way still, only lets the disk go. Raises DiskError when the last
-        changes cannot be made durable; the disk is let go nevertheless. A second call does nothing.
+        A fenced array, and one with a batch that was taken but never written, only lets the disk go. Raises DiskError
+        when the last changes cannot be made durable; the disk is let go nevertheless. A second call does nothing.
+        Not while a worker thread is in commit().
         """
         if self._closed:
             return
+        batch = self._log.under_way
+        assert batch is None or not batch.writing, "the store cannot be closed under a commit"
         self._closed = True
         try:
-            if self._disk.writable and not self._log.fenced and not self._log.busy:
+            if batch is not None and batch.written:
+                self.committed(batch)
+            if self._disk.writable and not self._log.fenced and self._log.under_way is None:
                 self.sync()
                 self._log.append(Kind.CLOSE)
                 self.sync()

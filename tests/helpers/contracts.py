@@ -286,6 +286,11 @@ class TrackStoreContract:
             store.write(1, track, image(b"A"))
         store.release_space(1, 1, 1024)
         assert list(store.written_since(1, 0)) == [0, 1024, 5000]
+        store.release_space(1, 0, 5000)
+        assert list(store.written_since(1, 0)) == [5000]
+        store.release_space(1, 0, 5001)
+        assert store.allocated(1) == 0
+        store.write(1, 5001, image(b"A"))
         store.release_space(1, 0, 1 << 31)
         assert store.allocated(1) == 0
         assert store.reference_counts() == {}

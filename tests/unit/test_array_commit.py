@@ -220,3 +220,20 @@ def test_close_makes_the_last_changes_durable() -> None:
         store.close()
         with pytest.raises(Exception, match="closed"):
             store.write(1, 0, image(b"A"))
+
+
+def test_close_takes_a_batch_that_was_written_and_refuses_under_a_commit() -> None:
+    memory = MemoryDisk()
+    store = open_store(memory)
+    store.define_volume(1, {})
+    batch = store.take_batch()
+    assert batch is not None
+    batch.writing = True
+    with pytest.raises(AssertionError, match="under a commit"):
+        store.close()
+    batch.writing = False
+    store.commit(batch)
+    store.write(1, 0, image(b"A"))
+    store.close()
+    memory.crash(Random(0))
+    assert open_store(memory).read(1, 0) == image(b"A")

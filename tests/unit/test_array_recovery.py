@@ -14,6 +14,8 @@ from controller.array.format import (
     RECORD_HEADER_BYTES,
     SEGMENT_HEADER_BYTES,
     SEQUENCE_GAP,
+    decode_segment_header,
+    encode_segment_header,
     record_bytes,
     unpack_location,
 )
@@ -294,11 +296,27 @@ def test_an_older_segment_may_not_lose_its_end() -> None:  # R1: no torn tails b
 
 def test_segments_of_two_stores_do_not_mix() -> None:
     disk, _ = filled()
-    other, _ = filled()
-    other._durable[2][16:24] = bytes(8)
-    disk.damage(2, 0, bytes(other._durable[2][:64]))
-    with pytest.raises(CorruptionError, match="segment 2, offset 0"):
+    header = decode_segment_header(image_of(disk, 2)[:SEGMENT_HEADER_BYTES], 2)
+    disk.damage(2, 0, encode_segment_header(header._replace(identity=header.identity ^ 1)))
+    with pytest.raises(CorruptionError, match="segment 2, offset 16: the segment is one of another store"):
         open_store(disk)
+
+
+def test_a_batch_over_two_segments_has_no_torn_tail_in_the_first() -> None:  # R2, I7
+    """The second segment exists, so the first was durable: its damaged payload is damage, not the end of the log."""
+    disk = MemoryDisk()
+    store = open_store(disk)
+    store.define_volume(1, {})
+    for track in range(12):
+        store.write_stored(1, track, plain(b"A"))
+    store.sync()
+    assert max(disk.segments()) == 2
+    segment, offset = place_of(store, 1, 3)
+    disk.damage(segment, offset + RECORD_HEADER_BYTES, b"?")
+    store = open_store(disk)
+    assert tracks_of(store) == list(range(12))
+    with pytest.raises(CorruptionError):
+        store.read(1, 3)
 
 
 def test_garbage_behind_the_tail_is_ignored() -> None:  # I6

@@ -216,7 +216,7 @@ async def test_over_a_link_the_answers_are_the_same() -> None:
     replayer = Replayer(recording)
     link = Link("host", OneDevice(recording), bytes(32), own_address=0x01, peer_address=0x11)
     host, control_unit = memory_stream_pair()
-    with trio.fail_after(50):
+    with trio.fail_after(150):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run_link, link, control_unit)
             async with session_over(host) as session:
@@ -233,7 +233,7 @@ async def test_a_link_without_the_device_is_a_difference() -> None:
     replayer = Replayer(short)
     link = Link("host", OneDevice(recording), bytes(32), own_address=0x01, peer_address=0x11)
     host, control_unit = memory_stream_pair()
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run_link, link, control_unit)
             async with session_over(host) as session:

@@ -1,0 +1,203 @@
+"""What must hold whatever goes wrong. Apart from the workload: these look at the boxes, never change them.
+
+Check.RECOVERED  1  no acknowledged write is missing at the primary box after a crash
+Check.MIRRORED   2  a write acknowledged while its pair was duplex is in the secondary box, durably
+Check.READ       3  a read returns the last acknowledged write, or one that was under way since
+Check.CONVERGED  4  some time after the faults end every pair is duplex, and all its tracks are equal in both arrays
+Check.BOUNDED    5  no queue grows beyond what its protocol allows
+
+"Durably" is tried two ways: at every real restart, and now and then on a copy of the medium from which the power is
+taken at that moment.
+"""
+
+import copy
+from enum import IntEnum
+from random import Random
+from typing import NamedTuple
+
+from ccw.errors import FormatError
+from controller.array import VirtualArrayStore
+from controller.links.system import StorageSystem
+from controller.remote_copy.core import WINDOW_RECORDS
+from controller.remote_copy.states import PairState
+from host_emulator.channel import ProgramResult
+from tests.sim.history import History, NotOurs, Place, number_in, numbers_on
+from tests.sim.world import SimulatedSite, World
+
+COPY_SHARE = 0.05  # of the acknowledged writes, after which a copy of the medium loses power
+ENTRIES_MAX = 4 * WINDOW_RECORDS
+REQUESTS_MAX = 64
+OUTPUT_MAX = 256
+DURABLE_WAITERS_MAX = 4 * WINDOW_RECORDS
+TIMERS_MAX = 256
+
+
+class Check(IntEnum):
+    """The rules."""
+
+    RECOVERED = 1
+    MIRRORED = 2
+    READ = 3
+    CONVERGED = 4
+    BOUNDED = 5
+
+
+class Violation(AssertionError):
+    """A rule is broken."""
+
+    def __init__(self, check: Check, text: str) -> None:
+        self.check = check
+        super().__init__(f"{check.name}: {text}")
+
+
+class DuplexSpell(NamedTuple):
+    """A time during which a pair was duplex without interruption."""
+
+    boot: int
+    pair_id: int
+    suspended_before: int  # TOD of the last suspension
+
+
+class Checkers:
+    """All checks of one run. Attach to a world before it starts."""
+
+    def __init__(self, world: World, history: History) -> None:
+        self._world = world
+        self._history = history
+        self._random = world.random("checkers")
+        self.deepest: dict[str, int] = {}
+        self.mirrored_writes = 0
+        world.on_boot = self.booted
+
+    # Writes
+
+    def duplex_spell(self, volume: int) -> DuplexSpell | None:
+        """The spell that lasts now, None when the pair of a primary volume is not duplex."""
+        system = self._world.a.system
+        pair = system.subsystem.remote_copy.core.primaries.get(volume) if system is not None else None
+        if pair is None or pair.state is not PairState.DUPLEX:
+            return None
+        return DuplexSpell(self._world.a.boots, pair.pair_id, pair.suspend_tod)
+
+    def write_ended(self, numbers: dict[Place, int], spell: DuplexSpell | None) -> None:
+        """A host was told that its write is safe. `spell`: as it was when the write began."""
+        volume = next(iter(numbers)).volume
+        mirrored = spell is not None and spell == self.duplex_spell(volume)
+        for place, number in numbers.items():
+            record = self._history[place]
+            record.acknowledged = number
+            if mirrored:
+                record.mirrored = number
+        self.mirrored_writes += mirrored
+        track = next(iter(numbers)).track
+        if mirrored and self._world.b.system is not None:
+            self._need(Check.MIRRORED, self._world.b.system.store, volume, track)
+        if self._random.random() < COPY_SHARE:
+            self._need(Check.RECOVERED, self._after_power_loss(self._world.a), volume, track)
+            if mirrored:
+                self._need(Check.MIRRORED, self._after_power_loss(self._world.b), volume, track)
+
+    def _after_power_loss(self, site: SimulatedSite) -> VirtualArrayStore:
+        """What the array of a site would be if its power failed now."""
+        medium = copy.deepcopy(site.medium)
+        medium.crash(Random(self._random.random()))
+        return VirtualArrayStore.open(medium, segment_bytes=1 << 20)
+
+    def booted(self, site: SimulatedSite) -> None:
+        """A site has recovered its array; no host has touched it yet."""
+        if site.boots == 1:
+            return
+        if site is self._world.a:
+            self._history.forget_seen()
+        check = Check.RECOVERED if site is self._world.a else Check.MIRRORED
+        for volume in self._history.volumes:
+            for track in self._history.tracks:
+                self._need(check, site.running.store, volume, track)
+
+    def _need(self, check: Check, store: VirtualArrayStore, volume: int, track: int) -> None:
+        """Every record of the track is at least as new as the check demands."""
+        try:
+            found = numbers_on(volume, track, store.read(volume, track))
+        except (NotOurs, FormatError) as error:
+            raise Violation(check, str(error)) from error
+        for place, number in found.items():
+            record = self._history[place]
+            least = record.acknowledged if check is Check.RECOVERED else record.mirrored
+            if not least <= number <= record.begun:
+                raise Violation(check, f"{place} holds write {number}, not one of {least}-{record.begun}")
+
+    # Reads
+
+    def read_ended(self, place: Place, floor: int, boot: int, result: ProgramResult) -> None:
+        """A read program ended. `floor`, `boot`: the record's floor and the box's boots as it began."""
+        record = self._history[place]
+        if result.unit_status & 0x02:
+            sense = result.sense.hex() if result.sense else "none"
+            raise Violation(Check.READ, f"{place}, which is there, is refused with sense {sense}")
+        if not result.completed:
+            return
+        try:
+            number = number_in(place, result.data)
+        except NotOurs as error:
+            raise Violation(Check.READ, str(error)) from error
+        if not floor <= number <= record.begun:
+            raise Violation(Check.READ, f"{place} reads as write {number}, not one of {floor}-{record.begun}")
+        if boot == self._world.a.boots and self._world.a.up.is_set():
+            record.seen = max(record.seen, number)
+
+    # At the end
+
+    def all_duplex(self) -> bool:
+        """Every pair of the hosts' volumes is duplex."""
+        return all(self.duplex_spell(volume) is not None for volume in self._history.volumes)
+
+    def states(self) -> str:
+        """Pairs, bridges and paths of both boxes, for a message."""
+        if self._world.a.system is None or self._world.b.system is None:
+            return "a box is down"
+        a = self._world.a.running.subsystem.remote_copy.core
+        b = self._world.b.running.subsystem.remote_copy.core
+        pairs = [(f"{v:02X}", pair.state.name, pair.out_of_sync_count) for v, pair in sorted(a.primaries.items())]
+        bridges = [(number, bridge.worker.state.name) for number, bridge in a.sending.items()]
+        paths = [(e.said, e.status.name, e.turned) for paths in a.paths for e in paths.entries]
+        return f"pairs {pairs}, bridges {bridges}, paths {paths}, receiving {sorted(b.receiving)}"
+
+    def arrays_equal(self) -> None:
+        """Nothing is under way any more: both boxes hold the same, and that is what the hosts wrote."""
+        a, b = self._world.a.running, self._world.b.running
+        for volume in self._history.volumes:
+            for track in range(a.subsystem.remote_copy.core.shape(volume).tracks):
+                if a.store.read(volume, track) != b.store.read(volume, track):
+                    raise Violation(Check.CONVERGED, f"track {track} of volume {volume:02X} differs")
+            for track in self._history.tracks:
+                self._need(Check.RECOVERED, a.store, volume, track)
+                self._need(Check.MIRRORED, b.store, volume, track)
+
+    # Queues
+
+    def measure_queues(self) -> None:
+        """Note how long every queue is; raise when one is too long."""
+        for site in (self._world.a, self._world.b):
+            if site.system is not None:
+                for name, (length, limit) in _queues(site.system).items():
+                    self.deepest[name] = max(self.deepest.get(name, 0), length)
+                    if length > limit:
+                        raise Violation(Check.BOUNDED, f"{name} of {site.name}: {length}, more than {limit}")
+
+
+def _queues(system: StorageSystem) -> dict[str, tuple[int, int]]:
+    """Length and limit of each queue of a box; of several alike, the longest."""
+    core = system.subsystem.remote_copy.core
+    links = [link for adapter in system.adapters.by_said.values() for link in adapter.links.values()]
+    senders = [bridge.worker.sender for bridge in core.sending.values() if bridge.worker.sender is not None]
+    receivers = [bridge.receiver for bridge in core.receiving.values()]
+    return {
+        "records not confirmed": (max((sender.outstanding for sender in senders), default=0), WINDOW_RECORDS),
+        "host updates not sent": (max((len(sender._updates) for sender in senders), default=0), REQUESTS_MAX),
+        "status entries": (max((len(receiver._entries) for receiver in receivers), default=0), ENTRIES_MAX),
+        "pairs queued": (len(core.queue), len(core.volumes)),
+        "exchanges of a link": (max((len(link._channel._waiting) for link in links), default=0), REQUESTS_MAX),
+        "frames of a link": (max((len(link._output) for link in links), default=0), OUTPUT_MAX),
+        "waiting for durability": (len(system.committer._waiting), DURABLE_WAITERS_MAX),
+        "timers": (len(system.timers._heap), TIMERS_MAX),
+    }

@@ -302,7 +302,8 @@ class Link:
 
     def _track_connection(self) -> None:
         connected = self._channel.connected or not self._control_unit.idle
-        self._facility_event(LinkEvent.CONNECT if connected else LinkEvent.DISCONNECT)
+        if connected is not (self._facility.state is LinkState.CONNECTED):
+            self._facility_event(LinkEvent.CONNECT if connected else LinkEvent.DISCONNECT)
 
     # Frames received
 

@@ -89,29 +89,45 @@ def read_image(path: Path, geometry: Geometry) -> Iterator[tuple[int, bytes]]:
 
 
 def open_store(config: SystemConfig) -> VirtualArrayStore:
-    """Open (or create) the store and define the volumes that are new, with their first content. Raises StoreError."""
+    """Open (or create) the store and define the volumes that are new, with their first content.
+
+    Raises ConfigError (nothing is created or changed then), StoreError.
+    """
+    if not config.store.exists():
+        check(config)
     store = VirtualArrayStore.open(FileDisk(config.store))
     try:
         known = store.volumes()
+        new = [volume for volume in config.volumes if "cylinders" not in known.get(volume.address, {})]
         for volume in config.volumes:
-            geometry = _geometry(volume)
-            shape = {"type": volume.device_type, "cylinders": geometry.cylinders, "heads": geometry.heads}
-            if volume.address in known:
-                _same_shape(volume, known[volume.address], shape)
-                continue
-            if volume.image is not None:
-                _import(store, volume, geometry)
-            store.define_volume(volume.address, shape)  # last: an import that was cut off starts again
-            store.sync()
+            if volume not in new:
+                _same_shape(volume, known[volume.address])
+            elif volume.image is not None:
+                read_image(volume.image, _geometry(volume))
+        for volume in new:
+            _define(store, volume)
     except BaseException:
         store.close()
         raise
     return store
 
 
-def _same_shape(volume: VolumeConfig, known: Mapping[str, object], wanted: Mapping[str, object]) -> None:
-    for key, value in wanted.items():
-        if key in known and known[key] != value:
+def _shape(volume: VolumeConfig) -> dict[str, str | int]:
+    geometry = _geometry(volume)
+    return {"type": volume.device_type, "cylinders": geometry.cylinders, "heads": geometry.heads}
+
+
+def _define(store: VirtualArrayStore, volume: VolumeConfig) -> None:
+    """Define a new volume; its shape is written last, so an import that was cut off starts again."""
+    if volume.image is not None:
+        _import(store, volume, _geometry(volume))
+    store.define_volume(volume.address, _shape(volume))
+    store.sync()
+
+
+def _same_shape(volume: VolumeConfig, known: Mapping[str, object]) -> None:
+    for key, value in _shape(volume).items():
+        if known.get(key) != value:
             raise ConfigError(f"volume {volume.address:02X}: {key} is {known[key]} in the store, {value} here")
 
 

@@ -192,7 +192,7 @@ def test_updates_go_ahead_of_waiting_copies_but_never_past_what_is_numbered() ->
     bridge.status.stopped = False
     bridge.run()
     assert results == [Result.APPLIED]
-    assert [track for track, _ in bridge.done][:WINDOW + 1] == [*range(WINDOW), 2]
+    assert [track for track, _ in bridge.done][: WINDOW + 1] == [*range(WINDOW), 2]
     assert bridge.store.read(TARGET, 2) == image(2, 1)
 
 
@@ -275,9 +275,7 @@ def test_lossy_paths_converge(seed: int) -> None:
     assert all(bridge.store.read(TARGET, track) == image(track) for track in range(TRACKS))
 
 
-@pytest.mark.parametrize(
-    "result", [Result.DESTINATION_UNKNOWN, Result.NOT_THE_SECONDARY, Result.DESTINATION_SUSPENDED]
-)
+@pytest.mark.parametrize("result", [Result.DESTINATION_UNKNOWN, Result.NOT_THE_SECONDARY, Result.DESTINATION_SUSPENDED])
 def test_a_destination_that_is_not_there(result: Result) -> None:
     bridge = Bridge()
     bridge.target = bridge.target._replace(result=result)

@@ -1,0 +1,63 @@
+"""The README's tour, as a new user types it: two configurations, two scripts, real processes."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from tools.cli import main
+from tools.demo_sites import start_site
+
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def copy_examples(folder: Path) -> dict[str, int]:
+    """The example files with ports that are free; where each of the example's ports went."""
+    ports: dict[str, int] = {}
+    for path in EXAMPLES.iterdir():
+        text = re.sub(
+            r"127\.0\.0\.1:(\d+)",
+            lambda found: f"127.0.0.1:{ports.setdefault(found[1], free_port())}",
+            path.read_text(encoding="utf-8"),
+        )
+        (folder / path.name).write_text(text, encoding="utf-8")
+    return ports
+
+
+def host(port: int, script: Path) -> list[dict[str, object]]:
+    command = [sys.executable, "-m", "tools", "host", "--json", "--target", f"tcp://127.0.0.1:{port}", str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_tour(tmp_path: Path) -> None:
+    ports = copy_examples(tmp_path)
+    with ExitStack() as stack:
+        stack.enter_context(start_site(tmp_path, tmp_path / "b.toml"))
+        stack.enter_context(start_site(tmp_path, tmp_path / "a.toml"))
+        host(ports["4001"], tmp_path / "bridge-at-b.txt")
+        reports = host(ports["4000"], tmp_path / "mirror.txt")
+    assert all(report["ok"] for report in reports)
+    assert reports[-1]["state_name"] == "duplex"
+
+
+def test_examples_are_valid() -> None:
+    for name in ("a.toml", "b.toml"):
+        result = CliRunner().invoke(main, ["serve", "--check", str(EXAMPLES / name)])
+        assert result.exit_code == 0, result.output
+        assert "volume F0: 3390-1, 20 cylinders" in result.output
+    assert not (EXAMPLES / "store-A").exists()

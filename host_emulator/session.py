@@ -58,7 +58,9 @@ class HostSession:
         self._freed: set[tuple[int | None, int]] = set()  # (unit, device end), (None, control-unit end): came lately
         self._changed = trio.Event()
         self._exchange = trio.Lock()
-        self._sending = trio.Lock()
+        self._is_sending = False
+        self._rearm = trio.Event()
+        self._armed = math.inf
         self._bytes_received = self._bytes_sent = 0
         self._programs = self._commands = self._busy_waits = 0
 
@@ -216,13 +218,9 @@ class HostSession:
         link = self._link
         link.begin(script, trio.current_time())
         await self._flush()
+        self._arm()
         while link.busy:
-            deadline = link.next_wake
-            with trio.move_on_at(math.inf if deadline is None else deadline):
-                await self._changed.wait()
-            if link.busy:
-                link.wake(trio.current_time())
-                await self._flush()
+            await self._changed.wait()
         return link.result()
 
     async def read(self) -> None:
@@ -233,9 +231,31 @@ class HostSession:
                 self._bytes_received += len(data)
                 self._hear(reader, bytes(data))
                 await self._flush()
+                self._arm()
         except (trio.BrokenResourceError, trio.ClosedResourceError, FormatError):
             pass  # a stream that broke or carries no records is over, as one that ended
         self._lose()
+
+    async def keep_time(self) -> None:
+        """Wake the link when an exchange has waited long enough. Run by `session_over`."""
+        link = self._link
+        while True:
+            self._rearm = trio.Event()
+            deadline = link.next_wake
+            self._armed = math.inf if deadline is None else deadline
+            with trio.move_on_at(self._armed):
+                await self._rearm.wait()
+            was_busy = link.busy
+            link.wake(trio.current_time())
+            await self._flush()
+            if was_busy and not link.busy:
+                self._notify()
+
+    def _arm(self) -> None:
+        """Let `keep_time` know of an earlier deadline; later ones it finds by itself when it wakes."""
+        deadline = self._link.next_wake
+        if deadline is not None and deadline < self._armed:
+            self._rearm.set()
 
     def _hear(self, reader: RecordReader, data: bytes) -> None:
         link = self._link
@@ -258,18 +278,21 @@ class HostSession:
             self._statuses.append(status)
 
     async def _flush(self) -> None:
-        async with self._sending:
-            items = self._link.take()
-            if not items:
-                return
-            data = b"".join(
-                encode_record(item) if isinstance(item, Frame) else encode_sequence(item.kind) for item in items
-            )
-            self._bytes_sent += len(data)
-            try:
+        """Send what the link has to say. When another task is sending, it takes this along."""
+        if self._is_sending:
+            return
+        self._is_sending = True
+        try:
+            while items := self._link.take():
+                data = b"".join(
+                    encode_record(item) if isinstance(item, Frame) else encode_sequence(item.kind) for item in items
+                )
+                self._bytes_sent += len(data)
                 await self._stream.send_all(data)
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                self._lose()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self._lose()
+        finally:
+            self._is_sending = False
 
     def _lose(self) -> None:
         self._link.connection_lost(trio.current_time())
@@ -289,6 +312,7 @@ async def session_over(
         async with stream, trio.open_nursery() as nursery:
             session = HostSession(stream, settings, busy_timeout_s=busy_timeout_s)
             nursery.start_soon(session.read)
+            nursery.start_soon(session.keep_time)
             await session.connect(image)
             yield session
             nursery.cancel_scope.cancel()

@@ -4,7 +4,7 @@
 The format, its invariants and recovery are described in format.py. Synchronous; imports only ccw and libraries.
 """
 
-from controller.array.compression import CODEC_NONE, CODEC_ZLIB, StoredTrack, compress_track, expand_track
+from ccw.stored_track import CODEC_NONE, CODEC_ZLIB, StoredTrack, compress_track, expand_track
 from controller.array.disk import Disk
 from controller.array.errors import (
     CorruptionError,

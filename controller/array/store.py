@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ccw.errors import FormatError
-from controller.array.compression import (
+from ccw.stored_track import (
     CODEC_NONE,
     StoredTrack,
     check_stored,

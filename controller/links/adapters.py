@@ -110,7 +110,10 @@ class Adapters:
                 self.link_lost(said)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Listen and connect for ever. Started when every listening port listens. A port with neither waits for streams."""
+        """Listen and connect for ever. Started when every listening port listens.
+
+        A port that does neither waits for `serve_stream`.
+        """
         async with trio.open_nursery() as nursery:
             for adapter in self.by_said.values():
                 if adapter.config.listen is not None:

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ccw.geometry import Geometry
+from ccw.stored_track import StoredTrack
 from ccw.tracks import null_track
-from controller.array import CorruptionError, StoredTrack, StoreError, VirtualArrayStore
+from controller.array import CorruptionError, StoreError, VirtualArrayStore
 from controller.commands.outcome import UnitCheck
 from controller.remote_copy.ports import ArrayFault
 
@@ -70,7 +71,7 @@ class ArrayAdapter:
         return sequence
 
     def write_stored(self, volume: int, track: int, stored: StoredTrack) -> int:
-        return self._guarded(self._store.write_stored, volume, track, StoredTrack(*stored))
+        return self._guarded(self._store.write_stored, volume, track, stored)
 
     def move(self, source_volume: int, source_track: int, target_volume: int, target_track: int) -> int:
         return self._guarded(self._store.move, source_volume, source_track, target_volume, target_track)

@@ -1,7 +1,7 @@
 """Runs one link over one byte stream: records in, records out, timers. No rules.
 
-What a received record makes the link say is sent by the task that received it, so a frame costs no task switch; a second
-task sends what the link says on its own account and keeps its timers.
+What a received record makes the link say is sent by the task that received it, so a frame costs no task switch; a
+second task sends what the link says on its own account and keeps its timers.
 Source of the records: escon-frames 1.7.
 """
 

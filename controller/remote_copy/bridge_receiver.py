@@ -14,10 +14,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, cast
-
-from isal import isal_zlib
-from isal.igzip_lib import IsalError
+from typing import NamedTuple
 
 from ccw.bridge import (
     BridgeHeader,
@@ -32,17 +29,16 @@ from ccw.bridge import (
 )
 from ccw.errors import FormatError
 from ccw.geometry import Cchh
+from ccw.stored_track import CODEC_NONE, CODEC_ZLIB, StoredTrack, expand_track
 from ccw.tracks import parse_track
 from controller.channel import ChainResult
 from controller.remote_copy.bridge_chain import MAX_RECORDS_PER_CHAIN, bridge_chain
 from controller.remote_copy.bridge_sender import ahead, following
-from controller.remote_copy.ports import ArrayPort, Clock, HardenPort, LinkPort, StoredTrack
+from controller.remote_copy.ports import ArrayPort, Clock, HardenPort, LinkPort
 from controller.remote_copy.refusal import reject
 from controller.remote_copy.states import Reason
 
-INFLATE_ERRORS: tuple[type[Exception], ...] = (zlib.error, cast("type[Exception]", IsalError))
 ENTRIES_PER_PACKET = 16
-MAX_IMAGE_BYTES = 65_536
 RECORD_TYPES = frozenset(int(kind) for kind in RecordType)
 TRACKLESS = frozenset({RecordType.END_OF_VOLUME, RecordType.HEARTBEAT, RecordType.ABORT_SNAPSHOT})
 SENSE_OF_RESULT = {  # result: (sense byte 7, sense byte 8)
@@ -170,36 +166,15 @@ class BridgeReceiver:
         if header.record_type == RecordType.NEVER_WRITTEN:
             self._array.release_space(target.volume, track, track + 1)
         else:
-            result = self._check_image(header, payload, place, target.track_size)
+            stored = StoredTrack(header.compression, header.raw_length, payload)
+            result = _check_image(stored, bool(header.flags & TrackFlag.COMPRESSED), place, target.track_size)
             if result is not Result.APPLIED:
                 return result
-            codec = 1 if header.flags & TrackFlag.COMPRESSED else 0
             slot = header.sequence % self.route.slots
-            self._array.write_stored(self.route.bridge_volume, slot, StoredTrack(codec, header.raw_length, payload))
+            self._array.write_stored(self.route.bridge_volume, slot, stored)
             self._array.move(self.route.bridge_volume, slot, target.volume, track)
         self.tracks_applied += 1
         self._remember(header.sequence)
-        return Result.APPLIED
-
-    def _check_image(self, header: BridgeHeader, payload: bytes, place: Cchh, track_size: int) -> Result:
-        image = payload
-        if header.flags & TrackFlag.COMPRESSED:
-            if header.compression != 1:
-                return Result.DECOMPRESSION_FAILED
-            try:
-                inflater = isal_zlib.decompressobj()
-                rest = inflater.decompress(payload[5:], MAX_IMAGE_BYTES)
-                if not inflater.eof or inflater.unused_data:
-                    return Result.DECOMPRESSION_FAILED
-            except INFLATE_ERRORS:
-                return Result.DECOMPRESSION_FAILED
-            image = payload[:5] + rest
-        if len(image) != header.raw_length or len(image) > track_size or image[1:5] != place.pack():
-            return Result.TRACK_IMAGE_INVALID
-        try:
-            parse_track(image)
-        except FormatError:
-            return Result.TRACK_IMAGE_INVALID
         return Result.APPLIED
 
     def _remember(self, sequence: int) -> None:
@@ -307,3 +282,20 @@ class BridgeReceiver:
         """The bridge is gone; nothing more is accepted or answered."""
         self.closed = True
         self._entries.clear()
+
+
+def _check_image(stored: StoredTrack, compressed: bool, place: Cchh, track_size: int) -> Result:
+    """Does the payload hold a well-formed image of the track that the header names?"""
+    if stored.codec not in (CODEC_NONE, CODEC_ZLIB) or compressed != (stored.codec == CODEC_ZLIB):
+        return Result.DECOMPRESSION_FAILED
+    try:
+        image = expand_track(stored)
+    except FormatError:
+        return Result.DECOMPRESSION_FAILED if compressed else Result.TRACK_IMAGE_INVALID
+    if len(image) > track_size or image[1:5] != place.pack():
+        return Result.TRACK_IMAGE_INVALID
+    try:
+        parse_track(image)
+    except FormatError:
+        return Result.TRACK_IMAGE_INVALID
+    return Result.APPLIED

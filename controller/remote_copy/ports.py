@@ -7,6 +7,7 @@ from one thread.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from ccw.stored_track import StoredTrack
 from controller.channel import ChainCommand, ChainResult, PathReply
 
 TOD_PER_SECOND = 4_096_000_000  # TOD clock: bit 51 is one microsecond
@@ -14,14 +15,6 @@ TOD_PER_SECOND = 4_096_000_000  # TOD clock: bit 51 is one microsecond
 
 class ArrayFault(Exception):
     """The array takes no record: it is full, or fenced after a failed commit. What is acknowledged stays true."""
-
-
-class StoredTrack(NamedTuple):
-    """One track as the array keeps it. codec: 0 plain image, 1 home address plain and one zlib stream from byte 5."""
-
-    codec: int
-    raw_length: int  # bytes of the plain image
-    payload: bytes
 
 
 class ArrayPort(Protocol):
@@ -33,9 +26,9 @@ class ArrayPort(Protocol):
     @property
     def appended(self) -> int: ...  # sequence of the newest record, durable or not
 
-    def read_stored(self, volume: int, track: int, /) -> Any: ...  # StoredTrack or None
+    def read_stored(self, volume: int, track: int, /) -> StoredTrack | None: ...
 
-    def write_stored(self, volume: int, track: int, stored: Any, /) -> int: ...
+    def write_stored(self, volume: int, track: int, stored: StoredTrack, /) -> int: ...
 
     def move(self, source_volume: int, source_track: int, target_volume: int, target_track: int, /) -> int: ...
 

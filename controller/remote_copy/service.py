@@ -28,7 +28,7 @@ from controller.remote_copy.bridge_setup import (
 from controller.remote_copy.checks import check_boxes, check_request_sequence, parse_order
 from controller.remote_copy.core import Core, PeerSequences, PrimaryBridge, VolumeShape
 from controller.remote_copy.pair import BoxName, Pair
-from controller.remote_copy.ports import StoredTrack, Surroundings
+from controller.remote_copy.ports import Surroundings
 from controller.remote_copy.procedure import Procedure, run
 from controller.remote_copy.records import Records
 from controller.remote_copy.refusal import (
@@ -228,6 +228,7 @@ class RemoteCopy:
     def _send_update(self, worker: SyncWorker, pair: Pair, track: int, sequence: int, waiting: "_Countdown") -> None:
         core = self.core
         stored = core.around.array.read_stored(pair.volume, track)
+        assert stored is not None
         pair.unconfirmed.add(sequence)
         sender = worker.sender
         assert sender is not None
@@ -246,7 +247,7 @@ class RemoteCopy:
             else:
                 waiting.one(self._failure(pair, result))
 
-        worker.update(pair, track, StoredTrack(*stored), sequence, confirmed)
+        worker.update(pair, track, stored, sequence, confirmed)
         core.around.hardener.when_durable(sequence, lambda good: sender.local_durable(sequence) if good else None)
 
     def _failure(self, pair: Pair, result: Result | None) -> Refusal | None:

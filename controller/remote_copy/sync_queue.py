@@ -16,14 +16,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
-from isal import isal_zlib
-
 from ccw.bridge import BridgeHeader, RecordType, Result, TrackFlag, VirtualTrackAddress
 from ccw.geometry import Cchh, halves_of_cchh
+from ccw.stored_track import CODEC_NONE, CODEC_ZLIB, StoredTrack, expand_track
 from ccw.tracks import parse_track
 from controller.remote_copy.bridge_sender import GOOD, BridgeRecord, BridgeSender
 from controller.remote_copy.pair import Pair, VolumeName
-from controller.remote_copy.ports import ArrayPort, Clock, EventSink, StoredTrack
+from controller.remote_copy.ports import ArrayPort, Clock, EventSink
 from controller.remote_copy.states import BRIDGE_NEXT, BridgeState, PairState
 
 MAX_QUEUE = 1024
@@ -109,16 +108,9 @@ def make_record(
     return BridgeRecord(header, payload, pair, track)
 
 
-def plain_image(stored: StoredTrack) -> bytes:
-    """The uncompressed image of a stored track."""
-    if not stored.codec:
-        return bytes(stored.payload)
-    return bytes(stored.payload[:5] + isal_zlib.decompress(stored.payload[5:]))
-
-
 def records_on(stored: StoredTrack) -> int:
     """Records on the track without R0."""
-    return len(parse_track(plain_image(stored))) - 1
+    return len(parse_track(expand_track(stored))) - 1
 
 
 class WorkerOwner(Protocol):
@@ -283,8 +275,8 @@ class SyncWorker:
 
     def plain_again(self, record: BridgeRecord) -> BridgeRecord:
         """The record with its image uncompressed."""
-        stored = StoredTrack(1, record.header.raw_length, record.payload)
-        plain = StoredTrack(0, record.header.raw_length, plain_image(stored))
+        stored = StoredTrack(CODEC_ZLIB, record.header.raw_length, record.payload)
+        plain = StoredTrack(CODEC_NONE, record.header.raw_length, expand_track(stored))
         again = make_record(
             record.pair, record.kind, record.track, plain,
             record.header.flags & ~TrackFlag.COMPRESSED, record.header.tod,

@@ -4,6 +4,7 @@
     0       none   the image itself
     1       zlib   image bytes 0-4 (home address) plain, then one zlib stream (RFC 1950) of the image from byte 5 on
 
+The same bytes serve store, bridge, clients and export.
 A track whose compressed form is not smaller is stored with codec 0. Codecs 2 (zstd) and 3 (lz4) are reserved.
 Source: track payload of a data bridge record, compression 00 and 01.
 """

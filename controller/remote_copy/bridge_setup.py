@@ -114,8 +114,10 @@ def _find_status_volume(core: Core, bridge: PrimaryBridge, data: PathEntry) -> P
         ]
         try:
             result = yield from core.chain(data, device, commands)
-        except Refused:
-            continue  # no such device, or one that does not answer
+        except Refused as refused:
+            if refused.refusal.reason != Reason.PEER_REFUSED:
+                raise  # the path is gone: no other device will answer either
+            continue
         if queries.bridge_of(result.data[1]) == (BridgeRole.PRIMARY_STATUS, bridge.number):
             return int(device)
     raise reject(Reason.NO_STATUS_BRIDGE)

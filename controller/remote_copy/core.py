@@ -160,6 +160,8 @@ class Core:
         result: ChainResult = yield lambda reply: link.start_chain(
             entry.image, device, commands, reply, self.around.clock.now()
         )
+        if result.failure == "device exception":
+            raise reject(Reason.PEER_REFUSED)  # there is no such device
         if result.failure is not None:
             raise reject(Reason.PEER_TIME_OUT)
         if result.completed != len(commands):

@@ -20,16 +20,37 @@ def run(procedure: Procedure[Result], done: Callable[[Result | Refused], None]) 
     """Run `procedure` to its end; `done` is called once with its result or with the refusal it raised."""
 
     def resume(value: Any) -> None:
-        try:
-            request = procedure.send(value)
-        except StopIteration as stop:
-            done(stop.value)
-        except Refused as refused:
-            done(refused)
-        else:
-            request(once(resume))
+        while True:
+            try:
+                request = procedure.send(value)
+            except StopIteration as stop:
+                return done(stop.value)
+            except Refused as refused:
+                return done(refused)
+            answer = _Answer(resume)
+            request(once(answer))
+            if not answer.given:
+                answer.waited_for = True
+                return None
+            value = answer.value
 
     resume(None)
+
+
+class _Answer:
+    """The reply to one request. One that is given within the request itself does not nest: the procedure loops."""
+
+    def __init__(self, resume: Reply) -> None:
+        self._resume = resume
+        self.waited_for = False
+        self.given = False
+        self.value: Any = None
+
+    def __call__(self, value: Any) -> None:
+        if self.waited_for:
+            self._resume(value)
+        else:
+            self.given, self.value = True, value
 
 
 def once(action: Reply) -> Reply:

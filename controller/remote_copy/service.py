@@ -385,11 +385,15 @@ class RemoteCopy:
 
     def _finish(self, pair: Pair) -> Procedure[None]:
         core = self.core
+        worker = self._worker_of(pair)
+        bridge = worker.sender if worker is not None else None
         yield from requests.set_secondary(core, pair, PairState.DUPLEX)
         if pair.state is not PairState.DUPLEX_PENDING:
             return  # suspended or deleted meanwhile
-        worker = self._worker_of(pair)
-        self._bridge_of[pair.pair_id] = worker.number if worker is not None else 0
+        if worker is None or not worker.copies(pair, bridge):
+            pair.reconcile = True  # the bridge has failed: the secondary must be told that it is pending again
+            return
+        self._bridge_of[pair.pair_id] = worker.number
         core.change(pair, PairEvent.COPY_COMPLETE, "all tracks are equal")
         core.around.log(None, "synchronisation complete", {"pair": pair.pair_id})
 

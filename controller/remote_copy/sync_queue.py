@@ -54,7 +54,8 @@ class SyncQueue:
         self._entries.append(pair)
 
     def put_back(self, pair: Pair) -> None:
-        """To the head: its bridge failed while it was being copied."""
+        """To the head: its bridge failed while it was being copied, or had only selected it."""
+        self.remove(pair)
         self._entries.appendleft(pair)
 
     def select(self) -> Pair | None:
@@ -183,10 +184,11 @@ class SyncWorker:
         self.pair = pair
         self.move("select")
         self.log(702, "selected from the volume synchronisation queue", self._fields(pair))
-        self.owner.prepare_copy(pair, lambda good: self._prepared(pair, good))
+        bridge = self.sender
+        self.owner.prepare_copy(pair, lambda good: self._prepared(pair, bridge, good))
 
-    def _prepared(self, pair: Pair, good: bool) -> None:
-        if self.pair is not pair:
+    def _prepared(self, pair: Pair, bridge: BridgeSender | None, good: bool) -> None:
+        if not self.copies(pair, bridge):
             return
         if not good or pair.state is not PairState.DUPLEX_PENDING:
             self.queue.remove(pair)
@@ -254,7 +256,12 @@ class SyncWorker:
                 self.owner.track_confirmed(pair)
                 self._next_pass_if_done()
         elif record.kind is RecordType.END_OF_VOLUME and pair is self.pair:
-            self.owner.copy_finished(pair, self._free)
+            bridge = self.sender
+            self.owner.copy_finished(pair, lambda: self._finished(pair, bridge))
+
+    def _finished(self, pair: Pair, bridge: BridgeSender | None) -> None:
+        if self.copies(pair, bridge):
+            self._free()
 
     def _next_pass_if_done(self) -> None:
         pair = self.pair
@@ -297,6 +304,10 @@ class SyncWorker:
         self.sender.update(record)
 
     # End
+
+    def copies(self, pair: Pair, bridge: BridgeSender | None) -> bool:
+        """Does the worker still copy the pair, over the bridge as it was established when it began?"""
+        return self.pair is pair and bridge is not None and self.sender is bridge
 
     def drop(self, pair: Pair) -> None:
         """The pair was suspended or deleted: stop copying it."""

@@ -25,6 +25,7 @@ from tests.sim.history import History, NotOurs, Place, number_in, numbers_on
 from tests.sim.world import SimulatedSite, World
 
 COPY_SHARE = 0.05  # of the acknowledged writes, after which a copy of the medium loses power
+NO_RECORD_FOUND = 0x08  # sense byte 1
 ENTRIES_MAX = 4 * WINDOW_RECORDS
 REQUESTS_MAX = 64
 OUTPUT_MAX = 256
@@ -123,15 +124,19 @@ class Checkers:
         for place, number in found.items():
             record = self._history[place]
             least = record.acknowledged if check is Check.RECOVERED else record.mirrored
-            if not least <= number <= record.begun:
+            if not self._history.allowed(place, number, least):
                 raise Violation(check, f"{place} holds write {number}, not one of {least}-{record.begun}")
 
     # Reads
 
-    def read_ended(self, place: Place, floor: int, boot: int, result: ProgramResult) -> None:
-        """A read program ended. `floor`, `boot`: the record's floor and the box's boots as it began."""
+    def read_ended(self, place: Place, floor: int, gone: bool, boot: int, result: ProgramResult) -> None:
+        """A read program ended. `floor`, `gone`, `boot`: as it began, the record's floor, whether an unfinished format
+        write may have erased it, and the box's boots."""
         record = self._history[place]
+        gone = gone or record.exposed
         if result.unit_status & 0x02:
+            if gone and result.sense is not None and result.sense[1] & NO_RECORD_FOUND:
+                return
             sense = result.sense.hex() if result.sense else "none"
             raise Violation(Check.READ, f"{place}, which is there, is refused with sense {sense}")
         if not result.completed:

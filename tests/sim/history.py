@@ -62,6 +62,7 @@ class RecordHistory:
     acknowledged: int = NOT_THERE  # the last that ended normally
     mirrored: int = NOT_THERE  # the last that ended normally while its pair was duplex
     seen: int = NOT_THERE  # the greatest that a read has returned since the primary box started
+    exposed: bool = False  # a format write of a record in front of it has begun and none has ended: it may be gone
 
     @property
     def floor(self) -> int:
@@ -93,6 +94,16 @@ class History:
         """A write starts: its number."""
         self.records[place].begun += 1
         return self.records[place].begun
+
+    def formatting(self, volume: int, track: int, exposed: bool) -> None:
+        """A format write of a whole track begins, or has ended well. Its first record erases the others."""
+        for place in list(self.on(volume, track))[1:]:
+            self.records[place].exposed = exposed
+
+    def allowed(self, place: Place, number: int, least: int) -> bool:
+        """May the record come from write `number` now, if it comes from no older one than `least`?"""
+        record = self.records[place]
+        return least <= number <= record.begun or (record.exposed and number == NOT_THERE)
 
     def forget_seen(self) -> None:
         """The primary box has crashed: what was read and not acknowledged may be gone."""

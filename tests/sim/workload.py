@@ -66,17 +66,17 @@ class Host:
                 return await self._read(session, self._random.choice(there))
         volume, track = self._random.choice(self._volumes), self._random.choice(self._history.tracks)
         places = list(self._history.on(volume, track))
-        formatted = all(self._history[place].acknowledged for place in places)
+        formatted = all(self._history[place].acknowledged and not self._history[place].exposed for place in places)
         if formatted and what >= READ_SHARE + FORMAT_SHARE:
             places = [self._random.choice(places)]
         return await self._write(session, places)
 
     async def _read(self, session: HostSession, place: Place) -> ProgramResult:
-        floor, boot = self._history[place].floor, self._world.a.boots
+        floor, gone, boot = self._history[place].floor, self._history[place].exposed, self._world.a.boots
         read = self._random.choice((orders.read_record, orders.read_record_by_search))
         result = await session.run_program(place.volume, read(_address(place.track), place.record))
         self._world.trace.add(self._name, "read", *place, _ending(result))
-        self._checkers.read_ended(place, floor, boot, result)
+        self._checkers.read_ended(place, floor, gone, boot, result)
         self.reads += 1
         return result
 
@@ -89,11 +89,14 @@ class Host:
         if len(places) == 1:
             program = orders.write_record(address, places[0].record, data[0])
         else:
+            self._history.formatting(places[0].volume, places[0].track, exposed=True)
             program = orders.format_track(address, [orders.NewRecord(each) for each in data])
         self._world.trace.add(self._name, "writes", numbers)
         result = await session.run_program(places[0].volume, program)
         self._world.trace.add(self._name, "wrote", places[0], _ending(result))
         if result.completed:
+            if len(places) > 1:
+                self._history.formatting(places[0].volume, places[0].track, exposed=False)
             self._checkers.write_ended(numbers, spell)
             self.writes += 1
         return result

@@ -1,19 +1,34 @@
-"""The `trackbridge` command: a thin shell over the rooms. One subcommand a module; each is registered here."""
+"""The `trackbridge` command: a thin shell over the rooms. One subcommand a module, imported when it is used."""
+
+from __future__ import annotations
+
+from importlib import import_module
 
 import click
 
-from tools.demo import demo
-from tools.frames import frames
-from tools.host import host
-from tools.replay import replay
-from tools.serve import serve
+COMMANDS = {
+    "demo": "tools.demo",
+    "frames": "tools.frames",
+    "host": "tools.host",
+    "replay": "tools.replay",
+    "serve": "tools.serve",
+}  # name: module; the module's attribute of the same name is the command
 
 
-@click.group(context_settings={"help_option_names": ["--help"]})
+class LazyGroup(click.Group):
+    """A group whose commands are imported only when they are asked for: starting a system costs what a system needs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(COMMANDS[cmd_name]), cmd_name)
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["--help"]})
 @click.version_option(package_name="trackbridge", prog_name="trackbridge")
 def main() -> None:
     """A mainframe-style storage controller with bridge-volume remote copy."""
-
-
-for command in (demo, frames, host, replay, serve):
-    main.add_command(command)

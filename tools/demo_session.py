@@ -20,7 +20,7 @@ from tools.recording import Recording
 from tools.replayer import Replayer, ReplayReport
 
 BRIDGE = 1
-FILLED_TRACKS = 60  # of each small volume
+FILLED_TRACKS = 30  # of each small volume
 RECORDS, RECORD_BYTES = 12, 4096
 DUPLEX_WRITES = 120
 POLL_S = 0.05

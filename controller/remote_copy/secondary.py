@@ -9,7 +9,7 @@ from controller.remote_copy.bridge_receiver import Destination
 from controller.remote_copy.checks import primary_box
 from controller.remote_copy.core import Core
 from controller.remote_copy.orders import ANY_STATE
-from controller.remote_copy.pair import Pair
+from controller.remote_copy.pair import Pair, VolumeName
 from controller.remote_copy.procedure import Procedure
 from controller.remote_copy.refusal import bad_parameter, reject
 from controller.remote_copy.states import PairState, Reason
@@ -36,7 +36,10 @@ def update_status(core: Core, order: pprc.UpdateSecondaryDeviceStatus, volume: i
             return
         pair = _become_secondary(core, order, volume, state)
     elif pair.pair_id != order.pair_id or pair.primary.box != primary_box(order.header):
-        raise reject(Reason.NOT_THE_SECONDARY, pair_id=pair.pair_id)
+        if state is not PairState.DUPLEX_PENDING or pair.primary != _primary_of(order):
+            raise reject(Reason.NOT_THE_SECONDARY, pair_id=pair.pair_id)
+        # The same primary volume starts over: it never heard that its earlier attempt had come through.
+        pair = _become_secondary(core, order, volume, state)
     if state.suspended and not present.suspended:
         pair.suspend_tod = order.tod
     pair.state = state
@@ -47,6 +50,10 @@ def update_status(core: Core, order: pprc.UpdateSecondaryDeviceStatus, volume: i
         None, "secondary device status updated", {"pair": pair.pair_id, "volume": f"{volume:02X}", "state": state.name}
     )
     yield from core.hardened()
+
+
+def _primary_of(order: pprc.UpdateSecondaryDeviceStatus) -> VolumeName:
+    return primary_box(order.header).volume(order.header.primary_cca)
 
 
 def _become_secondary(core: Core, order: pprc.UpdateSecondaryDeviceStatus, volume: int, state: PairState) -> Pair:
@@ -69,7 +76,7 @@ def _become_secondary(core: Core, order: pprc.UpdateSecondaryDeviceStatus, volum
     pair = Pair(
         pair_id=order.pair_id,
         is_primary=False,
-        primary=primary_box(order.header).volume(order.header.primary_cca),
+        primary=_primary_of(order),
         secondary=core.name(volume),
         volume=volume,
         tracks=order.primary_cylinders * order.tracks_per_cylinder,

@@ -92,7 +92,7 @@ class _Runner:
             with trio.move_on_at(self._armed):
                 await self._event.wait()
             now = trio.current_time()
-            if self._sending_since is not None and now - self._sending_since >= SEND_TIMEOUT_S:
+            if self._sending_since is not None and now >= self._sending_since + SEND_TIMEOUT_S:  # as in _deadline
                 raise LinkError(f"the peer took nothing for {SEND_TIMEOUT_S:.0f} s")
             deadline = link.next_wake
             if deadline is not None and now >= deadline:

@@ -17,18 +17,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from host_emulator.link import LinkFailure
 from host_emulator.session import open_session
+from tools.bad_input import BadInput
 from tools.recording import Recording, RecordingError, load_recording
 from tools.replayer import Advance, Replayer, ReplayReport
 
 __all__ = ["ReplayReport", "Replayer", "replay", "show"]
 
 LISTED_MAX = 50
-
-
-class BadInput(click.ClickException):
-    """Input that cannot be used: one line on stderr, exit status 2."""
-
-    exit_code = 2
 
 
 @click.command()

@@ -72,12 +72,12 @@ class Faults:
 
 
 _LINK_FAULTS = {  # name: highest probability
-    "drop": 0.004,
-    "corrupt": 0.004,
+    "drop": 0.005,
+    "corrupt": 0.005,
     "duplicate": 0.01,
     "delay": 0.01,
-    "silence": 0.0002,
-    "cut": 0.001,
+    "silence": 0.0003,
+    "cut": 0.0015,
 }
 _LOSES = ("drop", "corrupt", "silence")
 

@@ -18,7 +18,7 @@ from tests.sim.trace import Trace
 from tools.faults import Faults, FaultyDisk, FaultyLink, PowerFailure, quiet
 
 RELAY_S = 0.2  # a link that broke is connected again after this long
-RESTART_S = (0.5, 10.0)  # a crashed site starts again after this long
+RESTART_S = (0.5, 6.0)  # a crashed site starts again after this long
 POWER_LEFT_MAX = 6  # disk operations that still happen when power fails during a commit
 
 

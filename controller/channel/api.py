@@ -99,6 +99,8 @@ class LinkSettings:
     device_end_timeout_s: float = 60.0  # a device works, connected or not
     dib_code: int = escon.DIB_CODE_ESCON  # largest data block, 2 ** (code + 4) bytes
     max_paths: int = 64  # logical paths accepted, control-unit role
+    acquire_address: bool = False  # ask a director for the link address before anything else
+    address_retry_s: float = escon.ACQUIRE_LINK_ADDRESS_RETRY_S
     max_queued: int = 1024  # exchanges waiting, channel role
 
 

@@ -6,12 +6,16 @@
         ^--- recovery given up ---------'^------------------- timeout: sends UD -----------'
 ```
 
+WORKING_NO_ADDRESS stands beside INACTIVE: sequences are as there, but only link control is exchanged until the link
+address is acquired (address.py). docs/reference/states.md draws the table.
+
 Rules, numbered for the tests:
 F1. NOS is answered by OLS, OLS by UD, UD by UDR, UDR by idle; idle ends a recovery.
 F2. Receipt of NOS, OLS, UD, or UDR while CONNECTED drops the connection; so does a timeout.
-F3. In LINK_FAILURE and OFFLINE no logical path exists; frames are discarded in every state but INACTIVE and CONNECTED.
+F3. In LINK_FAILURE and OFFLINE no logical path exists; frames are discarded there and in RECOVERY.
 F4. UD is repeated every `recovery_s`, at most `recovery_tries` times; then the state is LINK_FAILURE, where NOS is
     repeated every `sync_s`, as is OLS in OFFLINE.
+F5. In WORKING_NO_ADDRESS no connection is made: CONNECT has no row.
 Source: assumed, the minimum set that this project defines; the standard's chapters are not public.
 """
 
@@ -32,6 +36,7 @@ class LinkState(Enum):
     RECOVERY = auto()  # unconditional disconnect under way
     INACTIVE = auto()  # no connection
     CONNECTED = auto()
+    WORKING_NO_ADDRESS = auto()  # as inactive, but the link address is not acquired yet
 
 
 class LinkEvent(Enum):
@@ -48,6 +53,8 @@ class LinkEvent(Enum):
     DISCONNECT = auto()  # disconnect-EOF sent or accepted
     TIMEOUT = auto()  # a frame that must follow did not
     GIVE_UP = auto()  # recovery was repeated often enough
+    ADDRESS_NEEDED = auto()  # there is no link address, or it was declared invalid
+    ADDRESS_ASSIGNED = auto()  # by a director, or by this end where there is none
 
 
 class Step(NamedTuple):
@@ -86,6 +93,12 @@ TRANSITIONS: dict[tuple[LinkState, LinkEvent], Step] = {
     (_S.CONNECTED, _E.CONNECT): Step(_S.CONNECTED),
     (_S.CONNECTED, _E.DISCONNECT): Step(_S.INACTIVE),
     (_S.CONNECTED, _E.TIMEOUT): Step(_S.RECOVERY, Sequence.UD),
+    (_S.INACTIVE, _E.ADDRESS_NEEDED): Step(_S.WORKING_NO_ADDRESS),
+    (_S.CONNECTED, _E.ADDRESS_NEEDED): Step(_S.WORKING_NO_ADDRESS),
+    (_S.WORKING_NO_ADDRESS, _E.ADDRESS_ASSIGNED): Step(_S.INACTIVE),
+    (_S.WORKING_NO_ADDRESS, _E.UD): Step(_S.WORKING_NO_ADDRESS, Sequence.UDR),
+    (_S.WORKING_NO_ADDRESS, _E.UDR): Step(_S.WORKING_NO_ADDRESS, Sequence.IDLE),
+    (_S.WORKING_NO_ADDRESS, _E.IDLE): Step(_S.WORKING_NO_ADDRESS),
 }
 
 # The sequence that is repeated while the state lasts.
@@ -124,8 +137,13 @@ class LinkFacility:
 
     @property
     def operational(self) -> bool:
-        """Whether frames may be sent and are looked at."""
+        """Whether connections may exist."""
         return self.state in (LinkState.INACTIVE, LinkState.CONNECTED)
+
+    @property
+    def initialised(self) -> bool:
+        """Whether frames are looked at; without a link address only link control is answered."""
+        return self.operational or self.state is LinkState.WORKING_NO_ADDRESS
 
     @property
     def next_wake(self) -> float | None:
@@ -146,9 +164,10 @@ class LinkFacility:
         if step.state is not before or event is LinkEvent.OLS:
             self._repeats = 0
         self._schedule(now)
-        dropped = event in _DROPPING or (event is LinkEvent.UDR and before is LinkState.CONNECTED)
+        ended_by = (LinkEvent.UDR, LinkEvent.ADDRESS_NEEDED)
+        dropped = event in _DROPPING or (event in ended_by and before is LinkState.CONNECTED)
         down = step.state in (LinkState.LINK_FAILURE, LinkState.OFFLINE) and before is not step.state
-        return Change(step.send, dropped=dropped, down=down or event in (LinkEvent.ATTACH, LinkEvent.OLS))
+        return Change(step.send, dropped=dropped, down=down or event in _PATHS_GONE)
 
     def repeat(self, now: float) -> Change:
         """The time of `next_wake` has come: send the state's sequence again, or give the recovery up."""
@@ -159,7 +178,7 @@ class LinkFacility:
         return Change(REPEATED.get(self.state), dropped=False, down=False)
 
     def _schedule(self, now: float) -> None:
-        if not self.attached or self.operational:
+        if not self.attached or self.initialised:
             self._repeat_at = None
         elif self.state is LinkState.RECOVERY:
             self._repeat_at = now + self._settings.recovery_s
@@ -170,3 +189,4 @@ class LinkFacility:
 _DROPPING = frozenset(
     {_E.NOS, _E.OLS, _E.UD, _E.ATTACH, _E.DETACH, _E.TIMEOUT, _E.GIVE_UP}
 )
+_PATHS_GONE = frozenset({_E.ATTACH, _E.OLS, _E.ADDRESS_NEEDED})

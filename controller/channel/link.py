@@ -7,16 +7,17 @@ The owner feeds records and the time, and takes records:
     link.take()                    what to send, in order; also after `on_output` was called
     link.connection_lost(now), link.connection_made(now)
 
-`receive` never raises, whatever the bytes are. Rules, numbered for the tests (C: control_unit, H: channel_role,
-F: facility):
+`receive` never raises, whatever the bytes are. Rules, numbered for the tests (A: address, C: control_unit,
+H: channel_role, F: facility):
 
 L1. A frame that cannot be decoded (CRC, length, abort) is counted and discarded; nothing is sent.
 L2. A frame that is decoded and not understood is answered by LRJ: 05 another destination, 06 no logical path,
     07 reserved bits, 08 link control, 09 out of place, 0B device level. Answers (LRJ, busy, LPE ...) get no LRJ.
 L3. Without a director ALA is answered by LRJ 0A: the channel then assigns both link addresses. While no logical path
-    exists, this end takes the address that a link-control request names.
+    exists, this end takes the address that a link-control request names, unless a director has assigned one.
 L4. Whoever waits in a connection for longer than the link timeout sends unconditional disconnect; both ends drop it.
 L5. When both ends select at once the end with the greater link address goes first; the other withdraws.
+L6. With `acquire_address` the link begins without an address and asks for one (address.py) whenever it is initialised.
 """
 
 from __future__ import annotations
@@ -25,22 +26,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from ccw import escon
-from ccw.errors import FormatError
-from ccw.escon import ControlFunction, LinkControl, RejectReason
-from ccw.frames import (
-    CommandFrame,
-    ControlFrame,
-    DataFrame,
-    DataRequest,
-    DeviceFrame,
-    Frame,
-    StatusFrame,
-    decode_device,
-    decode_frame,
-    encode_device,
-)
+from ccw.frames import DeviceFrame, Frame, encode_device
 from ccw.link_control import link_control_frame
 from ccw.records import RawFrame, SequenceRecord
+from controller.channel.address import AddressAcquirer
 from controller.channel.api import (
     ChainCommand,
     ChainResult,
@@ -53,6 +42,7 @@ from controller.channel.api import (
 from controller.channel.channel_role import ChannelRole
 from controller.channel.control_unit import ControlUnitRole
 from controller.channel.facility import RECEIVED, Change, LinkEvent, LinkFacility, LinkState
+from controller.channel.inbound import Inbound
 from controller.channel.responder import Responder
 from controller.channel.timer import earliest
 
@@ -69,15 +59,6 @@ __all__ = [
 ]
 
 _FRAME_OVERHEAD = escon.LINK_HEADER_LENGTH + escon.LINK_TRAILER_LENGTH
-# Control functions that only a control unit sends.
-_FROM_CONTROL_UNIT = frozenset(
-    {
-        ControlFunction.COMMAND_RESPONSE,
-        ControlFunction.REQUEST_CONNECT,
-        ControlFunction.DEVICE_LEVEL_EXCEPTION,
-        ControlFunction.DEVICE_LEVEL_ACKNOWLEDGEMENT,
-    }
-)
 _DOWN = frozenset({LinkState.LINK_FAILURE, LinkState.OFFLINE})
 # Frames that may wait to be taken; what comes beyond is lost, as on a link. The largest legal burst is about 70.
 _MAX_OUTPUT = 4096
@@ -103,6 +84,7 @@ class Link:
         self.settings = settings = settings or LinkSettings()
         self.on_output: Callable[[], None] = lambda: None
         self.counters = LinkCounters()
+        self._address = AddressAcquirer(self._put, settings.acquire_address, settings.address_retry_s)
         self._control_unit = ControlUnitRole(server, self, settings)
         self._channel = ChannelRole(self, settings)
         self._responder = Responder(
@@ -110,13 +92,16 @@ class Link:
             node,
             self._control_unit,
             self._channel,
+            self._address,
             self.counters,
             self._put,
             own_address=own_address,
             peer_address=peer_address,
         )
+        self._responder.address_lost = self._address_lost
         self._facility = LinkFacility(settings)
-        self._information_limit = escon.DEVICE_HEADER_LENGTH + escon.data_block_length(settings.dib_code)
+        information_limit = escon.DEVICE_HEADER_LENGTH + escon.data_block_length(settings.dib_code)
+        self._inbound = Inbound(self._control_unit, self._channel, self._responder, self.counters, information_limit)
         self._output: deque[Frame | SequenceRecord] = deque()
         self._depth = 0  # of public calls under way; output is announced by the outermost only
         self._now = 0.0
@@ -145,6 +130,7 @@ class Link:
             repeat_at = self._facility.next_wake
             if repeat_at is not None and now >= repeat_at:
                 self._change(self._facility.repeat(now))
+            self._address.tick(now)
             if self._control_unit.tick(now):
                 self._timed_out()
             if self._channel.tick(now):
@@ -180,7 +166,11 @@ class Link:
         """When to call `wake`; a time that is past means at once."""
         unit = self._control_unit
         return earliest(
-            self._facility.next_wake, unit.timer.deadline, unit.retry_timer.deadline, self._channel.deadline
+            self._facility.next_wake,
+            self._address.timer.deadline,
+            unit.timer.deadline,
+            unit.retry_timer.deadline,
+            self._channel.deadline,
         )
 
     @property
@@ -279,8 +269,13 @@ class Link:
             self._control_unit.connection_dropped()
             self._channel.connection_dropped()
         if change.down:
+            self._address.start_over()
             self._control_unit.link_down()
             self._channel.link_down()
+
+    def _address_lost(self) -> None:
+        """ILA: the address that this end uses is not its own (A4)."""
+        self._facility_event(LinkEvent.ADDRESS_NEEDED)
 
     def _timed_out(self) -> None:
         self.counters.timeouts += 1
@@ -289,10 +284,12 @@ class Link:
     def _settle(self, now: float) -> None:
         """After every event: delimiters to the facility, the next exchange, timers armed."""
         self._pump()
+        self._address.tick(now)
         self._control_unit.tick(now)
         self._channel.tick(now)
 
     def _pump(self) -> None:
+        self._track_address()
         if self._facility.operational:
             self._track_connection()
             if self._control_unit.idle and not self._channel.connected:
@@ -300,83 +297,28 @@ class Link:
                 self._channel.start_next()
             self._track_connection()
 
+    def _track_address(self) -> None:
+        """To WORKING_NO_ADDRESS and back, as far as the link is initialised."""
+        state = self._facility.state
+        if state is LinkState.INACTIVE and not self._address.settled:
+            self._facility_event(LinkEvent.ADDRESS_NEEDED)
+        elif state is LinkState.WORKING_NO_ADDRESS and self._address.settled:
+            self._facility_event(LinkEvent.ADDRESS_ASSIGNED)
+        if self._facility.state is LinkState.WORKING_NO_ADDRESS:
+            self._address.ask()
+
     def _track_connection(self) -> None:
         connected = self._channel.connected or not self._control_unit.idle
         if connected is not (self._facility.state is LinkState.CONNECTED):
             self._facility_event(LinkEvent.CONNECT if connected else LinkEvent.DISCONNECT)
 
-    # Frames received
-
     def _raw_frame(self, raw: RawFrame) -> None:
         self.counters.frames_in += 1
         self.counters.bytes_in += len(raw.payload)
-        if not self._facility.operational:
-            self.counters.discarded += 1
-            return
-        if raw.abort:
-            self.counters.crc_errors += 1
-            return
-        try:
-            frame = decode_frame(
-                raw.payload,
-                connect=raw.connect,
-                disconnect=raw.disconnect,
-                information_limit=self._information_limit,
-            )
-        except FormatError as error:
-            if "reserved" in error.where:
-                self._responder.reject_reserved(raw.payload)
-            else:
-                self.counters.crc_errors += 1
-            return
-        if self._responder.addressed_here(frame):
-            if frame.link_control == escon.DEVICE_FRAME:
-                self._device_frame(frame)
-            else:
-                self._responder.receive(frame)
-
-    def _device_frame(self, frame: Frame) -> None:
-        try:
-            device = decode_device(frame.information)
-        except FormatError as error:
-            reserved = "reserved" in error.where or "flags" in error.where or "address" in error.where
-            reason = RejectReason.RESERVED_FIELD_ERROR if reserved else RejectReason.UNRECOGNISED_DEVICE_LEVEL
-            self.reject(frame, reason)
-            return
-        if self._for_channel(device):
-            image = frame.source & 0x0F
-            if image in self._channel.images:
-                self._channel.receive(image, frame, device)
-                return
+        if self._facility.initialised:
+            self._inbound.receive(raw)
         else:
-            path = self._responder.path_of(frame)
-            if path in self._control_unit.paths:
-                if isinstance(device, CommandFrame) and frame.connect and not self._yield_to(frame):
-                    return
-                self._control_unit.receive(path, frame, device)
-                return
-        self.reject(frame, RejectReason.LOGICAL_PATH_NOT_ESTABLISHED)
-
-    def _for_channel(self, device: DeviceFrame) -> bool:
-        """Which role a device frame is for: its sender is the other one."""
-        if isinstance(device, StatusFrame):
-            return True
-        if isinstance(device, ControlFrame):
-            return device.function in _FROM_CONTROL_UNIT
-        return isinstance(device, DataFrame | DataRequest) and self._control_unit.idle and self._channel.connected
-
-    def _yield_to(self, frame: Frame) -> bool:
-        """A command selects us while our own channel role may be using the link (L5)."""
-        if not self._channel.connected:
-            return True
-        if not self._channel.selecting:
-            self._responder.answer(frame, LinkControl.LBY)
-            return False
-        if self.own_address > frame.source >> 8:
             self.counters.discarded += 1
-            return False
-        self._channel.withdraw()
-        return True
 
     # The ports of the two roles
 

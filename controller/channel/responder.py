@@ -13,6 +13,7 @@ from ccw.escon import LinkControl, RejectReason
 from ccw.frames import Frame
 from ccw.link_control import LinkControlInfo, decode_link_control, encode_path_bitmap, link_control_frame
 from ccw.pprc import PprcHeader
+from controller.channel.address import AddressAcquirer
 from controller.channel.api import LinkCounters, PathId
 from controller.channel.channel_role import ChannelRole
 from controller.channel.control_unit import ControlUnitRole
@@ -32,6 +33,8 @@ _ANSWERS = frozenset(
         LinkControl.ILA,
     }
 )
+# Answers to ALA, and the director's word that an address is wrong: they reach an end that has no address.
+_TO_THE_NAMELESS = frozenset({LinkControl.LACK, LinkControl.LRJ, LinkControl.ILA})
 # Requests that tell this end its address when nobody has assigned one.
 _ASSIGNING = frozenset({LinkControl.ELP, LinkControl.RLP, LinkControl.RID, LinkControl.TIN})
 _ADDRESS_BITS = 0xFF0F  # link address, logical address; the rest of an address is reserved
@@ -46,6 +49,7 @@ class Responder:
         node: bytes,
         control_unit: ControlUnitRole,
         channel: ChannelRole,
+        address: AddressAcquirer,
         counters: LinkCounters,
         send: Callable[[Frame], None],
         *,
@@ -56,17 +60,21 @@ class Responder:
         self._node = node
         self._control_unit = control_unit
         self._channel = channel
+        self._address = address
         self._counters = counters
         self._send = send
         self.own_address = own_address
         self.peer_address = peer_address
+        self.address_lost: Callable[[], None] = lambda: None
 
     def addressed_here(self, frame: Frame) -> bool:
         """Whether a frame is for this end; answers LRJ 05 to what is not."""
         address = frame.destination >> 8
         if address == self.own_address or frame.link_control == LinkControl.ALA:
             return True
-        alone = not self._control_unit.paths and not self._channel.images
+        if not self._address.settled and frame.link_control in _TO_THE_NAMELESS:
+            return True
+        alone = not self._address.fixed and not self._control_unit.paths and not self._channel.images
         valid = escon.LINK_ADDRESS_FIRST <= address <= escon.LINK_ADDRESS_LAST
         if alone and valid and frame.link_control in _ASSIGNING:
             self.own_address = address
@@ -104,6 +112,16 @@ class Responder:
             self.reject(frame, RejectReason.UNRECOGNISED_LINK_CONTROL)
 
     def _take_answer(self, frame: Frame, info: LinkControlInfo) -> None:
+        if frame.link_control == LinkControl.ILA:
+            if self._address.acquired:
+                self.address_lost()
+            else:
+                self._counters.discarded += 1
+            return
+        assigned = self._address.answer(frame.link_control, info)
+        if assigned is not None:
+            self.own_address = assigned or self.own_address
+            return
         if self._channel.answer(frame, info):
             return
         if frame.link_control == LinkControl.LRJ:

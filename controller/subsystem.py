@@ -330,12 +330,13 @@ class Subsystem:
 
 
 class _Hardening:
-    """One outcome that waits for both sides."""
+    """One outcome that waits for both sides. When its chain is over by then (link lost, reset) nobody wants it."""
 
     def __init__(
         self, device: Device, path: PathId, command: Command, outcome: Outcome, reply: Callable[[Outcome], None]
     ) -> None:
         self._device = device
+        self._chain = device.active_chain
         self._path = path
         self._command = command
         self._outcome = outcome
@@ -354,7 +355,7 @@ class _Hardening:
     def _ended(self, check: UnitCheck | None) -> None:
         self._check = self._check or check
         self._left -= 1
-        if self._left:
+        if self._left or self._device.active_chain is not self._chain:
             return
         if self._check is None or self._outcome.status & 0x02:
             self._reply(self._outcome)

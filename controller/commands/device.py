@@ -141,6 +141,11 @@ class Device:
         """The path whose chain the device is working on, None when it is idle."""
         return self._chain.path if self._chain is not None else None
 
+    @property
+    def active_chain(self) -> object | None:
+        """What stands for the chain the device is working on: the same object as long as it lasts."""
+        return self._chain
+
     def end_chain(self, path: Hashable) -> tuple[TrackWrite, ...]:
         """The chain of `path` is over, or cut off: drop its state and return the changed tracks not yet hardened."""
         chain = self._chain

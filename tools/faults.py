@@ -68,7 +68,6 @@ class Faults:
     crashes_a: int = 0
     crashes_b: int = 0
     commit_max_s: float = 0.002  # a commit of the array takes up to this long
-    pushback: bool = False  # a sender waits until the receiver has taken what was sent
 
 
 _LINK_FAULTS = {  # name: highest probability
@@ -93,13 +92,12 @@ def draw_faults(random: Random) -> Faults:
         crashes_a=random.choice((0, 0, 1, 1, 2)),
         crashes_b=random.choice((0, 0, 1, 1, 2)),
         commit_max_s=random.choice((0.0, 0.002, 0.05)),
-        pushback=random.random() < 0.3,
     )
 
 
 def quiet(faults: Faults) -> Faults:
     """The same surroundings with nothing going wrong."""
-    return Faults(commit_max_s=faults.commit_max_s, pushback=faults.pushback)
+    return Faults(commit_max_s=faults.commit_max_s)
 
 
 def describe(faults: Faults) -> str:

@@ -1,6 +1,6 @@
 """One run: set up, work while things go wrong, work on when they no longer do, come to rest, compare.
 
-    0 .. 30 s                   everything starts; link and site faults; a crashed site is awaited
+    0 .. 20 s                   everything starts; link and site faults; a crashed site is awaited
     then at most 60 s           no new faults; hosts go on; every pair must become duplex
     then 3 s                    writes in duplex
     then at most 90 s           the hosts finish what they are at; both arrays must be equal
@@ -21,7 +21,7 @@ from tests.sim.workload import Host
 from tests.sim.world import World
 from tools.faults import Faults, describe, draw_faults, run_pinned
 
-FAULTS_S = 30.0
+FAULTS_S = 20.0
 DUPLEX_WITHIN_S = 60.0
 CALM_S = 3.0
 STOP_WITHIN_S = 90.0

@@ -15,7 +15,7 @@ from tests.sim.simulation import run_seed
 from tests.sim.trace import Trace
 
 ROOT = Path(__file__).parents[2]
-NORMAL_SEEDS = range(13)
+NORMAL_SEEDS = range(25)
 SOAK_SEEDS = range(1000, 2000)
 
 
@@ -48,10 +48,6 @@ def test_one_seed_twice_is_the_same_run() -> None:
     one, other = run_seed(SAME_SEED, trace=first), run_seed(SAME_SEED, trace=second)
     assert next((pair for pair in zip(first.last, second.last, strict=False) if pair[0] != pair[1]), None) is None
     assert one == other
-
-
-def test_two_seeds_are_two_runs() -> None:
-    assert run_seed(0).digest != run_seed(1).digest
 
 
 def test_the_hash_seed_of_the_process_changes_nothing() -> None:

@@ -18,7 +18,7 @@ from tests.sim.trace import Trace
 from tools.faults import Faults, FaultyDisk, FaultyLink, PowerFailure, quiet
 
 RELAY_S = 0.2  # a link that broke is connected again after this long
-RESTART_S = (0.5, 6.0)  # a crashed site starts again after this long
+RESTART_S = (0.5, 5.0)  # a crashed site starts again after this long
 POWER_LEFT_MAX = 6  # disk operations that still happen when power fails during a commit
 
 
@@ -110,8 +110,7 @@ class World:
     def _connect(self, name: str) -> tuple[trio.abc.Stream, trio.abc.Stream]:
         """A new connection whose two directions may each suffer."""
         self._connections += 1
-        make = trio.testing.lockstep_stream_pair if self.faults.pushback else trio.testing.memory_stream_pair
-        left, right = make()
+        left, right = trio.testing.memory_stream_pair()
         name = f"{name}#{self._connections}"
         return self._faulty(left, f"{name}>"), self._faulty(right, f"{name}<")
 

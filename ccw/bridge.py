@@ -184,11 +184,11 @@ class VirtualTrackAddress(NamedTuple):
 
 
 VIRTUAL_TRACK_ADDRESS = Layout("virtual track address", VirtualTrackAddress, Struct(
-    "ssid" / Int16ub,       # 0-1
-    "lss" / Byte,           # 2
-    "cca" / Byte,           # 3
-    "cc" / Int16ub,         # 4-5
-    "hh" / Int16ub,         # 6-7
+    "ssid" / Int16ub,  # 0-1
+    "lss" / Byte,      # 2
+    "cca" / Byte,      # 3
+    "cc" / Int16ub,    # 4-5
+    "hh" / Int16ub,    # 6-7
 ), 8, tuple)
 
 
@@ -196,7 +196,7 @@ VIRTUAL_TRACK_ADDRESS = Layout("virtual track address", VirtualTrackAddress, Str
 class BridgeHeader:
     """The header of one track on a bridge. Lengths in bytes."""
 
-    record_type: int                    # RecordType
+    record_type: int
     flags: int                          # TrackFlag
     sequence: int
     bridge_number: int
@@ -206,7 +206,7 @@ class BridgeHeader:
     pair_id: int
     raw_length: int
     payload_length: int
-    compression: int                    # Compression
+    compression: int
     records: int
     tod: int
     payload_crc: int
@@ -214,7 +214,7 @@ class BridgeHeader:
 
     def encode(self) -> bytes:
         """64 bytes with the header CRC. FormatError when a field does not fit."""
-        body = _TRACK_HEADER.encode(self)
+        body = TRACK_HEADER.encode(self)
         return body + crc32(body).to_bytes(4, "big")
 
     @classmethod
@@ -222,7 +222,7 @@ class BridgeHeader:
         """FormatError, `where` one of: length, eye catcher, version, header length, header CRC."""
         if len(data) != BRIDGE_HEADER_LENGTH:
             raise wrong_length("bridge header", data, BRIDGE_HEADER_LENGTH)
-        value = _TRACK_HEADER.decode(data[:60])
+        value = TRACK_HEADER.decode(data[:60])
         if crc32(data[:60]) != int.from_bytes(data[60:], "big"):
             raise FormatError("bridge header", "header CRC", data, 60)
         return value
@@ -239,26 +239,26 @@ def _fields_of_header(header: BridgeHeader) -> tuple[Any, ...]:
             header.records, header.reserved_46, header.tod, header.payload_crc)
 
 
-_TRACK_HEADER = Layout("bridge header", _header_from_fields, Struct(
-    "eye_catcher" / Const(TRACK_EYE_CATCHER),           # 0-3
-    "version" / Const(VERSION, Byte),                   # 4
-    "header_length" / Const(BRIDGE_HEADER_LENGTH, Byte),    # 5
-    "record_type" / Byte,                               # 6
-    "flags" / Bits(TrackFlag),                          # 7
-    "sequence" / Int32ub,                               # 8-11
-    "bridge_number" / Int16ub,                          # 12-13
-    "snapshot_id" / Int16ub,                            # 14-15
-    "source" / Nested(VIRTUAL_TRACK_ADDRESS),           # 16-23
-    "destination" / Nested(VIRTUAL_TRACK_ADDRESS),      # 24-31
-    "pair_id" / Int32ub,                                # 32-35
-    "raw_length" / Int32ub,                             # 36-39
-    "payload_length" / Int32ub,                         # 40-43
-    "compression" / Byte,                               # 44
-    "records" / Byte,                                   # 45
-    "reserved_46" / Int16ub,                            # 46-47
-    "tod" / Int64ub,                                    # 48-55
-    "payload_crc" / Int32ub,                            # 56-59; 60-63 the CRC of all this
-), 60, _fields_of_header)
+TRACK_HEADER = Layout("bridge header", _header_from_fields, Struct(
+    "eye_catcher" / Const(TRACK_EYE_CATCHER),             # 0-3
+    "version" / Const(VERSION, Byte),                     # 4
+    "header_length" / Const(BRIDGE_HEADER_LENGTH, Byte),  # 5
+    "record_type" / Byte * "a RecordType",                  # 6
+    "flags" / Bits(TrackFlag),                            # 7
+    "sequence" / Int32ub,                                 # 8-11
+    "bridge_number" / Int16ub,                            # 12-13
+    "snapshot_id" / Int16ub,                              # 14-15
+    "source" / Nested(VIRTUAL_TRACK_ADDRESS),             # 16-23
+    "destination" / Nested(VIRTUAL_TRACK_ADDRESS),        # 24-31
+    "pair_id" / Int32ub,                                  # 32-35
+    "raw_length" / Int32ub,                               # 36-39
+    "payload_length" / Int32ub,                           # 40-43
+    "compression" / Byte * "a Compression",                 # 44
+    "records" / Byte,                                     # 45
+    "reserved_46" / Int16ub,                              # 46-47
+    "tod" / Int64ub,                                      # 48-55
+    "payload_crc" / Int32ub,                              # 56-59; 60-63 the CRC of all this
+), 60, _fields_of_header, describes=BridgeHeader)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,10 +268,10 @@ class StatusEntry:
     sequence: int
     destination: VirtualTrackAddress
     pair_id: int
-    result: int                         # Result
+    result: int
     unit_status: int
-    format_message: int                 # sense byte 7
-    reason: int                         # sense byte 8
+    format_message: int
+    reason: int
     tod: int
     flags: int                          # EntryFlag
     reserved_29: bytes = bytes(3)
@@ -287,16 +287,16 @@ class StatusEntry:
 
 
 STATUS_ENTRY = Layout("status entry", StatusEntry, Struct(
-    "sequence" / Int32ub,                               # 0-3
-    "destination" / Nested(VIRTUAL_TRACK_ADDRESS),      # 4-11
-    "pair_id" / Int32ub,                                # 12-15
-    "result" / Byte,                                    # 16
-    "unit_status" / Byte,                               # 17
-    "format_message" / Byte,                            # 18
-    "reason" / Byte,                                    # 19
-    "tod" / Int64ub,                                    # 20-27
-    "flags" / Bits(EntryFlag),                          # 28
-    "reserved_29" / Bytes(3),                           # 29-31
+    "sequence" / Int32ub,                           # 0-3
+    "destination" / Nested(VIRTUAL_TRACK_ADDRESS),  # 4-11
+    "pair_id" / Int32ub,                            # 12-15
+    "result" / Byte * "a Result",                     # 16
+    "unit_status" / Byte,                           # 17
+    "format_message" / Byte * "sense byte 7",       # 18
+    "reason" / Byte * "sense byte 8",               # 19
+    "tod" / Int64ub,                                # 20-27
+    "flags" / Bits(EntryFlag),                      # 28
+    "reserved_29" / Bytes(3),                       # 29-31
 ), STATUS_ENTRY_LENGTH)
 
 
@@ -311,18 +311,18 @@ class _StatusHeader(NamedTuple):
     entry_crc: int
 
 
-_STATUS_HEADER = Layout("status packet", _StatusHeader, Struct(
-    "eye_catcher" / Const(STATUS_EYE_CATCHER),              # 0-3
-    "version" / Const(VERSION, Byte),                       # 4
-    "header_length" / Const(STATUS_HEADER_LENGTH, Byte),    # 5
-    "packet_type" / Byte,                                   # 6
-    "flags" / Bits(PacketFlag),                             # 7
-    "status_sequence" / Int32ub,                            # 8-11
-    "bridge_number" / Int16ub,                              # 12-13
-    "entry_count" / Int16ub,                                # 14-15
-    "cumulative_ack" / Int32ub,                             # 16-19
-    "credit" / Int32ub,                                     # 20-23
-    "entry_crc" / Int32ub,                                  # 24-27; 28-31 the CRC of all this
+STATUS_HEADER = Layout("status packet", _StatusHeader, Struct(
+    "eye_catcher" / Const(STATUS_EYE_CATCHER),            # 0-3
+    "version" / Const(VERSION, Byte),                     # 4
+    "header_length" / Const(STATUS_HEADER_LENGTH, Byte),  # 5
+    "packet_type" / Byte,                                 # 6
+    "flags" / Bits(PacketFlag),                           # 7
+    "status_sequence" / Int32ub,                          # 8-11
+    "bridge_number" / Int16ub,                            # 12-13
+    "entry_count" / Int16ub,                              # 14-15
+    "cumulative_ack" / Int32ub,                           # 16-19
+    "credit" / Int32ub,                                   # 20-23
+    "entry_crc" / Int32ub,                                # 24-27; 28-31 the CRC of all this
 ), 28, tuple)
 
 
@@ -343,7 +343,7 @@ class StatusPacket:
         if len(self.entries) > STATUS_ENTRIES_MAX:
             raise FormatError("status packet", f"{len(self.entries)} entries, at most {STATUS_ENTRIES_MAX}", b"")
         entries = b"".join(map(STATUS_ENTRY.encode, self.entries))
-        head = _STATUS_HEADER.encode(_StatusHeader(
+        head = STATUS_HEADER.encode(_StatusHeader(
             self.packet_type, self.flags, self.status_sequence, self.bridge_number, len(self.entries),
             self.cumulative_ack, self.credit, crc32(entries) if entries else 0))
         return head + crc32(head).to_bytes(4, "big") + entries
@@ -354,7 +354,7 @@ class StatusPacket:
         entry CRC."""
         if len(data) < STATUS_HEADER_LENGTH:
             raise wrong_length("status packet", data, STATUS_HEADER_LENGTH)
-        head = _STATUS_HEADER.decode(data[:28])
+        head = STATUS_HEADER.decode(data[:28])
         if crc32(data[:28]) != int.from_bytes(data[28:32], "big"):
             raise FormatError("status packet", "header CRC", data, 28)
         if head.entry_count > STATUS_ENTRIES_MAX:

@@ -74,10 +74,10 @@ class DeviceCharacteristics:
     visible_facilities: int             # VisibleFacility
     device_class: int
     device_type_code: int
-    primary_cylinders: int              # FFFE when there are more than 65,520
+    primary_cylinders: int
     tracks_per_cylinder: int
     sectors: int
-    track_length: bytes                 # 3, a number
+    track_length: bytes
     home_and_record_zero_length: int
     capacity_formula: int
     capacity_factors: bytes
@@ -116,46 +116,46 @@ class DeviceCharacteristics:
 
 
 DEVICE_CHARACTERISTICS = Layout("device characteristics", DeviceCharacteristics, Struct(
-    "control_unit_type" / Int16ub,                  # 0-1
-    "control_unit_model" / Byte,                    # 2
-    "device_type" / Int16ub,                        # 3-4
-    "device_model" / Byte,                          # 5
-    "facilities" / Bits(Facility),                  # 6
-    "facilities_07" / Byte,                         # 7
-    "features" / Bits(Feature),                     # 8
-    "visible_facilities" / Bits(VisibleFacility),   # 9
-    "device_class" / Byte,                          # 10
-    "device_type_code" / Byte,                      # 11
-    "primary_cylinders" / Int16ub,                  # 12-13
-    "tracks_per_cylinder" / Int16ub,                # 14-15
-    "sectors" / Byte,                               # 16
-    "track_length" / Bytes(3),                      # 17-19
-    "home_and_record_zero_length" / Int16ub,        # 20-21
-    "capacity_formula" / Byte,                      # 22
-    "capacity_factors" / Bytes(5),                  # 23-27
-    "alternate_cylinder" / Int16ub,                 # 28-29
-    "alternate_tracks" / Int16ub,                   # 30-31
-    "diagnostic_cylinder" / Int16ub,                # 32-33
-    "diagnostic_tracks" / Int16ub,                  # 34-35
-    "device_support_cylinder" / Int16ub,            # 36-37
-    "device_support_tracks" / Int16ub,              # 38-39
-    "mdr_record_id" / Byte,                         # 40
-    "obr_record_id" / Byte,                         # 41
-    "control_unit_type_code" / Byte,                # 42
-    "extended_parameter_length_max" / Byte,         # 43
-    "record_zero_length_max" / Int16ub,             # 44-45
-    "reserved_46" / Byte,                           # 46
-    "track_set_size" / Byte,                        # 47
-    "factor_6" / Byte,                              # 48
-    "factors_7_8" / Int16ub,                        # 49-50
-    "buffer_lower_limit" / Byte,                    # 51
-    "buffer_upper_limit" / Int16ub,                 # 52-53
-    "functions" / Byte,                             # 54
-    "reserved_55" / Byte,                           # 55
-    "real_control_unit_code" / Byte,                # 56
-    "real_device_code" / Byte,                      # 57
-    "reserved_58" / Bytes(2),                       # 58-59
-    "cylinders" / Int32ub,                          # 60-63
+    "control_unit_type" / Int16ub,                                           # 0-1
+    "control_unit_model" / Byte,                                             # 2
+    "device_type" / Int16ub,                                                 # 3-4
+    "device_model" / Byte,                                                   # 5
+    "facilities" / Bits(Facility),                                           # 6
+    "facilities_07" / Byte,                                                  # 7
+    "features" / Bits(Feature),                                              # 8
+    "visible_facilities" / Bits(VisibleFacility),                            # 9
+    "device_class" / Byte,                                                   # 10
+    "device_type_code" / Byte,                                               # 11
+    "primary_cylinders" / Int16ub * "FFFE when there are more than 65,520",  # 12-13
+    "tracks_per_cylinder" / Int16ub,                                         # 14-15
+    "sectors" / Byte,                                                        # 16
+    "track_length" / Bytes(3) * "3, a number",                               # 17-19
+    "home_and_record_zero_length" / Int16ub,                                 # 20-21
+    "capacity_formula" / Byte,                                               # 22
+    "capacity_factors" / Bytes(5),                                           # 23-27
+    "alternate_cylinder" / Int16ub,                                          # 28-29
+    "alternate_tracks" / Int16ub,                                            # 30-31
+    "diagnostic_cylinder" / Int16ub,                                         # 32-33
+    "diagnostic_tracks" / Int16ub,                                           # 34-35
+    "device_support_cylinder" / Int16ub,                                     # 36-37
+    "device_support_tracks" / Int16ub,                                       # 38-39
+    "mdr_record_id" / Byte,                                                  # 40
+    "obr_record_id" / Byte,                                                  # 41
+    "control_unit_type_code" / Byte,                                         # 42
+    "extended_parameter_length_max" / Byte,                                  # 43
+    "record_zero_length_max" / Int16ub,                                      # 44-45
+    "reserved_46" / Byte,                                                    # 46
+    "track_set_size" / Byte,                                                 # 47
+    "factor_6" / Byte,                                                       # 48
+    "factors_7_8" / Int16ub,                                                 # 49-50
+    "buffer_lower_limit" / Byte,                                             # 51
+    "buffer_upper_limit" / Int16ub,                                          # 52-53
+    "functions" / Byte,                                                      # 54
+    "reserved_55" / Byte,                                                    # 55
+    "real_control_unit_code" / Byte,                                         # 56
+    "real_device_code" / Byte,                                               # 57
+    "reserved_58" / Bytes(2),                                                # 58-59
+    "cylinders" / Int32ub,                                                   # 60-63
 ), CHARACTERISTICS_LENGTH)
 
 

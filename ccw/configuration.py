@@ -81,8 +81,8 @@ class NodeElement:
     manufacturer: bytes             # 3
     plant: bytes                    # 2
     serial: bytes                   # 12
-    tag_high: int                   # logical subsystem
-    tag_low: int                    # unit address
+    tag_high: int
+    tag_low: int
 
     def encode(self) -> bytes:
         """32 bytes. FormatError when a field does not fit."""
@@ -95,17 +95,17 @@ class NodeElement:
 
 
 NODE_ELEMENT = Layout("node element descriptor", NodeElement, Struct(
-    "flags" / Bits(ElementFlag),        # 0
-    "node_type" / Byte,                 # 1
-    "node_class" / Byte,                # 2
-    "level" / Byte,                     # 3
-    "element_type" / Bytes(6),          # 4-9
-    "model" / Bytes(3),                 # 10-12
-    "manufacturer" / Bytes(3),          # 13-15
-    "plant" / Bytes(2),                 # 16-17
-    "serial" / Bytes(12),               # 18-29
-    "tag_high" / Byte,                  # 30
-    "tag_low" / Byte,                   # 31
+    "flags" / Bits(ElementFlag),              # 0
+    "node_type" / Byte,                       # 1
+    "node_class" / Byte,                      # 2
+    "level" / Byte,                           # 3
+    "element_type" / Bytes(6),                # 4-9
+    "model" / Bytes(3),                       # 10-12
+    "manufacturer" / Bytes(3),                # 13-15
+    "plant" / Bytes(2),                       # 16-17
+    "serial" / Bytes(12),                     # 18-29
+    "tag_high" / Byte * "logical subsystem",  # 30
+    "tag_low" / Byte * "unit address",        # 31
 ), NODE_ELEMENT_LENGTH)
 
 
@@ -117,7 +117,7 @@ class NodeQualifier:
     selector: int
     interface_id: int
     reserved_04: bytes              # 2
-    primary_interval: int           # bits 0-1 power of ten, bits 2-7 number of seconds
+    primary_interval: int
     secondary_interval: int
     ssid: int
     cluster_id: int
@@ -142,23 +142,23 @@ class NodeQualifier:
 
 
 NODE_QUALIFIER = Layout("node element qualifier", NodeQualifier, Struct(
-    "flags" / Bits(ElementFlag),            # 0
-    "selector" / Byte,                      # 1
-    "interface_id" / Int16ub,               # 2-3
-    "reserved_04" / Bytes(2),               # 4-5
-    "primary_interval" / Byte,              # 6
-    "secondary_interval" / Byte,            # 7
-    "ssid" / Int16ub,                       # 8-9
-    "cluster_id" / Byte,                    # 10
-    "unit_address" / Byte,                  # 11
-    "physical_device_id" / Byte,            # 12
-    "physical_device_address" / Byte,       # 13
-    "system_adapter_id" / Byte,             # 14
-    "link_address" / Int16ub,               # 15-16
-    "link_protocol" / Bits(LinkProtocol),   # 17
-    "format_flags" / Bits(QualifierFormat),     # 18
-    "logical_device_address" / Byte,        # 19
-    "reserved_20" / Bytes(12),              # 20-31
+    "flags" / Bits(ElementFlag),                                                      # 0
+    "selector" / Byte,                                                                # 1
+    "interface_id" / Int16ub,                                                         # 2-3
+    "reserved_04" / Bytes(2),                                                         # 4-5
+    "primary_interval" / Byte * "bits 0-1 power of ten, bits 2-7 number of seconds",  # 6
+    "secondary_interval" / Byte,                                                      # 7
+    "ssid" / Int16ub,                                                                 # 8-9
+    "cluster_id" / Byte,                                                              # 10
+    "unit_address" / Byte,                                                            # 11
+    "physical_device_id" / Byte,                                                      # 12
+    "physical_device_address" / Byte,                                                 # 13
+    "system_adapter_id" / Byte,                                                       # 14
+    "link_address" / Int16ub,                                                         # 15-16
+    "link_protocol" / Bits(LinkProtocol),                                             # 17
+    "format_flags" / Bits(QualifierFormat),                                           # 18
+    "logical_device_address" / Byte,                                                  # 19
+    "reserved_20" / Bytes(12),                                                        # 20-31
 ), NODE_ELEMENT_LENGTH)
 
 

@@ -55,7 +55,7 @@ EXTENDED_OPERATION = 0x3F           # operation code that says: see byte 17
 class ExtentExtension:
     """Bytes 16-31 of a long Define Extent."""
 
-    timestamp: int                  # time of day
+    timestamp: int
     format: int
     io_priority: int
     reserved_26: int
@@ -73,12 +73,12 @@ class ExtentExtension:
 
 
 EXTENT_EXTENSION = Layout("define extent extension", ExtentExtension, Struct(
-    "timestamp" / Int64ub,          # 16-23
-    "format" / Byte,                # 24
-    "io_priority" / Byte,           # 25
-    "reserved_26" / Byte,           # 26
-    "records_per_track" / Byte,     # 27
-    "reserved_28" / Bytes(4),       # 28-31
+    "timestamp" / Int64ub * "time of day",  # 16-23
+    "format" / Byte,                        # 24
+    "io_priority" / Byte,                   # 25
+    "reserved_26" / Byte,                   # 26
+    "records_per_track" / Byte,             # 27
+    "reserved_28" / Bytes(4),               # 28-31
 ), 16)
 
 
@@ -123,14 +123,14 @@ class DefineExtent:
 
 
 DEFINE_EXTENT = Layout("define extent", DefineExtent, Struct(
-    "file_mask" / Bits(FileMask),                       # 0
-    "global_attributes" / Bits(GlobalAttribute),        # 1
-    "block_size" / Int16ub,                             # 2-3
-    "fast_write_id" / Int16ub,                          # 4-5
-    "additional_attributes" / Byte,                     # 6
-    "extended_attributes" / Bits(ExtendedAttribute),    # 7
-    "first" / Nested(CCHH),                             # 8-11
-    "last" / Nested(CCHH),                              # 12-15
+    "file_mask" / Bits(FileMask),                     # 0
+    "global_attributes" / Bits(GlobalAttribute),      # 1
+    "block_size" / Int16ub,                           # 2-3
+    "fast_write_id" / Int16ub,                        # 4-5
+    "additional_attributes" / Byte,                   # 6
+    "extended_attributes" / Bits(ExtendedAttribute),  # 7
+    "first" / Nested(CCHH),                           # 8-11
+    "last" / Nested(CCHH),                            # 12-15
 ), DEFINE_EXTENT_LENGTH)
 
 
@@ -145,14 +145,14 @@ def _define_extent(data: bytes) -> DefineExtent:
 class LocateRecord:
     """Command 47."""
 
-    operation: int                  # orientation and code
+    operation: int
     auxiliary: int
     reserved_02: int
-    count: int                      # records, or tracks
+    count: int
     seek: Cchh
-    search: bytes                   # CCHHR, 5 bytes
-    sector: int                     # FF: do not position
-    transfer_length_factor: int     # bytes
+    search: bytes
+    sector: int
+    transfer_length_factor: int
 
     def encode(self) -> bytes:
         """16 bytes. FormatError when a field does not fit."""
@@ -175,14 +175,14 @@ class LocateRecord:
 
 
 LOCATE_RECORD = Layout("locate record", LocateRecord, Struct(
-    "operation" / Bits(Operation),              # 0
-    "auxiliary" / Bits(LocateAuxiliary),        # 1
-    "reserved_02" / Byte,                       # 2
-    "count" / Byte,                             # 3
-    "seek" / Nested(CCHH),                      # 4-7
-    "search" / Bytes(5),                        # 8-12
-    "sector" / Byte,                            # 13
-    "transfer_length_factor" / Int16ub,         # 14-15
+    "operation" / Bits(Operation) * "orientation and code",  # 0
+    "auxiliary" / Bits(LocateAuxiliary),                     # 1
+    "reserved_02" / Byte,                                    # 2
+    "count" / Byte * "records, or tracks",                   # 3
+    "seek" / Nested(CCHH),                                   # 4-7
+    "search" / Bytes(5) * "CCHHR, 5 bytes",                  # 8-12
+    "sector" / Byte * "FF: do not position",                 # 13
+    "transfer_length_factor" / Int16ub * "bytes",            # 14-15
 ), LOCATE_RECORD_LENGTH)
 
 
@@ -195,7 +195,7 @@ class LocateRecordExtended:
     reserved_02: int
     count: int
     seek: Cchh
-    search: bytes                   # CCHHR, 5 bytes
+    search: bytes
     sector: int
     transfer_length_factor: int
     reserved_16: int = 0
@@ -241,18 +241,18 @@ def _locate_fields(value: LocateRecordExtended) -> tuple[Any, ...]:
 
 
 LOCATE_RECORD_EXTENDED = Layout("locate record extended", lambda *fields: LocateRecordExtended(*fields[:-1]), Struct(
-    "operation" / Bits(Operation),              # 0
-    "auxiliary" / Bits(LocateAuxiliary),        # 1
-    "reserved_02" / Byte,                       # 2
-    "count" / Byte,                             # 3
-    "seek" / Nested(CCHH),                      # 4-7
-    "search" / Bytes(5),                        # 8-12
-    "sector" / Byte,                            # 13
-    "transfer_length_factor" / Int16ub,         # 14-15
-    "reserved_16" / Byte,                       # 16
-    "extended_operation" / Byte,                # 17
-    "extended_length" / Int16ub,                # 18-19
-), LOCATE_RECORD_EXTENDED_LENGTH, _locate_fields)
+    "operation" / Bits(Operation),           # 0
+    "auxiliary" / Bits(LocateAuxiliary),     # 1
+    "reserved_02" / Byte,                    # 2
+    "count" / Byte,                          # 3
+    "seek" / Nested(CCHH),                   # 4-7
+    "search" / Bytes(5) * "CCHHR, 5 bytes",  # 8-12
+    "sector" / Byte,                         # 13
+    "transfer_length_factor" / Int16ub,      # 14-15
+    "reserved_16" / Byte,                    # 16
+    "extended_operation" / Byte,             # 17
+    "extended_length" / Int16ub,             # 18-19
+), LOCATE_RECORD_EXTENDED_LENGTH, _locate_fields, describes=LocateRecordExtended)
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +278,7 @@ class Prefix:
         fits = (self.locate is not None) == (self.format == PREFIX_WITH_LOCATE)
         if not fits or (self.locate is None and len(last) != LOCATE_RECORD_EXTENDED_LENGTH):
             raise FormatError("prefix", "bytes 44-63 do not fit the format", last)
-        return _PREFIX_HEAD.encode((self.format, self.validity, self.base_unit_address, self.auxiliary,
+        return PREFIX_HEAD.encode((self.format, self.validity, self.base_unit_address, self.auxiliary,
                                     self.base_subsystem, self.reserved_05)) + extent + last
 
     @classmethod
@@ -287,7 +287,7 @@ class Prefix:
         expected = cls.length(data)
         if len(data) != expected:
             raise wrong_length("prefix", data, expected)
-        head, extent = _PREFIX_HEAD.decode(data[:12]), _define_extent(data[12:44])
+        head, extent = PREFIX_HEAD.decode(data[:12]), _define_extent(data[12:44])
         with_locate = data[0] == PREFIX_WITH_LOCATE
         locate = LocateRecordExtended.decode(data[44:]) if with_locate else None
         return cls(*(*head, extent, locate, b"" if with_locate else data[44:]))
@@ -300,14 +300,14 @@ class Prefix:
         return PREFIX_LENGTH + (data[62] << 8 | data[63])
 
 
-_PREFIX_HEAD: Layout[Any] = Layout("prefix", lambda *fields: fields, Struct(
-    "format" / Byte,                        # 0
-    "validity" / Bits(PrefixValidity),      # 1
-    "base_unit_address" / Byte,             # 2
-    "auxiliary" / Bits(PrefixAuxiliary),    # 3
-    "base_subsystem" / Byte,                # 4
-    "reserved_05" / Bytes(7),               # 5-11
-), 12, tuple)
+PREFIX_HEAD: Layout[Any] = Layout("prefix", lambda *fields: fields, Struct(
+    "format" / Byte,                      # 0
+    "validity" / Bits(PrefixValidity),    # 1
+    "base_unit_address" / Byte,           # 2
+    "auxiliary" / Bits(PrefixAuxiliary),  # 3
+    "base_subsystem" / Byte,              # 4
+    "reserved_05" / Bytes(7),             # 5-11
+), 12, tuple, describes=Prefix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +320,7 @@ class PrepareForReadSubsystemData:
     lss: int
     volume: int
     suborder: int
-    parameters: bytes               # 5: the first is the scope of suborder 50
+    parameters: bytes
 
     def encode(self) -> bytes:
         """12 bytes. FormatError when a field does not fit."""
@@ -333,11 +333,11 @@ class PrepareForReadSubsystemData:
 
 
 PREPARE_FOR_READ = Layout("prepare for read subsystem data", PrepareForReadSubsystemData, Struct(
-    "order" / Byte,                 # 0: 18
-    "flags" / Byte,                 # 1: 00
-    "reserved_02" / Bytes(2),       # 2-3
-    "lss" / Byte,                   # 4
-    "volume" / Byte,                # 5
-    "suborder" / Byte,              # 6
-    "parameters" / Bytes(5),        # 7-11
+    "order" / Byte,                                                        # 0: 18
+    "flags" / Byte,                                                        # 1: 00
+    "reserved_02" / Bytes(2),                                              # 2-3
+    "lss" / Byte,                                                          # 4
+    "volume" / Byte,                                                       # 5
+    "suborder" / Byte,                                                     # 6
+    "parameters" / Bytes(5) * "5: the first is the scope of suborder 50",  # 7-11
 ), 12)

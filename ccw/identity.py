@@ -89,11 +89,11 @@ class SenseId:
 
 
 SENSE_ID = Layout("sense ID", SenseId, Struct(
-    "reserved_00" / Const(0xFF, Byte),      # 0
-    "control_unit_type" / Int16ub,          # 1-2
-    "control_unit_model" / Byte,            # 3
-    "device_type" / Int16ub,                # 4-5
-    "device_model" / Byte,                  # 6
+    "reserved_00" / Const(0xFF, Byte),  # 0
+    "control_unit_type" / Int16ub,      # 1-2
+    "control_unit_model" / Byte,        # 3
+    "device_type" / Int16ub,            # 4-5
+    "device_model" / Byte,              # 6
 ), 7)
 
 
@@ -198,25 +198,25 @@ class SubsystemStatus:
 
 
 SUBSYSTEM_STATUS = Layout("subsystem status", SubsystemStatus, Struct(
-    "format" / Byte,                            # 0
-    "unit_address" / Byte,                      # 1
-    "devices_less_one" / Byte,                  # 2
-    "statistics_sets" / Byte,                   # 3
-    "caching_status" / Bits(CachingStatus),     # 4
-    "nvs_status" / Bits(NvsStatus),             # 5
-    "statistics_length" / Int16ub,              # 6-7
-    "reserved_08" / Bytes(2),                   # 8-9
-    "cache_configured" / Int32ub,               # 10-13
-    "cache_available" / Int32ub,                # 14-17
-    "cache_pinned" / Int32ub,                   # 18-21
-    "cache_offline" / Int32ub,                  # 22-25
-    "device_status_1" / Bits(DeviceStatus1),    # 26
-    "device_status_2" / Bits(DeviceStatus2),    # 27
-    "nvs_configured" / Int32ub,                 # 28-31
-    "nvs_pinned" / Int32ub,                     # 32-35
-    "device_status_group_2" / Byte,             # 36
-    "reserved_37" / Byte,                       # 37
-    "ssid" / Int16ub,                           # 38-39
+    "format" / Byte,                          # 0
+    "unit_address" / Byte,                    # 1
+    "devices_less_one" / Byte,                # 2
+    "statistics_sets" / Byte,                 # 3
+    "caching_status" / Bits(CachingStatus),   # 4
+    "nvs_status" / Bits(NvsStatus),           # 5
+    "statistics_length" / Int16ub,            # 6-7
+    "reserved_08" / Bytes(2),                 # 8-9
+    "cache_configured" / Int32ub,             # 10-13
+    "cache_available" / Int32ub,              # 14-17
+    "cache_pinned" / Int32ub,                 # 18-21
+    "cache_offline" / Int32ub,                # 22-25
+    "device_status_1" / Bits(DeviceStatus1),  # 26
+    "device_status_2" / Bits(DeviceStatus2),  # 27
+    "nvs_configured" / Int32ub,               # 28-31
+    "nvs_pinned" / Int32ub,                   # 32-35
+    "device_status_group_2" / Byte,           # 36
+    "reserved_37" / Byte,                     # 37
+    "ssid" / Int16ub,                         # 38-39
 ), SUBSYSTEM_STATUS_LENGTH)
 
 

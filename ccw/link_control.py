@@ -97,13 +97,13 @@ class NodeDescriptor:
     """Who is at the other end of a link. Texts are plain strings; on the wire they are EBCDIC, code page 037."""
 
     flags: int
-    parameters: bytes               # 3 bytes; the third is the CHPID of a channel node
-    node_type: str                  # 6 characters, "003990"
+    parameters: bytes
+    node_type: str
     model: str                      # 3
     manufacturer: str               # 3
     plant: str                      # 2
     sequence_number: str            # 12
-    tag: int                        # interface identifier, 2 bytes
+    tag: int
 
     def encode(self) -> bytes:
         """32 bytes. FormatError when a field does not fit."""
@@ -130,15 +130,15 @@ def _fields_of_node(node: NodeDescriptor) -> tuple[int | bytes, ...]:
 
 
 NODE_DESCRIPTOR = Layout("node descriptor", _node_from_fields, Struct(
-    "flags" / Bits(NodeFlag),           # 0
-    "parameters" / Bytes(3),            # 1-3
-    "node_type" / Bytes(6),             # 4-9
-    "model" / Bytes(3),                 # 10-12
-    "manufacturer" / Bytes(3),          # 13-15
-    "plant" / Bytes(2),                 # 16-17
-    "sequence_number" / Bytes(12),      # 18-29
-    "tag" / Int16ub,                    # 30-31
-), 32, _fields_of_node)
+    "flags" / Bits(NodeFlag),                                                       # 0
+    "parameters" / Bytes(3) * "3 bytes; the third is the CHPID of a channel node",  # 1-3
+    "node_type" / Bytes(6) * "6 characters, '003990'",                              # 4-9
+    "model" / Bytes(3),                                                             # 10-12
+    "manufacturer" / Bytes(3),                                                      # 13-15
+    "plant" / Bytes(2),                                                             # 16-17
+    "sequence_number" / Bytes(12),                                                  # 18-29
+    "tag" / Int16ub * "interface identifier, 2 bytes",                              # 30-31
+), 32, _fields_of_node, describes=NodeDescriptor)
 
 
 class IncidentQualifier(IntFlag):
@@ -176,10 +176,10 @@ class LinkIncident:
 
 
 LINK_INCIDENT = Layout("link-incident record", LinkIncident, Struct(
-    "qualifier" / Bits(IncidentQualifier),          # 0
-    "code" / Byte,                                  # 1
-    "reserved_02" / Bytes(2),                       # 2-3
-    "incident_node" / Nested(NODE_DESCRIPTOR),      # 4-35
-    "attached_node" / Nested(NODE_DESCRIPTOR),      # 36-67
-    "specific" / Bytes(32),                         # 68-99
+    "qualifier" / Bits(IncidentQualifier),      # 0
+    "code" / Byte,                              # 1
+    "reserved_02" / Bytes(2),                   # 2-3
+    "incident_node" / Nested(NODE_DESCRIPTOR),  # 4-35
+    "attached_node" / Nested(NODE_DESCRIPTOR),  # 36-67
+    "specific" / Bytes(32),                     # 68-99
 ), 100)

@@ -91,25 +91,25 @@ class EstablishPath(_PathOrder):
     """D0, 48 + 8n bytes."""
 
     header: PprcHeader
-    link_type: int                  # 1 ESCON, 2 FCP, 3 IP
-    purpose: int = 0                # 0 pairs and bridges, 1 data bridge only, 2 status bridge only
+    link_type: int
+    purpose: int = 0
     bridge_number: int = 0
-    elb_seconds: int = 0            # extended long busy; 0 = 120
+    elb_seconds: int = 0
     reserved_46: bytes = b"\0\0"
     paths: tuple[PathDescriptor, ...] = ()
 
 
 EstablishPath.LAYOUT = Layout("establish path", lambda header, link_type, count, *rest: EstablishPath(
     header, link_type, *rest), Struct(
-    "header" / Nested(PPRC_HEADER),     # 0-39
-    "link_type" / Byte,                 # 40
-    "path_count" / Byte,                # 41
-    "purpose" / Byte,                   # 42
-    "bridge_number" / Byte,             # 43
-    "elb_seconds" / Int16ub,            # 44-45
-    "reserved_46" / Bytes(2),           # 46-47
+    "header" / Nested(PPRC_HEADER),                                                      # 0-39
+    "link_type" / Byte * "1 ESCON, 2 FCP, 3 IP",                                         # 40
+    "path_count" / Byte,                                                                 # 41
+    "purpose" / Byte * "0 pairs and bridges, 1 data bridge only, 2 status bridge only",  # 42
+    "bridge_number" / Byte,                                                              # 43
+    "elb_seconds" / Int16ub * "extended long busy; 0 = 120",                             # 44-45
+    "reserved_46" / Bytes(2),                                                            # 46-47
 ), PATHS_OFFSET, attrgetter("header", "link_type", "path_count", "purpose", "bridge_number", "elb_seconds",
-                            "reserved_46"))
+                            "reserved_46"), describes=EstablishPath)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +124,11 @@ class DeletePath(_PathOrder):
 
 DeletePath.LAYOUT = Layout("delete path", lambda header, link_type, count, *rest: DeletePath(
     header, link_type, *rest), Struct(
-    "header" / Nested(PPRC_HEADER),     # 0-39
-    "link_type" / Byte,                 # 40
-    "path_count" / Byte,                # 41
-    "reserved_42" / Bytes(6),           # 42-47
-), PATHS_OFFSET, attrgetter("header", "link_type", "path_count", "reserved_42"))
+    "header" / Nested(PPRC_HEADER),  # 0-39
+    "link_type" / Byte,              # 40
+    "path_count" / Byte,             # 41
+    "reserved_42" / Bytes(6),        # 42-47
+), PATHS_OFFSET, attrgetter("header", "link_type", "path_count", "reserved_42"), describes=DeletePath)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +136,11 @@ class EstablishPair(_FixedOrder):
     """D2, 64 bytes."""
 
     header: PprcHeader
-    mode: int = 0                   # 0 COPY, 1 NOCOPY, 2 RESYNC, 3 INCRES
-    option: int = 0                 # 0 SYNC, 1 XD
-    action: int = 0                 # 0 none, 1 FAILOVER, 2 FAILBACK, 3 MTFAILOVER
-    pace: int = 0                   # tracks; 0 means 15
-    bridge_role: int = 0            # 0 volume pair, 1 data bridge, 2 status bridge
+    mode: int = 0
+    option: int = 0
+    action: int = 0
+    pace: int = 0
+    bridge_role: int = 0
     bridge_number: int = 0
     resync_control: int = 0         # ResyncControl
     reserved_47: int = 0
@@ -149,17 +149,17 @@ class EstablishPair(_FixedOrder):
 
 
 EstablishPair.LAYOUT = Layout("establish pair", EstablishPair, Struct(
-    "header" / Nested(PPRC_HEADER),             # 0-39
-    "mode" / Byte,                              # 40
-    "option" / Byte,                            # 41
-    "action" / Byte,                            # 42
-    "pace" / Byte,                              # 43
-    "bridge_role" / Byte,                       # 44
-    "bridge_number" / Byte,                     # 45
-    "resync_control" / Bits(ResyncControl),     # 46
-    "reserved_47" / Byte,                       # 47
-    "pair_id" / Int32ub,                        # 48-51
-    "reserved_52" / Bytes(12),                  # 52-63
+    "header" / Nested(PPRC_HEADER),                                          # 0-39
+    "mode" / Byte * "0 COPY, 1 NOCOPY, 2 RESYNC, 3 INCRES",                  # 40
+    "option" / Byte * "0 SYNC, 1 XD",                                        # 41
+    "action" / Byte * "0 none, 1 FAILOVER, 2 FAILBACK, 3 MTFAILOVER",        # 42
+    "pace" / Byte * "tracks; 0 means 15",                                    # 43
+    "bridge_role" / Byte * "0 volume pair, 1 data bridge, 2 status bridge",  # 44
+    "bridge_number" / Byte,                                                  # 45
+    "resync_control" / Bits(ResyncControl),                                  # 46
+    "reserved_47" / Byte,                                                    # 47
+    "pair_id" / Int32ub,                                                     # 48-51
+    "reserved_52" / Bytes(12),                                               # 52-63
 ), 64)
 
 
@@ -173,9 +173,9 @@ class DeletePair(_FixedOrder):
 
 
 DeletePair.LAYOUT = Layout("delete pair", DeletePair, Struct(
-    "header" / Nested(PPRC_HEADER),     # 0-39
-    "pair_id" / Int32ub,                # 40-43
-    "reserved_44" / Bytes(4),           # 44-47
+    "header" / Nested(PPRC_HEADER),  # 0-39
+    "pair_id" / Int32ub,             # 40-43
+    "reserved_44" / Bytes(4),        # 44-47
 ), 48)
 
 
@@ -191,11 +191,11 @@ class SuspendPair(_FixedOrder):
 
 
 SuspendPair.LAYOUT = Layout("suspend pair", SuspendPair, Struct(
-    "header" / Nested(PPRC_HEADER),     # 0-39
-    "reason" / Byte,                    # 40
-    "reserved_41" / Bytes(3),           # 41-43
-    "tod" / Int64ub,                    # 44-51
-    "pair_id" / Int32ub,                # 52-55
+    "header" / Nested(PPRC_HEADER),  # 0-39
+    "reason" / Byte,                 # 40
+    "reserved_41" / Bytes(3),        # 41-43
+    "tod" / Int64ub,                 # 44-51
+    "pair_id" / Int32ub,             # 52-55
 ), 56)
 
 
@@ -211,11 +211,11 @@ class RecoverPair(_FixedOrder):
 
 
 RecoverPair.LAYOUT = Layout("recover pair", RecoverPair, Struct(
-    "header" / Nested(PPRC_HEADER),         # 0-39
-    "options" / Bits(RecoverOption),        # 40
-    "reserved_41" / Bytes(3),               # 41-43
-    "old_volume_serial" / Bytes(6),         # 44-49
-    "new_volume_serial" / Bytes(6),         # 50-55
+    "header" / Nested(PPRC_HEADER),   # 0-39
+    "options" / Bits(RecoverOption),  # 40
+    "reserved_41" / Bytes(3),         # 41-43
+    "old_volume_serial" / Bytes(6),   # 44-49
+    "new_volume_serial" / Bytes(6),   # 50-55
 ), 56)
 
 
@@ -224,14 +224,14 @@ class ConsistencyGroup(_FixedOrder):
     """D6, 48 bytes. Selector 1 FREEZE, 2 RUN."""
 
     header: PprcHeader
-    elb_seconds: int = 0            # extended long busy; 0 = the value given on D0
+    elb_seconds: int = 0
     reserved_42: bytes = bytes(6)
 
 
 ConsistencyGroup.LAYOUT = Layout("consistency group", ConsistencyGroup, Struct(
-    "header" / Nested(PPRC_HEADER),     # 0-39
-    "elb_seconds" / Int16ub,            # 40-41
-    "reserved_42" / Bytes(6),           # 42-47
+    "header" / Nested(PPRC_HEADER),                                             # 0-39
+    "elb_seconds" / Int16ub * "extended long busy; 0 = the value given on D0",  # 40-41
+    "reserved_42" / Bytes(6),                                                   # 42-47
 ), 48)
 
 
@@ -241,35 +241,35 @@ class UpdateSecondaryDeviceStatus(_FixedOrder):
 
     header: PprcHeader
     new_state: int = 0
-    expected_state: int = 0xFF      # FF: any
+    expected_state: int = 0xFF
     bridge_role: int = 0
     bridge_number: int = 0
     pair_id: int = 0
     tod: int = 0
     primary_cylinders: int = 0
     tracks_per_cylinder: int = 0
-    device_type: int = 0            # packed digits, 0x3390
+    device_type: int = 0
     attributes: int = 0             # SecondaryAttribute
     reserved_65: int = 0
-    window: int = 0                 # tracks
+    window: int = 0
     first_sequence: int = 0
 
 
 UpdateSecondaryDeviceStatus.LAYOUT = Layout("update secondary device status", UpdateSecondaryDeviceStatus, Struct(
-    "header" / Nested(PPRC_HEADER),                 # 0-39
-    "new_state" / Byte,                             # 40
-    "expected_state" / Byte,                        # 41
-    "bridge_role" / Byte,                           # 42
-    "bridge_number" / Byte,                         # 43
-    "pair_id" / Int32ub,                            # 44-47
-    "tod" / Int64ub,                                # 48-55
-    "primary_cylinders" / Int32ub,                  # 56-59
-    "tracks_per_cylinder" / Int16ub,                # 60-61
-    "device_type" / Int16ub,                        # 62-63
-    "attributes" / Bits(SecondaryAttribute),        # 64
-    "reserved_65" / Byte,                           # 65
-    "window" / Int16ub,                             # 66-67
-    "first_sequence" / Int32ub,                     # 68-71
+    "header" / Nested(PPRC_HEADER),                     # 0-39
+    "new_state" / Byte,                                 # 40
+    "expected_state" / Byte * "FF: any",                # 41
+    "bridge_role" / Byte,                               # 42
+    "bridge_number" / Byte,                             # 43
+    "pair_id" / Int32ub,                                # 44-47
+    "tod" / Int64ub,                                    # 48-55
+    "primary_cylinders" / Int32ub,                      # 56-59
+    "tracks_per_cylinder" / Int16ub,                    # 60-61
+    "device_type" / Int16ub * "packed digits, 0x3390",  # 62-63
+    "attributes" / Bits(SecondaryAttribute),            # 64
+    "reserved_65" / Byte,                               # 65
+    "window" / Int16ub * "tracks",                      # 66-67
+    "first_sequence" / Int32ub,                         # 68-71
 ), 72)
 
 
@@ -278,16 +278,16 @@ class DefineBridgeVolume(_FixedOrder):
     """D8, 48 bytes. The volume is the primary of the header; the secondary fields are zero."""
 
     header: PprcHeader
-    role: int                       # 0 undefine, 1/2 primary/secondary data bridge, 3/4 primary/secondary status bridge
+    role: int
     bridge_number: int
     reserved_42: bytes = bytes(6)
 
 
 DefineBridgeVolume.LAYOUT = Layout("define bridge volume", DefineBridgeVolume, Struct(
-    "header" / Nested(PPRC_HEADER),     # 0-39
-    "role" / Byte,                      # 40
-    "bridge_number" / Byte,             # 41
-    "reserved_42" / Bytes(6),           # 42-47
+    "header" / Nested(PPRC_HEADER),                                                           # 0-39
+    "role" / Byte * "0 undefine, 1/2 primary/secondary data bridge, 3/4 primary/secondary status bridge",  # 40
+    "bridge_number" / Byte,                                                                   # 41
+    "reserved_42" / Bytes(6),                                                                 # 42-47
 ), 48)
 
 
@@ -304,12 +304,12 @@ class RemoteWritePrefix(_FixedOrder):
 
 
 RemoteWritePrefix.LAYOUT = Layout("remote write prefix", RemoteWritePrefix, Struct(
-    "header" / Nested(PPRC_HEADER),     # 0-39
-    "pair_id" / Int32ub,                # 40-43
-    "update_sequence" / Int32ub,        # 44-47
-    "tod" / Int64ub,                    # 48-55
-    "tracks" / Int16ub,                 # 56-57
-    "reserved_58" / Bytes(6),           # 58-63
+    "header" / Nested(PPRC_HEADER),  # 0-39
+    "pair_id" / Int32ub,             # 40-43
+    "update_sequence" / Int32ub,     # 44-47
+    "tod" / Int64ub,                 # 48-55
+    "tracks" / Int16ub,              # 56-57
+    "reserved_58" / Bytes(6),        # 58-63
 ), 64)
 
 

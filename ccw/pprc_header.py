@@ -66,20 +66,20 @@ class PprcHeader:
 
 
 PPRC_HEADER = Layout("PPRC header", PprcHeader, Struct(
-    "order" / Byte,                     # 0
-    "flags" / Bits(OrderFlag),          # 1
-    "length" / Int16ub,                 # 2-3
-    "format" / Byte,                    # 4
-    "selector" / Byte,                  # 5
-    "request_sequence" / Int16ub,       # 6-7
-    "primary_ssid" / Int16ub,           # 8-9
-    "primary_lss" / Byte,               # 10
-    "primary_cca" / Byte,               # 11
-    "secondary_ssid" / Int16ub,         # 12-13
-    "secondary_lss" / Byte,             # 14
-    "secondary_cca" / Byte,             # 15
-    "primary_identity" / Bytes(12),     # 16-27
-    "secondary_identity" / Bytes(12),   # 28-39
+    "order" / Byte,                    # 0
+    "flags" / Bits(OrderFlag),         # 1
+    "length" / Int16ub,                # 2-3
+    "format" / Byte,                   # 4
+    "selector" / Byte,                 # 5
+    "request_sequence" / Int16ub,      # 6-7
+    "primary_ssid" / Int16ub,          # 8-9
+    "primary_lss" / Byte,              # 10
+    "primary_cca" / Byte,              # 11
+    "secondary_ssid" / Int16ub,        # 12-13
+    "secondary_lss" / Byte,            # 14
+    "secondary_cca" / Byte,            # 15
+    "primary_identity" / Bytes(12),    # 16-27
+    "secondary_identity" / Bytes(12),  # 28-39
 ), HEADER_LENGTH)
 
 
@@ -87,10 +87,10 @@ PPRC_HEADER = Layout("PPRC header", PprcHeader, Struct(
 class PathDescriptor:
     """One link of D0 and D1."""
 
-    said: int                       # system adapter id of the outgoing port
-    link_address: int               # 0: point to point
+    said: int
+    link_address: int
     cu_image: int
-    secondary_port: int = 0         # FCP adapter number or TCP port
+    secondary_port: int = 0
     flags: int = 0
     reserved_07: int = 0
 
@@ -105,10 +105,10 @@ class PathDescriptor:
 
 
 PATH_DESCRIPTOR = Layout("path descriptor", PathDescriptor, Struct(
-    "said" / Int16ub,                       # 0-1
-    "link_address" / Byte,                  # 2
-    "cu_image" / Byte,                      # 3
-    "secondary_port" / Int16ub,             # 4-5
-    "flags" / Bits(PathDescriptorFlag),     # 6, zero
-    "reserved_07" / Byte,                   # 7
+    "said" / Int16ub * "system adapter id of the outgoing port",    # 0-1
+    "link_address" / Byte * "0: point to point",                    # 2
+    "cu_image" / Byte,                                              # 3
+    "secondary_port" / Int16ub * "FCP adapter number or TCP port",  # 4-5
+    "flags" / Bits(PathDescriptorFlag),                             # 6, zero
+    "reserved_07" / Byte,                                           # 7
 ), PATH_DESCRIPTOR_LENGTH)

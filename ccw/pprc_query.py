@@ -40,21 +40,21 @@ class PathEntry:
     link_address: int = 0
     cu_image: int = 0
     secondary_port: int = 0
-    status: int = 0                 # 00 no path, 01 ESCON path established, ...
+    status: int = 0
     purpose: int = 0
     bridge_number: int = 0
     reserved_09: int = 0
 
 
 PATH_ENTRY = Layout("path entry", PathEntry, Struct(
-    "said" / Int16ub,               # 0-1
-    "link_address" / Byte,          # 2
-    "cu_image" / Byte,              # 3
-    "secondary_port" / Int16ub,     # 4-5
-    "status" / Byte,                # 6
-    "purpose" / Byte,               # 7
-    "bridge_number" / Byte,         # 8
-    "reserved_09" / Byte,           # 9
+    "said" / Int16ub,                                                # 0-1
+    "link_address" / Byte,                                           # 2
+    "cu_image" / Byte,                                               # 3
+    "secondary_port" / Int16ub,                                      # 4-5
+    "status" / Byte * "00 no path, 01 ESCON path established, ...",  # 6
+    "purpose" / Byte,                                                # 7
+    "bridge_number" / Byte,                                          # 8
+    "reserved_09" / Byte,                                            # 9
 ), 10)
 
 
@@ -64,7 +64,7 @@ class SecondaryPaths:
 
     ssid: int
     lss: int
-    path_count: int                 # good paths
+    path_count: int
     serial: bytes                   # 12
     wwnn: bytes                     # 8
     flags: int                      # SecondaryFlag
@@ -76,15 +76,15 @@ class SecondaryPaths:
 
 _SECONDARY_LENGTH = 32 + PATHS_PER_SECONDARY * PATH_ENTRY.size
 SECONDARY_HEAD = Layout("path report, secondary", SecondaryPaths, Struct(
-    "ssid" / Int16ub,                   # 0-1
-    "lss" / Byte,                       # 2
-    "path_count" / Byte,                # 3
-    "serial" / Bytes(12),               # 4-15
-    "wwnn" / Bytes(8),                  # 16-23
-    "flags" / Bits(SecondaryFlag),      # 24
-    "link_type" / Byte,                 # 25
-    "elb_seconds" / Int16ub,            # 26-27
-    "reserved_28" / Bytes(4),           # 28-31
+    "ssid" / Int16ub,                    # 0-1
+    "lss" / Byte,                        # 2
+    "path_count" / Byte * "good paths",  # 3
+    "serial" / Bytes(12),                # 4-15
+    "wwnn" / Bytes(8),                   # 16-23
+    "flags" / Bits(SecondaryFlag),       # 24
+    "link_type" / Byte,                  # 25
+    "elb_seconds" / Int16ub,             # 26-27
+    "reserved_28" / Bytes(4),            # 28-31
 ), 32)
 
 
@@ -94,7 +94,7 @@ class PathReport:
 
     ssid: int
     lss: int
-    control_unit_type: int          # 0 3990 and RVA, 1 2105
+    control_unit_type: int
     serial: bytes                   # 12
     wwnn: bytes                     # 8
     reserved_28: bytes = bytes(4)
@@ -102,7 +102,7 @@ class PathReport:
 
     def encode(self) -> bytes:
         """32 + 112n bytes. FormatError when a field does not fit or a secondary has not eight path entries."""
-        parts = [_PATH_REPORT_HEAD.encode(self)]
+        parts = [PATH_REPORT_HEAD.encode(self)]
         for secondary in self.secondaries:
             if len(secondary.paths) != PATHS_PER_SECONDARY:
                 raise FormatError("path report", f"{len(secondary.paths)} path entries instead of 8", b"")
@@ -113,7 +113,7 @@ class PathReport:
     @classmethod
     def decode(cls, data: bytes) -> PathReport:
         """FormatError unless 32 + 112n bytes with that length in bytes 0-1, format 01 and n in byte 3."""
-        _, count, *head = _PATH_REPORT_HEAD.decode(data[:32])
+        _, count, *head = PATH_REPORT_HEAD.decode(data[:32])
         _check_total("path report", data, 32 + _SECONDARY_LENGTH * count)
         blocks = (data[start : start + _SECONDARY_LENGTH] for start in range(32, len(data), _SECONDARY_LENGTH))
         return cls(*(*head, tuple(map(_secondary, blocks))))
@@ -139,24 +139,24 @@ def _path_report_fields(report: PathReport) -> tuple[Any, ...]:
             report.wwnn, report.reserved_28)
 
 
-_PATH_REPORT_HEAD: Layout[Any] = Layout("path report", lambda *fields: fields, Struct(
-    "length" / Int16ub,                 # 0-1
-    "format" / Const(1, Byte),          # 2
-    "count" / Byte,                     # 3
-    "ssid" / Int16ub,                   # 4-5
-    "lss" / Byte,                       # 6
-    "control_unit_type" / Byte,         # 7
-    "serial" / Bytes(12),               # 8-19
-    "wwnn" / Bytes(8),                  # 20-27
-    "reserved_28" / Bytes(4),           # 28-31
-), 32, _path_report_fields)
+PATH_REPORT_HEAD: Layout[Any] = Layout("path report", lambda *fields: fields, Struct(
+    "length" / Int16ub,                                     # 0-1
+    "format" / Const(1, Byte),                              # 2
+    "count" / Byte,                                         # 3
+    "ssid" / Int16ub,                                       # 4-5
+    "lss" / Byte,                                           # 6
+    "control_unit_type" / Byte * "0 3990 and RVA, 1 2105",  # 7
+    "serial" / Bytes(12),                                   # 8-19
+    "wwnn" / Bytes(8),                                      # 20-27
+    "reserved_28" / Bytes(4),                               # 28-31
+), 32, _path_report_fields, describes=PathReport)
 
 
 @dataclass(frozen=True, slots=True)
 class VolumeQuery:
     """Scope 02, 128 bytes."""
 
-    role: int                       # 0 simplex, 1 primary, 2 secondary
+    role: int
     state: int
     flags: int = 0                  # VolumeFlag
     bridge_role: int = 0
@@ -173,13 +173,13 @@ class VolumeQuery:
     total_tracks: int = 0
     out_of_sync_tracks: int = 0
     percent_in_sync: int = 0
-    path_status: int = 0            # 0 inactive, 1 active
+    path_status: int = 0
     path_count: int = 0
     pace: int = 0
-    first_cylinder: int = NO_CYLINDER       # out of sync
+    first_cylinder: int = NO_CYLINDER
     last_cylinder: int = NO_CYLINDER
     suspend_tod: int = 0
-    queue_position: int = 0         # 1 = next, 0 = not queued
+    queue_position: int = 0
     next_sequence: int = 0
     acknowledged_sequence: int = 0
     reserved_84: bytes = bytes(44)
@@ -195,35 +195,35 @@ class VolumeQuery:
 
 
 VOLUME_QUERY = Layout("volume query", VolumeQuery, Struct(
-    "length" / Const(128, Int16ub),         # 0-1
-    "format" / Const(1, Byte),              # 2
-    "role" / Byte,                          # 3
-    "state" / Byte,                         # 4
-    "flags" / Bits(VolumeFlag),             # 5
-    "bridge_role" / Byte,                   # 6
-    "bridge_number" / Byte,                 # 7
-    "primary_ssid" / Int16ub,               # 8-9
-    "primary_lss" / Byte,                   # 10
-    "primary_cca" / Byte,                   # 11
-    "secondary_ssid" / Int16ub,             # 12-13
-    "secondary_lss" / Byte,                 # 14
-    "secondary_cca" / Byte,                 # 15
-    "primary_identity" / Bytes(12),         # 16-27
-    "secondary_identity" / Bytes(12),       # 28-39
-    "pair_id" / Int32ub,                    # 40-43
-    "total_tracks" / Int32ub,               # 44-47
-    "out_of_sync_tracks" / Int32ub,         # 48-51
-    "percent_in_sync" / Byte,               # 52
-    "path_status" / Byte,                   # 53
-    "path_count" / Byte,                    # 54
-    "pace" / Byte,                          # 55
-    "first_cylinder" / Int32ub,             # 56-59
-    "last_cylinder" / Int32ub,              # 60-63
-    "suspend_tod" / Int64ub,                # 64-71
-    "queue_position" / Int32ub,             # 72-75
-    "next_sequence" / Int32ub,              # 76-79
-    "acknowledged_sequence" / Int32ub,      # 80-83
-    "reserved_84" / Bytes(44),              # 84-127
+    "length" / Const(128, Int16ub),                           # 0-1
+    "format" / Const(1, Byte),                                # 2
+    "role" / Byte * "0 simplex, 1 primary, 2 secondary",      # 3
+    "state" / Byte,                                           # 4
+    "flags" / Bits(VolumeFlag),                               # 5
+    "bridge_role" / Byte,                                     # 6
+    "bridge_number" / Byte,                                   # 7
+    "primary_ssid" / Int16ub,                                 # 8-9
+    "primary_lss" / Byte,                                     # 10
+    "primary_cca" / Byte,                                     # 11
+    "secondary_ssid" / Int16ub,                               # 12-13
+    "secondary_lss" / Byte,                                   # 14
+    "secondary_cca" / Byte,                                   # 15
+    "primary_identity" / Bytes(12),                           # 16-27
+    "secondary_identity" / Bytes(12),                         # 28-39
+    "pair_id" / Int32ub,                                      # 40-43
+    "total_tracks" / Int32ub,                                 # 44-47
+    "out_of_sync_tracks" / Int32ub,                           # 48-51
+    "percent_in_sync" / Byte,                                 # 52
+    "path_status" / Byte * "0 inactive, 1 active",            # 53
+    "path_count" / Byte,                                      # 54
+    "pace" / Byte,                                            # 55
+    "first_cylinder" / Int32ub * "out of sync",               # 56-59
+    "last_cylinder" / Int32ub,                                # 60-63
+    "suspend_tod" / Int64ub,                                  # 64-71
+    "queue_position" / Int32ub * "1 = next, 0 = not queued",  # 72-75
+    "next_sequence" / Int32ub,                                # 76-79
+    "acknowledged_sequence" / Int32ub,                        # 80-83
+    "reserved_84" / Bytes(44),                                # 84-127
 ), 128)
 
 
@@ -232,8 +232,7 @@ class BridgeEntry:
     """One bridge, 32 bytes."""
 
     bridge_number: int
-    bridge_state: int               # 0 undefined, 1 defined, 2 establishing, 3 idle, 4 snapping, 5 copying, 6 draining,
-                                    # 7 failed
+    bridge_state: int
     reserved_02: bytes = bytes(2)
     pair_id: int = 0
     source_ssid: int = 0
@@ -249,20 +248,21 @@ class BridgeEntry:
 
 
 BRIDGE_ENTRY = Layout("bridge entry", BridgeEntry, Struct(
-    "bridge_number" / Byte,             # 0
-    "bridge_state" / Byte,              # 1
-    "reserved_02" / Bytes(2),           # 2-3
-    "pair_id" / Int32ub,                # 4-7
-    "source_ssid" / Int16ub,            # 8-9
-    "source_lss" / Byte,                # 10
-    "source_cca" / Byte,                # 11
-    "destination_ssid" / Int16ub,       # 12-13
-    "destination_lss" / Byte,           # 14
-    "destination_cca" / Byte,           # 15
-    "next_sequence" / Int32ub,          # 16-19
-    "acknowledged_sequence" / Int32ub,  # 20-23
-    "tracks_left" / Int32ub,            # 24-27
-    "reserved_28" / Bytes(4),           # 28-31
+    "bridge_number" / Byte,                                                                   # 0
+    "bridge_state" / Byte                                                                     # 1
+    * "0 undefined, 1 defined, 2 establishing, 3 idle, 4 snapping, 5 copying, 6 draining, 7 failed",
+    "reserved_02" / Bytes(2),                                                                 # 2-3
+    "pair_id" / Int32ub,                                                                      # 4-7
+    "source_ssid" / Int16ub,                                                                  # 8-9
+    "source_lss" / Byte,                                                                      # 10
+    "source_cca" / Byte,                                                                      # 11
+    "destination_ssid" / Int16ub,                                                             # 12-13
+    "destination_lss" / Byte,                                                                 # 14
+    "destination_cca" / Byte,                                                                 # 15
+    "next_sequence" / Int32ub,                                                                # 16-19
+    "acknowledged_sequence" / Int32ub,                                                        # 20-23
+    "tracks_left" / Int32ub,                                                                  # 24-27
+    "reserved_28" / Bytes(4),                                                                 # 28-31
 ), 32)
 
 
@@ -278,12 +278,12 @@ class QueueReport:
     def encode(self) -> bytes:
         """16 + 32 for each bridge + 4 for each queue entry. FormatError when a field does not fit."""
         ids = (_PAIR_ID.encode(pair_id) for pair_id in self.queue)
-        return b"".join((_QUEUE_HEAD.encode(self), *map(BRIDGE_ENTRY.encode, self.bridges), *ids))
+        return b"".join((QUEUE_HEAD.encode(self), *map(BRIDGE_ENTRY.encode, self.bridges), *ids))
 
     @classmethod
     def decode(cls, data: bytes) -> QueueReport:
         """FormatError unless exactly that length, also in bytes 0-1, and format 01."""
-        _, bridge_count, depth, max_depth, reserved = _QUEUE_HEAD.decode(data[:16])
+        _, bridge_count, depth, max_depth, reserved = QUEUE_HEAD.decode(data[:16])
         queue_start = 16 + BRIDGE_ENTRY.size * bridge_count
         _check_total("queue report", data, queue_start + _PAIR_ID.size * depth)
         bridges = tuple(BRIDGE_ENTRY.decode(data[start : start + 32]) for start in range(16, queue_start, 32))
@@ -297,14 +297,14 @@ def _queue_report_fields(report: QueueReport) -> tuple[Any, ...]:
 
 
 _PAIR_ID: Layout[int] = Layout("queue entry", int, Struct("pair_id" / Int32ub), 4, lambda pair_id: (pair_id,))
-_QUEUE_HEAD: Layout[Any] = Layout("queue report", lambda *fields: fields, Struct(
-    "length" / Int16ub,             # 0-1
-    "format" / Const(1, Byte),      # 2
-    "bridge_count" / Byte,          # 3
-    "depth" / Int16ub,              # 4-5
-    "max_depth" / Int16ub,          # 6-7
-    "reserved_08" / Bytes(8),       # 8-15
-), 16, _queue_report_fields)
+QUEUE_HEAD: Layout[Any] = Layout("queue report", lambda *fields: fields, Struct(
+    "length" / Int16ub,         # 0-1
+    "format" / Const(1, Byte),  # 2
+    "bridge_count" / Byte,      # 3
+    "depth" / Int16ub,          # 4-5
+    "max_depth" / Int16ub,      # 6-7
+    "reserved_08" / Bytes(8),   # 8-15
+), 16, _queue_report_fields, describes=QueueReport)
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +318,7 @@ class ExtendedEntry:
     primary_cca: int = 0
     secondary_lss: int = 0
     secondary_cca: int = 0
-    pprc_id: int = 0                # low 16 bits of the pair id
+    pprc_id: int = 0
     reserved_10: bytes = bytes(12)
     primary_ssid: int = 0
     reserved_24: bytes = bytes(12)
@@ -327,19 +327,19 @@ class ExtendedEntry:
 
 
 EXTENDED_ENTRY = Layout("extended query entry", ExtendedEntry, Struct(
-    "state" / Byte,                     # 0
-    "flags" / Bits(RelationFlag),       # 1
-    "reserved_02" / Bytes(2),           # 2-3
-    "primary_lss" / Byte,               # 4
-    "primary_cca" / Byte,               # 5
-    "secondary_lss" / Byte,             # 6
-    "secondary_cca" / Byte,             # 7
-    "pprc_id" / Int16ub,                # 8-9
-    "reserved_10" / Bytes(12),          # 10-21
-    "primary_ssid" / Int16ub,           # 22-23
-    "reserved_24" / Bytes(12),          # 24-35
-    "secondary_ssid" / Int16ub,         # 36-37
-    "reserved_38" / Bytes(90),          # 38-127
+    "state" / Byte,                                      # 0
+    "flags" / Bits(RelationFlag),                        # 1
+    "reserved_02" / Bytes(2),                            # 2-3
+    "primary_lss" / Byte,                                # 4
+    "primary_cca" / Byte,                                # 5
+    "secondary_lss" / Byte,                              # 6
+    "secondary_cca" / Byte,                              # 7
+    "pprc_id" / Int16ub * "low 16 bits of the pair id",  # 8-9
+    "reserved_10" / Bytes(12),                           # 10-21
+    "primary_ssid" / Int16ub,                            # 22-23
+    "reserved_24" / Bytes(12),                           # 24-35
+    "secondary_ssid" / Int16ub,                          # 36-37
+    "reserved_38" / Bytes(90),                           # 38-127
 ), EXTENDED_ENTRY_LENGTH)
 
 
@@ -363,7 +363,7 @@ class ExtendedQuery:
         """648 bytes. FormatError when a field does not fit or there are not five entries."""
         if len(self.entries) != EXTENDED_ENTRIES:
             raise FormatError("extended query", f"{len(self.entries)} entries instead of {EXTENDED_ENTRIES}", b"")
-        head = _EXTENDED_HEAD.encode((self.entry_count, self.unused_01, self.unused_04))
+        head = EXTENDED_HEAD.encode((self.entry_count, self.unused_01, self.unused_04))
         return head + b"".join(map(EXTENDED_ENTRY.encode, self.entries))
 
     @classmethod
@@ -373,15 +373,15 @@ class ExtendedQuery:
             raise wrong_length("extended query", data, EXTENDED_QUERY_LENGTH)
         starts = range(8, EXTENDED_QUERY_LENGTH, EXTENDED_ENTRY_LENGTH)
         entries = tuple(EXTENDED_ENTRY.decode(data[start : start + EXTENDED_ENTRY_LENGTH]) for start in starts)
-        return cls(*(*_EXTENDED_HEAD.decode(data[:8]), entries))
+        return cls(*(*EXTENDED_HEAD.decode(data[:8]), entries))
 
 
-_EXTENDED_HEAD: Layout[Any] = Layout("extended query", lambda *fields: fields, Struct(
-    "entry_count" / Byte,                                   # 0
-    "unused_01" / Byte,                                     # 1
-    "entry_length" / Const(EXTENDED_ENTRY_LENGTH, Int16ub),     # 2-3
-    "unused_04" / Bytes(4),                                 # 4-7
-), 8, tuple)
+EXTENDED_HEAD: Layout[Any] = Layout("extended query", lambda *fields: fields, Struct(
+    "entry_count" / Byte,                                    # 0
+    "unused_01" / Byte,                                      # 1
+    "entry_length" / Const(EXTENDED_ENTRY_LENGTH, Int16ub),  # 2-3
+    "unused_04" / Bytes(4),                                  # 4-7
+), 8, tuple, describes=ExtendedQuery)
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,19 +397,19 @@ class ChangeBitmap:
         it is longer than 65,535 bytes (volumes of more than 524,216 tracks)."""
         if len(self.bitmap) != -(-self.track_count // 8):
             raise FormatError("change bitmap", f"{len(self.bitmap)} bytes for {self.track_count} tracks", self.bitmap)
-        return _BITMAP_HEAD.encode((8 + len(self.bitmap), self.reserved_03, self.track_count)) + self.bitmap
+        return BITMAP_HEAD.encode((8 + len(self.bitmap), self.reserved_03, self.track_count)) + self.bitmap
 
     @classmethod
     def decode(cls, data: bytes) -> ChangeBitmap:
         """FormatError unless 8 bytes and one bit a track, with that length in bytes 0-1 and format 01."""
-        _, reserved, track_count = _BITMAP_HEAD.decode(data[:8])
+        _, reserved, track_count = BITMAP_HEAD.decode(data[:8])
         _check_total("change bitmap", data, 8 + -(-track_count // 8))
         return cls(track_count, data[8:], reserved)
 
 
-_BITMAP_HEAD: Layout[Any] = Layout("change bitmap", lambda *fields: fields, Struct(
-    "length" / Int16ub,             # 0-1
-    "format" / Const(1, Byte),      # 2
-    "reserved_03" / Byte,           # 3
-    "track_count" / Int32ub,        # 4-7
-), 8, tuple)
+BITMAP_HEAD: Layout[Any] = Layout("change bitmap", lambda *fields: fields, Struct(
+    "length" / Int16ub,         # 0-1
+    "format" / Const(1, Byte),  # 2
+    "reserved_03" / Byte,       # 3
+    "track_count" / Int32ub,    # 4-7
+), 8, tuple, describes=ChangeBitmap)

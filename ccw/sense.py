@@ -140,7 +140,7 @@ class CompatibleSense:
     cylinder_low: int
     cylinder_high_and_head: int
     format_message: int
-    detail: bytes = bytes(16)       # bytes 8-23
+    detail: bytes = bytes(16)
     reserved_24: bytes = bytes(3)
     layout: int = SenseByte27.COMPATIBLE_24
     reserved_28: int = 0
@@ -158,20 +158,20 @@ class CompatibleSense:
 
 
 COMPATIBLE_SENSE = Layout("sense", CompatibleSense, Struct(
-    "byte_0" / Bits(SenseByte0),                # 0
-    "byte_1" / Bits(SenseByte1),                # 1
-    "byte_2" / Bits(SenseByte2),                # 2
-    "remaining_count" / Byte,                   # 3
-    "device_id" / Byte,                         # 4
-    "cylinder_low" / Byte,                      # 5
-    "cylinder_high_and_head" / Byte,            # 6
-    "format_message" / Byte,                    # 7
-    "detail" / Bytes(16),                       # 8-23
-    "reserved_24" / Bytes(3),                   # 24-26
-    "layout" / Bits(SenseByte27),               # 27
-    "reserved_28" / Byte,                       # 28
-    "cc" / Int16ub,                             # 29-30
-    "head" / Byte,                              # 31
+    "byte_0" / Bits(SenseByte0),          # 0
+    "byte_1" / Bits(SenseByte1),          # 1
+    "byte_2" / Bits(SenseByte2),          # 2
+    "remaining_count" / Byte,             # 3
+    "device_id" / Byte,                   # 4
+    "cylinder_low" / Byte,                # 5
+    "cylinder_high_and_head" / Byte,      # 6
+    "format_message" / Byte,              # 7
+    "detail" / Bytes(16) * "bytes 8-23",  # 8-23
+    "reserved_24" / Bytes(3),             # 24-26
+    "layout" / Bits(SenseByte27),         # 27
+    "reserved_28" / Byte,                 # 28
+    "cc" / Int16ub,                       # 29-30
+    "head" / Byte,                        # 31
 ), SENSE_LENGTH)
 
 
@@ -188,17 +188,17 @@ class PprcSense:
     cylinder_high_and_head: int
     format_message: int
     reason: int = 0
-    pointer: int = 0xFF             # offset of the offending parameter byte; FF none
-    peer_sense: int = 0             # peer's bytes 7-8
+    pointer: int = 0xFF
+    peer_sense: int = 0
     secondary_ssid: int = 0
     secondary_cca: int = 0
     path_status: int = 0
     pair_id: int = 0
     ssid: int = 0
-    symptom: int = 0                # Dnrr: low digit of the order, reason
+    symptom: int = 0
     reserved_24: bytes = bytes(3)
     layout: int = SenseByte27.COMPATIBLE_24
-    position: int = 0               # expected bridge sequence (reasons 61, 63, 68); else 00, CC, head
+    position: int = 0
 
     def encode(self) -> bytes:
         """32 bytes. FormatError when a field does not fit."""
@@ -211,26 +211,26 @@ class PprcSense:
 
 
 PPRC_SENSE = Layout("PPRC sense", PprcSense, Struct(
-    "byte_0" / Bits(SenseByte0),                # 0
-    "byte_1" / Bits(SenseByte1),                # 1
-    "byte_2" / Bits(SenseByte2),                # 2
-    "remaining_count" / Byte,                   # 3
-    "cca" / Byte,                               # 4
-    "cylinder_low" / Byte,                      # 5
-    "cylinder_high_and_head" / Byte,            # 6
-    "format_message" / Byte,                    # 7
-    "reason" / Byte,                            # 8
-    "pointer" / Byte,                           # 9
-    "peer_sense" / Int16ub,                     # 10-11
-    "secondary_ssid" / Int16ub,                 # 12-13
-    "secondary_cca" / Byte,                     # 14
-    "path_status" / Byte,                       # 15
-    "pair_id" / Int32ub,                        # 16-19
-    "ssid" / Int16ub,                           # 20-21
-    "symptom" / Int16ub,                        # 22-23
-    "reserved_24" / Bytes(3),                   # 24-26
-    "layout" / Bits(SenseByte27),               # 27
-    "position" / Int32ub,                       # 28-31
+    "byte_0" / Bits(SenseByte0),                                                              # 0
+    "byte_1" / Bits(SenseByte1),                                                              # 1
+    "byte_2" / Bits(SenseByte2),                                                              # 2
+    "remaining_count" / Byte,                                                                 # 3
+    "cca" / Byte,                                                                             # 4
+    "cylinder_low" / Byte,                                                                    # 5
+    "cylinder_high_and_head" / Byte,                                                          # 6
+    "format_message" / Byte,                                                                  # 7
+    "reason" / Byte,                                                                          # 8
+    "pointer" / Byte * "offset of the offending parameter byte; FF none",                     # 9
+    "peer_sense" / Int16ub * "peer's bytes 7-8",                                              # 10-11
+    "secondary_ssid" / Int16ub,                                                               # 12-13
+    "secondary_cca" / Byte,                                                                   # 14
+    "path_status" / Byte,                                                                     # 15
+    "pair_id" / Int32ub,                                                                      # 16-19
+    "ssid" / Int16ub,                                                                         # 20-21
+    "symptom" / Int16ub * "Dnrr: low digit of the order, reason",                             # 22-23
+    "reserved_24" / Bytes(3),                                                                 # 24-26
+    "layout" / Bits(SenseByte27),                                                             # 27
+    "position" / Int32ub * "expected bridge sequence (reasons 61, 63, 68); else 00, CC, head",  # 28-31
 ), SENSE_LENGTH)
 
 
@@ -245,13 +245,13 @@ class NativeSense:
     unit_address: int
     device_code: int = 0
     flags: int = NativeFlag.UNIT_ADDRESS_VALID | NativeFlag.TRACK_VALID
-    operation: int = 0              # Locate Record byte 0
-    auxiliary: int = 0              # Locate Record byte 1
-    reserved_09: int = 0            # Locate Record byte 2
+    operation: int = 0
+    auxiliary: int = 0
+    reserved_09: int = 0
     reserved_10: int = 0
-    search: bytes = bytes(5)        # Locate Record bytes 8-12
-    sector: int = 0                 # Locate Record byte 13
-    length: int = 0                 # Locate Record bytes 14-15; action 0F: real record length
+    search: bytes = bytes(5)
+    sector: int = 0
+    length: int = 0
     reserved_19: int = 0
     ssid: int = 0
     exception_code: int = 0
@@ -274,30 +274,30 @@ class NativeSense:
 
 
 NATIVE_SENSE = Layout("native sense", NativeSense, Struct(
-    "byte_0" / Bits(SenseByte0),                # 0
-    "byte_1" / Bits(SenseByte1),                # 1
-    "control_unit_code" / Byte,                 # 2
-    "remaining_count" / Byte,                   # 3
-    "unit_address" / Byte,                      # 4
-    "device_code" / Byte,                       # 5
-    "flags" / Bits(NativeFlag),                 # 6
-    "operation" / Byte,                         # 7
-    "auxiliary" / Byte,                         # 8
-    "reserved_09" / Byte,                       # 9
-    "reserved_10" / Byte,                       # 10
-    "search" / Bytes(5),                        # 11-15
-    "sector" / Byte,                            # 16
-    "length" / Int16ub,                         # 17-18
-    "reserved_19" / Byte,                       # 19
-    "ssid" / Int16ub,                           # 20-21
-    "exception_code" / Int16ub,                 # 22-23
-    "operator_message" / Bits(OperatorMessage),     # 24
-    "action" / Byte,                            # 25
-    "mode" / Bits(ReportMode),                  # 26
-    "layout" / Bits(SenseByte27),               # 27
-    "message_code" / Byte,                      # 28
-    "cc" / Int16ub,                             # 29-30
-    "head" / Byte,                              # 31
+    "byte_0" / Bits(SenseByte0),                                                      # 0
+    "byte_1" / Bits(SenseByte1),                                                      # 1
+    "control_unit_code" / Byte,                                                       # 2
+    "remaining_count" / Byte,                                                         # 3
+    "unit_address" / Byte,                                                            # 4
+    "device_code" / Byte,                                                             # 5
+    "flags" / Bits(NativeFlag),                                                       # 6
+    "operation" / Byte * "Locate Record byte 0",                                      # 7
+    "auxiliary" / Byte * "Locate Record byte 1",                                      # 8
+    "reserved_09" / Byte * "Locate Record byte 2",                                    # 9
+    "reserved_10" / Byte,                                                             # 10
+    "search" / Bytes(5) * "Locate Record bytes 8-12",                                 # 11-15
+    "sector" / Byte * "Locate Record byte 13",                                        # 16
+    "length" / Int16ub * "Locate Record bytes 14-15; action 0F: real record length",  # 17-18
+    "reserved_19" / Byte,                                                             # 19
+    "ssid" / Int16ub,                                                                 # 20-21
+    "exception_code" / Int16ub,                                                       # 22-23
+    "operator_message" / Bits(OperatorMessage),                                       # 24
+    "action" / Byte,                                                                  # 25
+    "mode" / Bits(ReportMode),                                                        # 26
+    "layout" / Bits(SenseByte27),                                                     # 27
+    "message_code" / Byte,                                                            # 28
+    "cc" / Int16ub,                                                                   # 29-30
+    "head" / Byte,                                                                    # 31
 ), SENSE_LENGTH)
 
 

@@ -82,11 +82,11 @@ class CountArea:
 
 
 COUNT_AREA = Layout("count area", CountArea, Struct(
-    "cc" / Int16ub,             # 0-1
-    "hh" / Int16ub,             # 2-3
+    "cc" / Int16ub,           # 0-1
+    "hh" / Int16ub,           # 2-3
     "record" / Byte,          # 4
     "key_length" / Byte,      # 5
-    "data_length" / Int16ub,    # 6-7
+    "data_length" / Int16ub,  # 6-7
 ), COUNT_LENGTH)
 
 
@@ -197,13 +197,13 @@ class ImageFileHeader:
 
 
 IMAGE_FILE_HEADER = Layout("CKD image header", ImageFileHeader, Struct(
-    "eye_catcher" / Const(b"CKD_P370"),     # 0-7
-    "heads" / Int32ul,                      # 8-11
-    "track_size" / Int32ul,                 # 12-15
-    "device_type" / Byte,                   # 16
-    "file_number" / Byte,                   # 17
-    "highest_cylinder" / Int16ul,           # 18-19
-    "reserved_20" / Bytes(492),             # 20-511
+    "eye_catcher" / Const(b"CKD_P370"),  # 0-7
+    "heads" / Int32ul,                   # 8-11
+    "track_size" / Int32ul,              # 12-15
+    "device_type" / Byte,                # 16
+    "file_number" / Byte,                # 17
+    "highest_cylinder" / Int16ul,        # 18-19
+    "reserved_20" / Bytes(492),          # 20-511
 ), FILE_HEADER_LENGTH, little_endian=True)
 
 

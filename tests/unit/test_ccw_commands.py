@@ -11,12 +11,17 @@ from ccw import (
     ccws,
     characteristics,
     configuration,
+    device_control,
     eckd_flags,
     escon,
     identity,
     link_control,
+    path_group,
     pprc_flags,
     sense,
+    subsystem_data,
+    subsystem_orders,
+    volume_data,
 )
 from ccw.ccws import Ccw, CcwFlag, CommandCode, command_class, decode_ccw, encode_ccw
 from ccw.characteristics import DeviceCharacteristics, Facility, Feature, device_characteristics
@@ -43,7 +48,8 @@ PARTIAL = {"PathFlag", "PairFlag", "DeleteFlag", "SuspendFlag", "StatusUpdateFla
 
 
 @pytest.mark.parametrize("module", [
-    bridge, ccws, characteristics, configuration, eckd_flags, escon, identity, link_control, pprc_flags, sense,
+    bridge, ccws, characteristics, configuration, device_control, eckd_flags, escon, identity, link_control, path_group,
+    pprc_flags, sense, subsystem_data, subsystem_orders, volume_data,
 ], ids=lambda module: module.__name__)
 def test_flag_bytes_name_all_eight_bits(module: Any) -> None:
     for name, kind in vars(module).items():

@@ -25,6 +25,7 @@ from ccw.escon import (
     RECORD_FRAME,
     RECORD_HEADER_LENGTH,
     RECORD_SEQUENCE,
+    WAN_INFORMATION_LENGTH_MAX,
     RecordFlag,
     Sequence,
 )
@@ -132,6 +133,26 @@ class RecordReader:
             where, at = "type", 0
         header = bytes(self._buffer[position : position + RECORD_HEADER_LENGTH])
         raise FormatError("record", where, header, self._stream_offset + position + at)
+
+
+def encode_raw(record: RawFrame | SequenceRecord) -> bytes:
+    """The bytes that RecordReader made this record of."""
+    if isinstance(record, SequenceRecord):
+        return encode_sequence(record.kind)
+    payload, connect, disconnect, abort = record
+    flags = (_CONNECT if connect else 0) | (_DISCONNECT if disconnect else 0) | (_ABORT if abort else 0)
+    return bytes((RECORD_FRAME, flags, len(payload) >> 8, len(payload) & 0xFF)) + payload
+
+
+def decode_record(data: bytes) -> RawFrame | SequenceRecord:
+    """The one record that `data` is, with an information field of up to 32,772 bytes. FormatError: it is not one."""
+    reader = RecordReader(WAN_INFORMATION_LENGTH_MAX)
+    records = reader.feed(data)
+    reader.finish()
+    if len(records) != 1:
+        at = len(encode_raw(records[0])) if records else 0
+        raise FormatError("record", "more than one" if records else "cut short", data, at)
+    return records[0]
 
 
 def encode_record(frame: Frame, information_limit: int = INFORMATION_LENGTH_MAX) -> bytes:

@@ -19,7 +19,7 @@ from ccw.tracks import null_track, split_image_file
 from controller.array import FileDisk, VirtualArrayStore
 from controller.commands.profiles import PROFILES
 from controller.config import ConfigError, SystemConfig, VolumeConfig
-from controller.links.adapters import Adapters
+from controller.links.adapters import Adapters, MakeTap
 from controller.links.system import StorageSystem
 from controller.remote_copy.pair import BoxName
 from controller.subsystem import BoxSettings, VolumeSettings
@@ -180,14 +180,23 @@ def node_descriptor(config: SystemConfig) -> NodeDescriptor:
     )
 
 
-async def serve(config: SystemConfig, task_status: trio.TaskStatus[StorageSystem] = trio.TASK_STATUS_IGNORED) -> None:
-    """Run one storage system until cancelled. Raises ConfigError, StoreError, OSError (a port that is taken)."""
+async def serve(
+    config: SystemConfig,
+    make_tap: MakeTap | None = None,
+    task_status: trio.TaskStatus[StorageSystem] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run one storage system until cancelled. Raises ConfigError, StoreError, OSError (a port that is taken).
+
+    `make_tap`: makes what is shown every record of a new link.
+    """
     store = open_store(config)
+    adapters = Adapters(config.ports)
+    adapters.make_tap = make_tap
     try:
         with event_stream(config) as stream:
             system = StorageSystem(
                 box_settings(config),
-                Adapters(config.ports),
+                adapters,
                 store,
                 node_descriptor(config),
                 EventLog(stream),

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -22,12 +22,14 @@ import trio
 from ccw.ccws import ChannelStatus, UnitStatus
 from ccw.errors import FormatError
 from ccw.frames import Frame
-from ccw.records import RecordReader, encode_record, encode_sequence
+from ccw.records import RecordReader, encode_raw, encode_record, encode_sequence
 from host_emulator.channel import ChannelProgram, InterfaceControlCheck, ProgramResult, Response, Start, run_program
 from host_emulator.link import HostCounters, HostLink, HostLinkSettings, LinkFailure, NoPath, Unsolicited
 
 RECEIVE_BYTES = 65_536
 ATTENTIONS_KEPT = 4096
+
+Tap = Callable[[bool, bytes, float], None]  # (sent, record, trio time): is shown every record; must not raise or wait
 
 T = TypeVar("T")
 
@@ -48,10 +50,16 @@ class HostSession:
     """One connection to a control unit. Made by `open_session` or `session_over`."""
 
     def __init__(
-        self, stream: trio.abc.Stream, settings: HostLinkSettings | None = None, *, busy_timeout_s: float = 60.0
+        self,
+        stream: trio.abc.Stream,
+        settings: HostLinkSettings | None = None,
+        *,
+        busy_timeout_s: float = 60.0,
+        tap: Tap | None = None,
     ) -> None:
         """`busy_timeout_s`: how long a busy device is waited for; then its busy status is the answer."""
         self._stream = stream
+        self._tap = tap
         self._link = HostLink(settings)
         self._busy_timeout_s = busy_timeout_s
         self._statuses: deque[Unsolicited] = deque(maxlen=ATTENTIONS_KEPT)
@@ -262,6 +270,8 @@ class HostSession:
         was_busy = link.busy
         now = trio.current_time()
         for record in reader.feed(data):
+            if self._tap is not None:
+                self._tap(False, encode_raw(record), now)
             link.receive(record, now)
         if link.unsolicited or (was_busy and not link.busy):
             self._notify()
@@ -284,9 +294,14 @@ class HostSession:
         self._is_sending = True
         try:
             while items := self._link.take():
-                data = b"".join(
+                records = [
                     encode_record(item) if isinstance(item, Frame) else encode_sequence(item.kind) for item in items
-                )
+                ]
+                if self._tap is not None:
+                    now = trio.current_time()
+                    for record in records:
+                        self._tap(True, record, now)
+                data = b"".join(records)
                 self._bytes_sent += len(data)
                 await self._stream.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -305,12 +320,17 @@ class HostSession:
 
 @asynccontextmanager
 async def session_over(
-    stream: trio.abc.Stream, image: int = 0, settings: HostLinkSettings | None = None, *, busy_timeout_s: float = 60.0
+    stream: trio.abc.Stream,
+    image: int = 0,
+    settings: HostLinkSettings | None = None,
+    *,
+    busy_timeout_s: float = 60.0,
+    tap: Tap | None = None,
 ) -> AsyncIterator[HostSession]:
     """A session over a stream, with the logical path established. Owns `stream`."""
     try:
         async with stream, trio.open_nursery() as nursery:
-            session = HostSession(stream, settings, busy_timeout_s=busy_timeout_s)
+            session = HostSession(stream, settings, busy_timeout_s=busy_timeout_s, tap=tap)
             nursery.start_soon(session.read)
             nursery.start_soon(session.keep_time)
             await session.connect(image)
@@ -330,10 +350,11 @@ async def open_session(
     settings: HostLinkSettings | None = None,
     *,
     busy_timeout_s: float = 60.0,
+    tap: Tap | None = None,
 ) -> AsyncIterator[HostSession]:
     """A session with the control unit that listens at `host`, `port`. Raises OSError when nobody does."""
     stream = await trio.open_tcp_stream(host, port)
-    async with session_over(stream, image, settings, busy_timeout_s=busy_timeout_s) as session:
+    async with session_over(stream, image, settings, busy_timeout_s=busy_timeout_s, tap=tap) as session:
         yield session
 
 

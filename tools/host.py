@@ -12,6 +12,7 @@ from host_emulator.channel import InterfaceControlCheck
 from host_emulator.runner import run_steps
 from host_emulator.script import HELP, ScriptError, Step, parse_script
 from host_emulator.session import open_session
+from tools.captures import CaptureFile, capture_option, capturing
 
 DIFFERENCE, BAD_INPUT = 1, 2
 CONNECT_TIMEOUT_S = 10.0
@@ -31,8 +32,9 @@ def _target(context: click.Context, parameter: click.Parameter, value: str) -> t
 @click.option("--target", required=True, callback=_target, metavar="tcp://HOST:PORT", help="The system to talk to.")
 @click.option("--image", default=0, type=click.IntRange(0, 15), help="Control-unit image (default 0).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each command.")
+@capture_option
 @click.argument("script", type=click.File("r", encoding="utf-8"))
-def host(target: tuple[str, int], image: int, as_json: bool, script: Any) -> None:
+def host(target: tuple[str, int], image: int, as_json: bool, capture: Path | None, script: Any) -> None:
     """Run SCRIPT (- for standard input), one command a line, until one fails.
 
     Exit status 0: every command ended normally; 1: one did not (its sense is shown); 2: the script or the target
@@ -43,7 +45,8 @@ def host(target: tuple[str, int], image: int, as_json: bool, script: Any) -> Non
     except (ScriptError, UnicodeDecodeError) as error:
         _fail(str(error))
     try:
-        ok = trio.run(_session, target, image, steps, as_json)
+        with capturing(capture) as file:
+            ok = trio.run(_session, target, image, steps, as_json, file)
     except OSError as error:
         _fail(f"tcp://{target[0]}:{target[1]}: {error.strerror or error}")
     except (InterfaceControlCheck, trio.TooSlowError) as error:
@@ -52,9 +55,12 @@ def host(target: tuple[str, int], image: int, as_json: bool, script: Any) -> Non
         sys.exit(DIFFERENCE)
 
 
-async def _session(target: tuple[str, int], image: int, steps: list[Step], as_json: bool) -> bool:
+async def _session(
+    target: tuple[str, int], image: int, steps: list[Step], as_json: bool, capture: CaptureFile | None
+) -> bool:
+    tap = capture.tap(f"host tcp://{target[0]}:{target[1]}") if capture else None
     with trio.fail_after(CONNECT_TIMEOUT_S) as patience:
-        async with open_session(*target, image) as session:
+        async with open_session(*target, image, tap=tap) as session:
             patience.deadline = float("inf")
             ok = True
             async for report in run_steps(session, steps):

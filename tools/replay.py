@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from host_emulator.link import LinkFailure
 from host_emulator.session import open_session
 from tools.bad_input import BadInput
+from tools.captures import CaptureFile, capture_option, capturing
 from tools.recording import Recording, RecordingError, load_recording
 from tools.replayer import Advance, Replayer, ReplayReport
 
@@ -31,8 +32,11 @@ LISTED_MAX = 50
 @click.option("--target", metavar="tcp://HOST:PORT", help="Replay against a running system instead of in process.")
 @click.option("--image", default=0, show_default=True, type=click.IntRange(0, 15), help="Control-unit image there.")
 @click.option("--unit-address", metavar="HEX", help="Device there; by default the recorded one.")
+@capture_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def replay(recording: Path, target: str | None, image: int, unit_address: str | None, as_json: bool) -> None:
+def replay(
+    recording: Path, target: str | None, image: int, unit_address: str | None, capture: Path | None, as_json: bool
+) -> None:
     """Replay RECORDING, a folder with recording.toml, and compare every answer with the recorded one.
 
     Compares data, residual count, status, channel status and sense of each command, the ending of each program, and the
@@ -40,13 +44,17 @@ def replay(recording: Path, target: str | None, image: int, unit_address: str | 
     recording's initial volume.
     """
     unit = _unit_address(unit_address)
+    if capture is not None and target is None:
+        raise BadInput("--capture: only with --target, in process there are no frames")
     try:
         loaded = load_recording(recording)
         with _progress(loaded) as advance:
             if target is None:
                 report = Replayer(loaded).run_in_process(advance)
             else:
-                report = trio.run(_replay_over, loaded, _host_and_port(target), image, unit, advance)
+                address = _host_and_port(target)
+                with capturing(capture) as file:
+                    report = trio.run(_replay_over, loaded, address, image, unit, advance, file)
     except (RecordingError, LinkFailure) as error:
         raise BadInput(str(error)) from error
     except OSError as error:
@@ -98,10 +106,16 @@ def _unit_address(text: str | None) -> int | None:
 
 
 async def _replay_over(
-    recording: Recording, address: tuple[str, int], image: int, unit_address: int | None, advance: Advance | None
+    recording: Recording,
+    address: tuple[str, int],
+    image: int,
+    unit_address: int | None,
+    advance: Advance | None,
+    capture: CaptureFile | None,
 ) -> ReplayReport:
+    tap = capture.tap(f"replay tcp://{address[0]}:{address[1]}", recording.name) if capture else None
     replayer = Replayer(recording)
-    async with open_session(*address, image) as session:
+    async with open_session(*address, image, tap=tap) as session:
         await replayer.run_over(session, unit_address, advance)
         return await replayer.compare_over(session, unit_address)
 

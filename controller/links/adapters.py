@@ -10,13 +10,14 @@ import trio
 
 from controller.channel import Link, PathId
 from controller.config import PortConfig
-from controller.links.stream_link import LinkError, run_link
+from controller.links.stream_link import LinkError, Tap, run_link
 
 RECONNECT_FIRST_S = 0.2
 RECONNECT_MAX_S = 5.0
 OPENED, ACCEPTED = 0x01, 0x02  # link addresses: the side that opened the connection, the other
 
 MakeLink = Callable[[str, int, int, int], Link]  # (link id, SAID, own address, peer address)
+MakeTap = Callable[[str, PortConfig], Tap | None]  # (link id, its port): what is shown the records of a new link
 Say = Callable[[str, dict[str, object]], None]
 
 
@@ -63,6 +64,7 @@ class Adapters:
         self.make_link: MakeLink
         self.link_lost: Callable[[int], None]
         self.say: Say
+        self.make_tap: MakeTap | None = None
 
     # LinkDirectory
 
@@ -99,7 +101,7 @@ class Adapters:
         self._said_of[link_id] = said
         self.say("link up", {"link": link_id})
         try:
-            await run_link(link, stream)
+            await run_link(link, stream, self.make_tap(link_id, adapter.config) if self.make_tap else None)
         except LinkError as error:
             self.say("link error", {"link": link_id, "why": str(error)})
         finally:

@@ -6,30 +6,33 @@ Source of the records: escon-frames 1.7.
 """
 
 import math
+from collections.abc import Callable
 
 import trio
 
 from ccw.errors import FormatError
 from ccw.frames import Frame
-from ccw.records import RecordReader, encode_record, encode_sequence
+from ccw.records import RecordReader, encode_raw, encode_record, encode_sequence
 from controller.channel import Link
 from controller.remote_copy.ports import ArrayFault
 
 RECEIVE_BYTES = 262_144
 SEND_TIMEOUT_S = 30.0
 
+Tap = Callable[[bool, bytes, float], None]  # (sent, record, trio time): is shown every record; must not raise or wait
+
 
 class LinkError(Exception):
     """The stream broke or carried something that is no record; the link is over."""
 
 
-async def run_link(link: Link, stream: trio.abc.Stream) -> None:
+async def run_link(link: Link, stream: trio.abc.Stream, tap: Tap | None = None) -> None:
     """Run `link` until the stream ends. Owns `stream`.
 
     Raises LinkError when the peer sends what is no record, or takes nothing for 30 s. On return or error the link
     has been told that its connection is lost.
     """
-    runner = _Runner(link, stream)
+    runner = _Runner(link, stream, tap)
     link.on_output = runner.wake
     try:
         async with stream, trio.open_nursery() as nursery:
@@ -52,7 +55,8 @@ def _nothing() -> None:
 class _Runner:
     """One link on its stream."""
 
-    def __init__(self, link: Link, stream: trio.abc.Stream) -> None:
+    def __init__(self, link: Link, stream: trio.abc.Stream, tap: Tap | None) -> None:
+        self._tap = tap
         self._link = link
         self._stream = stream
         self._event = trio.Event()
@@ -65,11 +69,13 @@ class _Runner:
 
     async def read(self) -> None:
         """Feed the link from the stream until it ends."""
-        link, reader = self._link, RecordReader()
+        link, reader, tap = self._link, RecordReader(), self._tap
         while data := await self._stream.receive_some(RECEIVE_BYTES):
             now = trio.current_time()
             try:
                 for record in reader.feed(bytes(data)):
+                    if tap is not None:
+                        tap(False, encode_raw(record), now)
                     link.receive(record, now)
                 if reader.failed:
                     reader.finish()
@@ -110,10 +116,12 @@ class _Runner:
         try:
             while items := self._link.take():
                 self._sending_since = trio.current_time()
-                await self._stream.send_all(
-                    b"".join(
-                        encode_record(item) if isinstance(item, Frame) else encode_sequence(item.kind) for item in items
-                    )
-                )
+                records = [
+                    encode_record(item) if isinstance(item, Frame) else encode_sequence(item.kind) for item in items
+                ]
+                if self._tap is not None:
+                    for record in records:
+                        self._tap(True, record, self._sending_since)
+                await self._stream.send_all(b"".join(records))
         finally:
             self._sending_since = None

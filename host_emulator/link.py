@@ -35,6 +35,7 @@ from host_emulator.link_end import (
     NotOperational,
     Script,
     Silence,
+    StateChanged,
     Unsolicited,
 )
 
@@ -45,8 +46,12 @@ __all__ = [
     "LinkFailure",
     "NoPath",
     "NotOperational",
+    "StateChanged",
     "Unsolicited",
 ]
+
+
+_BUSY = frozenset({LinkControl.LBY, LinkControl.PBY})
 
 
 @dataclass(slots=True)
@@ -108,12 +113,16 @@ class HostLink(LinkEnd):
         Raises NoPath when it was refused to the end, LinkFailure when nobody answered.
         """
         refusal = ""
-        for _ in range(self.settings.tries):
+        attempts = busy = 0
+        while attempts < self.settings.tries:
             self.send(link_control_frame(function, self.unit_image(image), self.own()))
             heard = yield self.settings.link_timeout_s
+            attempts += 1
             if isinstance(heard, Heard) and heard.info is not None:
                 if heard.frame.link_control in answers:
                     return heard.frame.link_control, heard.info
+                if heard.frame.link_control in _BUSY and busy < self._busy_limit():
+                    attempts, busy = attempts - 1, busy + 1
                 refusal = f"{LinkControl(heard.frame.link_control).name} reason {heard.info.reason:02X}"
                 yield self.settings.recovery_s
             else:
@@ -122,6 +131,10 @@ class HostLink(LinkEnd):
         if refusal:
             raise NoPath(f"{name} was answered by {refusal}")
         raise LinkFailure(f"no answer to {name}")
+
+    def _busy_limit(self) -> int:
+        """How often a busy answer is taken before it counts as a refusal."""
+        return int(self.settings.busy_timeout_s / self.settings.recovery_s)
 
     # Device-level exchanges
 
@@ -187,8 +200,10 @@ class HostLink(LinkEnd):
     def _carry_out(self, transfer: _Transfer) -> Generator[float, Any, Response]:
         yield from self._select(transfer)
         heard = yield from self.hear(self.settings.link_timeout_s)
+        busy = 0
         while heard.info is not None:
-            if heard.frame.link_control not in (LinkControl.LBY, LinkControl.PBY):
+            busy += 1
+            if heard.frame.link_control not in _BUSY or busy > self._busy_limit():
                 raise self.refused(heard)
             self.forget_connection()
             yield self.settings.recovery_s

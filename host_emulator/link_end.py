@@ -33,6 +33,8 @@ from ccw.records import RawFrame, SequenceRecord
 from host_emulator.channel import InterfaceControlCheck
 
 UNSOLICITED_KEPT = 4096
+INCIDENTS_KEPT = 64
+LINK_INCIDENT_BYTES = 100
 _ANSWERS = frozenset({"LPE", "LPR", "LACK", "LRJ", "LBY", "TIR", "PRJ", "PBY", "IDR", "ILA"})
 
 
@@ -60,6 +62,13 @@ class Unsolicited(NamedTuple):
     sense: bytes
 
 
+class StateChanged(NamedTuple):
+    """What a state-change notification said: `change` as escon.StateChange."""
+
+    link_address: int
+    change: int
+
+
 @dataclass(frozen=True, slots=True)
 class HostLinkSettings:
     """Addresses and patience of a channel. Times in seconds."""
@@ -72,6 +81,7 @@ class HostLinkSettings:
     recovery_tries: int = 15
     device_timeout_s: float = 60.0
     tries: int = 3
+    busy_timeout_s: float = 60.0  # how long busy ports and control units are asked again
     solicit_sense: bool = True
     node: bytes = bytes(32)
 
@@ -123,6 +133,8 @@ class LinkEnd:
         self.image: int | None = None  # of the logical path
         self.counters = HostCounters()
         self.unsolicited: deque[Unsolicited] = deque(maxlen=UNSOLICITED_KEPT)
+        self.state_changes: deque[StateChanged] = deque(maxlen=UNSOLICITED_KEPT)
+        self.incidents: deque[bytes] = deque(maxlen=INCIDENTS_KEPT)  # link-incident records
         self._output: list[Frame | SequenceRecord] = [SequenceRecord(Sequence.IDLE)]
         self._script: Script | None = None
         self._deadline: float | None = None
@@ -301,6 +313,8 @@ class LinkEnd:
     def _hear_link_control(self, frame: Frame, now: float) -> None:
         info = decode_link_control(frame)
         name = LinkControl(frame.link_control).name if frame.link_control in set(LinkControl) else ""
+        if name == "ILA":
+            self.image = None  # this end uses an address that is not its own
         if name in _ANSWERS:
             if self._script is not None and self.awaiting is None:
                 self._step(Heard(frame, info=info), now)
@@ -310,9 +324,21 @@ class LinkEnd:
             node = self.settings.node
             self.send(link_control_frame(LinkControl.IDR, frame.source, frame.destination, trailer=node))
         elif frame.link_control in (LinkControl.SCN, LinkControl.LIR):
+            if frame.link_control == LinkControl.SCN:
+                self._state_changed(info)
+            elif len(info.trailer) == LINK_INCIDENT_BYTES:
+                self.incidents.append(info.trailer)
             self.send(link_control_frame(LinkControl.LACK, frame.source, frame.destination))
         else:
             self._reject(frame, RejectReason.UNRECOGNISED_LINK_CONTROL)
+
+    def _state_changed(self, info: LinkControlInfo) -> None:
+        """A director tells that a port can be reached, or no longer: a path that led there is gone."""
+        change = StateChanged(info.parameters[0], info.parameters[1])
+        self.state_changes.append(change)
+        unreachable = change.change == escon.StateChange.BECAME_UNREACHABLE
+        if unreachable and change.link_address == self.settings.control_unit_address:
+            self.image = None
 
     def _hear_device(self, frame: Frame, device: DeviceFrame, now: float) -> None:
         if self.image is None or frame.source != self.unit_image(self.image):

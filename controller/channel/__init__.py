@@ -5,9 +5,11 @@ facility.py       the link-level facility: sequences, connection recovery, the f
 control_unit.py   the control-unit role: logical paths, selection, data, status, chaining, unsolicited status
                   (control_unit_states.py: its tables; ending.py, answers.py: its frames; owed.py: statuses owed)
 channel_role.py   the channel role: logical paths of PPRC ports, chains towards another controller
-                  (exchanges.py: its tables)
-responder.py      answers to link-control frames
+                  (exchanges.py: its tables; path_requests.py: its link-control requests)
+address.py        acquiring a link address; incidents.py: link incidents for whoever listens
+inbound.py        what becomes of a frame that came in; responder.py: answers to link-control frames
 link.py           `Link`: puts them together and keeps the time
+director.py       a switch of many ports (director_port.py: one of them; director_states.py: its tables)
 """
 
 from controller.channel.link import (

@@ -67,7 +67,8 @@ class ChainResult:
 
     `completed`: commands that ended with channel end and device end and nothing else (status modifier allowed).
     `status`, `residual`, `sense`: of the last command that got a status. `data`: one item a command that was answered.
-    `failure`: None, or "timeout", "link lost", "no path", "device exception", "reject NN", "queue full".
+    `failure`: None, or "timeout", "link lost", "no path", "device exception", "reject NN" (LRJ),
+    "port reject NN" (a director), "busy", "queue full".
     """
 
     completed: int = 0
@@ -95,6 +96,7 @@ class LinkSettings:
     recovery_s: float = escon.CONNECTION_RECOVERY_S  # unconditional disconnect is repeated
     recovery_tries: int = 15  # then the link is down
     sync_s: float = escon.LOSS_OF_SYNC_S  # offline and not-operational sequences are repeated
+    busy_tries: int = 30  # busy answers to one request or chain, `recovery_s` apart
     tries: int = 3  # link-control requests and chains, channel role
     device_end_timeout_s: float = 60.0  # a device works, connected or not
     dib_code: int = escon.DIB_CODE_ESCON  # largest data block, 2 ** (code + 4) bytes

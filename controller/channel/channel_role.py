@@ -30,9 +30,10 @@ from ccw.escon import (
 )
 from ccw.frames import CommandFrame, ControlFrame, DataFrame, DataRequest, DeviceFrame, Frame, StatusFrame
 from ccw.link_control import LinkControlInfo
-from controller.channel.api import ChainCommand, ChainResult, LinkSettings, PathReply
+from controller.channel.api import ChainCommand, ChainResult, LinkSettings
 from controller.channel.ending import is_immediate, takes_data
 from controller.channel.exchanges import (
+    BUSY,
     CONNECTED,
     CONTROL_INPUTS,
     FINAL_REASONS,
@@ -43,19 +44,21 @@ from controller.channel.exchanges import (
     ChannelState,
     Port,
     Request,
+    refusal_text,
 )
+from controller.channel.path_requests import PathRequests
 from controller.channel.timer import Timer, earliest
 
 _NORMAL_END = int(UnitStatus.CHANNEL_END | UnitStatus.DEVICE_END)
 
 
 class ChannelRole:
-    """See the module head. `images`: control-unit images of the peer to which a logical path exists."""
+    """See the module head. `paths`: the requests of link control."""
 
     def __init__(self, port: Port, settings: LinkSettings) -> None:
         self._port = port
         self._settings = settings
-        self.images: set[int] = set()
+        self.paths = PathRequests(self._submit)
         self.state = ChannelState.IDLE
         self.timer = Timer()
         self.retry_timer = Timer()  # before a refused request is repeated
@@ -63,6 +66,11 @@ class ChannelRole:
         self._current: Request | ChainRun | None = None
         self._disconnected: dict[tuple[int, int], ChainRun] = {}
         self.unsolicited: Callable[[int, int, int], None] = lambda image, unit_address, status: None
+
+    @property
+    def images(self) -> set[int]:
+        """Control-unit images of the peer to which a logical path exists."""
+        return self.paths.images
 
     @property
     def connected(self) -> bool:
@@ -82,36 +90,6 @@ class ChannelRole:
         return earliest(self.timer.deadline, self.retry_timer.deadline, *chains)
 
     # Requests
-
-    def establish_path(self, image: int, header: bytes, reply: Callable[[PathReply], None]) -> None:
-        """ELP with `header` behind its parameters; LPE or LPR answers."""
-
-        def done(answer: int | None, info: LinkControlInfo | None, failure: str | None) -> None:
-            if answer == LinkControl.LPE and info is not None:
-                self.images.add(image)
-                reply(PathReply(True, header=info.trailer))
-            else:
-                self.images.discard(image)
-                reply(PathReply(False, info.reason if info is not None else None, failure))
-
-        self._submit(Request(LinkControl.ELP, image, frozenset({LinkControl.LPE, LinkControl.LPR}), done, header))
-
-    def remove_path(self, image: int, reply: Callable[[PathReply], None]) -> None:
-        """RLP; LPR answers. The path counts as removed whatever comes."""
-
-        def done(answer: int | None, info: LinkControlInfo | None, failure: str | None) -> None:
-            self.images.discard(image)
-            reply(PathReply(False, info.reason if info is not None else None, failure))
-
-        self._submit(Request(LinkControl.RLP, image, frozenset({LinkControl.LPR}), done))
-
-    def identify(self, reply: Callable[[bytes | None], None]) -> None:
-        """RID; the 32-byte node descriptor of IDR, or None."""
-
-        def done(answer: int | None, info: LinkControlInfo | None, failure: str | None) -> None:
-            reply(info.trailer if info is not None and len(info.trailer) == 32 else None)
-
-        self._submit(Request(LinkControl.RID, 0, frozenset({LinkControl.IDR}), done))
 
     def start_chain(
         self, image: int, unit_address: int, commands: Sequence[ChainCommand], reply: Callable[[ChainResult], None]
@@ -135,7 +113,7 @@ class ChannelRole:
             if isinstance(item, Request):
                 self._current = item
                 self._enter(ChannelState.AWAIT_ANSWER)
-                self._port.send_request(item.function, item.image, item.trailer)
+                self._port.send_request(item)
             elif item.image not in self.images:
                 item.fail("no path")
             else:
@@ -161,16 +139,19 @@ class ChannelRole:
             item.done(code, info, None)
             return True
         if code in REFUSALS:
-            if not self._repeat(item):
+            if not self._repeat(item, busy=code in BUSY):
                 self._leave()
-                item.done(None, None, f"reject {info.reason:02X}" if code == LinkControl.LRJ else "busy")
+                item.done(None, None, refusal_text(code, info))
             return True
         return False
 
-    def _repeat(self, item: Request | ChainRun) -> bool:
+    def _repeat(self, item: Request | ChainRun, busy: bool = False) -> bool:
         """Put the exchange in hand back to the front, to be tried again after a while; False when that is enough."""
-        item.attempts += 1
-        if item.attempts >= self._settings.tries:
+        if busy:
+            item.busy += 1
+        else:
+            item.attempts += 1
+        if item.attempts >= self._settings.tries or item.busy >= self._settings.busy_tries:
             return False
         self._leave()
         self._waiting.appendleft(item)
@@ -180,14 +161,17 @@ class ChannelRole:
     def _chain_refused(self, run: ChainRun, code: int, info: LinkControlInfo) -> bool:
         if code not in REFUSALS or not self.connected:
             return False
-        if code != LinkControl.LRJ:
-            if not self._repeat(run):
+        if code in BUSY:
+            if not self._repeat(run, busy=True):
                 self._finish(run, "busy")
-        elif info.reason == RejectReason.LOGICAL_PATH_NOT_ESTABLISHED:
+        elif code == LinkControl.LRJ and info.reason == RejectReason.TRANSMISSION_ERROR:
+            if not self._repeat(run):
+                self._finish(run, refusal_text(code, info))
+        elif code == LinkControl.LRJ and info.reason == RejectReason.LOGICAL_PATH_NOT_ESTABLISHED:
             self.images.discard(run.image)
             self._finish(run, "no path")
         else:
-            self._finish(run, f"reject {info.reason:02X}")
+            self._finish(run, refusal_text(code, info))
         return True
 
     # Device frames of the control unit
@@ -354,7 +338,15 @@ class ChannelRole:
 
     def link_down(self) -> None:
         """Every exchange fails; no logical path is left."""
+        self.paths.link_down()
+        self._fail_all()
+
+    def peer_unreachable(self) -> None:
+        """A director tells that the peer is gone (P2); the link as such works."""
         self.images.clear()
+        self._fail_all()
+
+    def _fail_all(self) -> None:
         items = [self._current] if self._current is not None else []
         items += [*self._disconnected.values(), *self._waiting]
         self._leave()

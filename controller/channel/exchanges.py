@@ -56,6 +56,17 @@ CONTROL_INPUTS: dict[int, ChannelInput] = {
 }
 # Answers that refuse a link-control request for now.
 REFUSALS = frozenset({LinkControl.LRJ, LinkControl.LBY, LinkControl.PRJ, LinkControl.PBY})
+# Those of them that ask for patience.
+BUSY = frozenset({LinkControl.LBY, LinkControl.PBY})
+
+
+def refusal_text(code: int, info: LinkControlInfo) -> str:
+    """A refusal in the words of ChainResult.failure."""
+    if code in BUSY:
+        return "busy"
+    return f"{'port ' if code == LinkControl.PRJ else ''}reject {info.reason:02X}"
+
+
 # Removal reasons that asking again does not change. Source: escon-frames 2.7, mapping of path status.
 FINAL_REASONS = frozenset({RemovedReason.OUT_OF_RESOURCES, RemovedReason.DEVICE_INITIALISATION_IN_PROGRESS})
 
@@ -66,8 +77,8 @@ class Port(Protocol):
     def send_to_image(self, image: int, frame: DeviceFrame, *, connect: bool = False, disconnect: bool = False) -> None:
         """Send a device frame to a control-unit image of the peer."""
 
-    def send_request(self, function: int, image: int, trailer: bytes) -> None:
-        """Send a link-control request to the peer."""
+    def send_request(self, request: Request) -> None:
+        """Send a link-control request to the peer, or to the address that it names."""
 
     def reject(self, frame: Frame, reason: int) -> None:
         """Answer `frame` with LRJ."""
@@ -91,7 +102,10 @@ class Request:
     answers: frozenset[int]
     done: Callable[[int | None, LinkControlInfo | None, str | None], None]  # answer, its content, failure
     trailer: bytes = b""
+    parameters: bytes = bytes(4)
+    address: int | None = None  # link address; None: the peer's
     attempts: int = 0
+    busy: int = 0  # answers that said busy
 
     def fail(self, failure: str) -> None:
         """Report that no answer came."""
@@ -107,6 +121,7 @@ class ChainRun:
     commands: Sequence[ChainCommand]
     reply: Callable[[ChainResult], None]
     attempts: int = 0
+    busy: int = 0  # answers that said busy
     index: int = 0
     received: bytearray = field(default_factory=bytearray)
     sent: int = 0  # bytes of the current command's data

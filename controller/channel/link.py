@@ -8,7 +8,7 @@ The owner feeds records and the time, and takes records:
     link.connection_lost(now), link.connection_made(now)
 
 `receive` never raises, whatever the bytes are. Rules, numbered for the tests (A: address, C: control_unit,
-H: channel_role, F: facility):
+H: channel_role, P: path_requests, F: facility):
 
 L1. A frame that cannot be decoded (CRC, length, abort) is counted and discarded; nothing is sent.
 L2. A frame that is decoded and not understood is answered by LRJ: 05 another destination, 06 no logical path,
@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from ccw import escon
 from ccw.frames import DeviceFrame, Frame, encode_device
@@ -41,8 +42,10 @@ from controller.channel.api import (
 )
 from controller.channel.channel_role import ChannelRole
 from controller.channel.control_unit import ControlUnitRole
+from controller.channel.exchanges import Request
 from controller.channel.facility import RECEIVED, Change, LinkEvent, LinkFacility, LinkState
 from controller.channel.inbound import Inbound
+from controller.channel.incidents import INCIDENTS, IncidentLog
 from controller.channel.responder import Responder
 from controller.channel.timer import earliest
 
@@ -98,6 +101,7 @@ class Link:
             own_address=own_address,
             peer_address=peer_address,
         )
+        self._incidents = IncidentLog(node)
         self._responder.address_lost = self._address_lost
         self._facility = LinkFacility(settings)
         information_limit = escon.DEVICE_HEADER_LENGTH + escon.data_block_length(settings.dib_code)
@@ -129,7 +133,7 @@ class Link:
         try:
             repeat_at = self._facility.next_wake
             if repeat_at is not None and now >= repeat_at:
-                self._change(self._facility.repeat(now))
+                self._repeat_sequence(now)
             self._address.tick(now)
             if self._control_unit.tick(now):
                 self._timed_out()
@@ -212,7 +216,7 @@ class Link:
         if self._facility.state in _DOWN:
             reply(PathReply(False, failure="link lost"))
             return
-        self._channel.establish_path(image, header, reply)
+        self._channel.paths.establish(image, header, reply)
         self.output()
 
     def remove_path(self, image: int, reply: Callable[[PathReply], None], now: float) -> None:
@@ -220,7 +224,7 @@ class Link:
         if self._facility.state in _DOWN:
             reply(PathReply(False, failure="link lost"))
             return
-        self._channel.remove_path(image, reply)
+        self._channel.paths.remove(image, reply)
         self.output()
 
     def identify(self, reply: Callable[[bytes | None], None], now: float) -> None:
@@ -228,8 +232,21 @@ class Link:
         if self._facility.state in _DOWN:
             reply(None)
             return
-        self._channel.identify(reply)
+        self._channel.paths.identify(reply)
         self.output()
+
+    def test_initialisation(self, reply: Callable[[frozenset[int] | None], None], now: float) -> None:
+        """Send TIN; `reply` gets the images to which the peer has a path from this end, or None."""
+        if self._facility.state in _DOWN:
+            reply(None)
+            return
+        self._channel.paths.test_initialisation(0, reply)
+        self.output()
+
+    def use_peer(self, address: int) -> None:
+        """Behind a director: the link address with which the channel role speaks. Only while it has no path."""
+        assert not self._channel.images
+        self._responder.peer_address = address
 
     def start_chain(
         self,
@@ -250,6 +267,30 @@ class Link:
         """`taker(image, unit address, status)` gets statuses of the peer that belong to no chain of ours."""
         self._channel.unsolicited = taker
 
+    def on_path_restored(self, taker: Callable[[int, PathReply], None]) -> None:
+        """`taker(image, answer)` learns of paths that were established anew because a director told to."""
+        self._channel.paths.restored = taker
+
+    # Notices of the link level
+
+    def on_state_change(self, taker: Callable[[int, int], None]) -> None:
+        """`taker(link address, escon.StateChange)` gets what a director tells."""
+        self._responder.state_changed = taker
+
+    def on_incident(self, taker: Callable[[int, bytes], None]) -> None:
+        """`taker(link address, record)` gets the link incidents that are reported to this end."""
+        self._responder.incident = taker
+
+    def report_incidents_to(self, address: int) -> None:
+        """Report this link's incidents to a link address, those that wait and those to come."""
+        self._incidents.listener = address
+        self.output()
+
+    @property
+    def incidents(self) -> tuple[bytes, ...]:
+        """Link-incident records that nobody has taken yet, oldest first."""
+        return tuple(self._incidents.pending)
+
     # Link level
 
     def _sequence(self, kind: int) -> None:
@@ -258,7 +299,16 @@ class Link:
             self._facility_event(event)
 
     def _facility_event(self, event: LinkEvent) -> None:
+        if event in INCIDENTS and self._facility.initialised:
+            self._incidents.note(INCIDENTS[event])
         self._change(self._facility.apply(event, self._now))
+
+    def _repeat_sequence(self, now: float) -> None:
+        before = self._facility.state
+        change = self._facility.repeat(now)
+        if before is LinkState.RECOVERY and self._facility.state is LinkState.LINK_FAILURE:
+            self._incidents.note(INCIDENTS[LinkEvent.GIVE_UP])
+        self._change(change)
 
     def _change(self, change: Change) -> None:
         if change.send is not None:
@@ -294,8 +344,15 @@ class Link:
             self._track_connection()
             if self._control_unit.idle and not self._channel.connected:
                 self._control_unit.present_next()
+                self._report_incident()
                 self._channel.start_next()
             self._track_connection()
+
+    def _report_incident(self) -> None:
+        report = self._incidents.next_report()
+        if report is not None:
+            listener, record = report
+            self._channel.paths.report_incident(listener, record, partial(self._incidents.reported, record))
 
     def _track_address(self) -> None:
         """To WORKING_NO_ADDRESS and back, as far as the link is initialised."""
@@ -332,10 +389,11 @@ class Link:
         destination, source = self.peer_address << 8 | image, self.own_address << 8
         self._put(Frame(destination, source, escon.DEVICE_FRAME, encode_device(frame), connect, disconnect))
 
-    def send_request(self, function: int, image: int, trailer: bytes) -> None:
-        """Send a link-control request to the peer."""
-        destination = self.peer_address << 8 | image
-        self._put(link_control_frame(function, destination, self.own_address << 8, trailer=trailer))
+    def send_request(self, request: Request) -> None:
+        """Send a link-control request to the peer, or to the address that it names."""
+        destination = (request.address or self.peer_address) << 8 | request.image
+        source = self.own_address << 8
+        self._put(link_control_frame(request.function, destination, source, request.parameters, request.trailer))
 
     def reject(self, frame: Frame, reason: int) -> None:
         """Answer with LRJ."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ccw import escon
-from ccw.escon import LinkControl, RejectReason
+from ccw.escon import LinkControl, RejectReason, StateChange
 from ccw.frames import Frame
 from ccw.link_control import LinkControlInfo, decode_link_control, encode_path_bitmap, link_control_frame
 from ccw.pprc import PprcHeader
@@ -17,6 +17,7 @@ from controller.channel.address import AddressAcquirer
 from controller.channel.api import LinkCounters, PathId
 from controller.channel.channel_role import ChannelRole
 from controller.channel.control_unit import ControlUnitRole
+from controller.channel.incidents import INCIDENT_BYTES
 
 _PEER_HEADER_BYTES = 40
 _ANSWERS = frozenset(
@@ -66,6 +67,8 @@ class Responder:
         self.own_address = own_address
         self.peer_address = peer_address
         self.address_lost: Callable[[], None] = lambda: None
+        self.state_changed: Callable[[int, int], None] = lambda address, change: None
+        self.incident: Callable[[int, bytes], None] = lambda address, record: None
 
     def addressed_here(self, frame: Frame) -> bool:
         """Whether a frame is for this end; answers LRJ 05 to what is not."""
@@ -106,10 +109,31 @@ class Responder:
             self.answer(frame, LinkControl.TIR, parameters, encode_path_bitmap(images))
         elif function == LinkControl.ALA:
             self.answer(frame, LinkControl.LRJ, bytes((RejectReason.ACQUIRE_LINK_ADDRESS_ERROR, 0, 0, 0)))
-        elif function in (LinkControl.SCN, LinkControl.LIR):
+        elif function == LinkControl.SCN:
             self.answer(frame, LinkControl.LACK)
+            self._state_change(info.parameters[0], info.parameters[1])
+        elif function == LinkControl.LIR:
+            self._take_incident(frame, info.trailer)
         else:
             self.reject(frame, RejectReason.UNRECOGNISED_LINK_CONTROL)
+
+    def _state_change(self, address: int, change: int) -> None:
+        """A director tells of another port: associations are checked anew (P1, P2)."""
+        if change == StateChange.BECAME_UNREACHABLE:
+            for path in [path for path in self._control_unit.paths if path.channel >> 8 == address]:
+                self._control_unit.remove(path)
+            if address == self.peer_address:
+                self._channel.peer_unreachable()
+        elif change == StateChange.BECAME_REACHABLE and address == self.peer_address:
+            self._channel.paths.peer_reachable()
+        self.state_changed(address, change)
+
+    def _take_incident(self, frame: Frame, record: bytes) -> None:
+        if len(record) == INCIDENT_BYTES:
+            self.answer(frame, LinkControl.LACK)
+            self.incident(frame.source >> 8, record)
+        else:
+            self.reject(frame, RejectReason.PROTOCOL_ERROR)
 
     def _take_answer(self, frame: Frame, info: LinkControlInfo) -> None:
         if frame.link_control == LinkControl.ILA:

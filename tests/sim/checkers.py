@@ -26,11 +26,11 @@ from tests.sim.world import SimulatedSite, World
 
 COPY_SHARE = 0.05  # of the acknowledged writes, after which a copy of the medium loses power
 NO_RECORD_FOUND = 0x08  # sense byte 1
-ENTRIES_MAX = 4 * WINDOW_RECORDS
-REQUESTS_MAX = 64
-OUTPUT_MAX = 256
-DURABLE_WAITERS_MAX = 4 * WINDOW_RECORDS
-TIMERS_MAX = 256
+ENTRIES_MAX = 2 * WINDOW_RECORDS  # each record once, and once more as a duplicate
+REQUESTS_MAX = 16
+OUTPUT_MAX = 128
+DURABLE_WAITERS_MAX = 2 * WINDOW_RECORDS
+TIMERS_MAX = 64
 
 
 class Check(IntEnum):

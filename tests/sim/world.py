@@ -12,6 +12,7 @@ from zlib import crc32
 import trio
 import trio.testing
 
+from host_emulator.link import HostLinkSettings
 from host_emulator.session import HostSession, session_over
 from tests.helpers.two_systems import HOST_PORT, PEER_PORTS, Site
 from tests.sim.trace import Trace
@@ -19,6 +20,7 @@ from tools.faults import Faults, FaultyDisk, FaultyLink, PowerFailure, quiet
 
 RELAY_S = 0.2  # a link that broke is connected again after this long
 RESTART_S = (0.5, 5.0)  # a crashed site starts again after this long
+HOST_PATIENCE_S = 20.0  # for a device end, or a busy device: more than the 15 s a bridge waits for status
 POWER_LEFT_MAX = 6  # disk operations that still happen when power fails during a commit
 
 
@@ -156,7 +158,8 @@ class World:
         await site.up.wait()
         left, right = self._connect(f"{name}-{site.name}")
         self._serve(site, HOST_PORT, right, opened=False)
-        async with session_over(left) as session:
+        patience = HostLinkSettings(device_timeout_s=HOST_PATIENCE_S)
+        async with session_over(left, settings=patience, busy_timeout_s=HOST_PATIENCE_S) as session:
             yield session
 
     # Sites

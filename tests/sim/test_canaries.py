@@ -78,7 +78,7 @@ def test_a_primary_that_forgets_changed_tracks_is_seen(monkeypatch: pytest.Monke
 
 
 def test_a_queue_that_nobody_empties_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(SyncQueue, "select", lambda queue, box: None)
+    monkeypatch.setattr(SyncQueue, "select", lambda queue, *which: None)
     assert broken_rule(Faults()) is Check.CONVERGED
 
 

@@ -104,9 +104,12 @@ class SiteProcess:
 
 
 @contextmanager
-def start_site(folder: Path, config: Path) -> Iterator[SiteProcess]:
-    """Start one system and wait until it listens; it is gone at the end of the block. Raises RuntimeError."""
-    command = [sys.executable, "-m", "tools", "serve", "--json", str(config)]
+def start_site(folder: Path, config: Path, *options: str) -> Iterator[SiteProcess]:
+    """Start one system and wait until it listens; it is gone at the end of the block. Raises RuntimeError.
+
+    `options`: more options of `trackbridge serve`.
+    """
+    command = [sys.executable, "-m", "tools", "serve", "--json", *options, str(config)]
     with (folder / f"{config.stem}.stderr").open("w+", encoding="utf-8") as errors:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
         try:

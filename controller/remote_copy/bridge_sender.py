@@ -53,6 +53,7 @@ class BridgeRecord:
     track: int
     local_sequence: int = 0  # array sequence of the host write; 0: nothing to wait for
     reply: Callable[[Result | None], None] | None = None  # None as result: the bridge failed
+    generation: int = 0  # of the pair when the record was made
     tries: int = 0
     sent: bool = False
     acknowledged: bool = False
@@ -61,6 +62,11 @@ class BridgeRecord:
     @property
     def sequence(self) -> int:
         return self.header.sequence
+
+    @property
+    def stale(self) -> bool:
+        """Its pair has given back what was under way: what becomes of the record counts for nothing."""
+        return self.generation != self.pair.generation
 
     @property
     def kind(self) -> RecordType:
@@ -121,6 +127,7 @@ class BridgeSender:
         self._failures = 0
         self._last_status = clock.now()
         self._watching = False
+        self._filling = False  # while records are asked for: what that sets off must not start a chain
         self._durable = 0
         self.failed = False
 
@@ -195,22 +202,14 @@ class BridgeSender:
 
     def pump(self) -> None:
         """Start the next chain if the link is free and there is something to send."""
-        if self._chain or self.failed:
+        if self._chain or self.failed or self._filling:
             return
-        chain: list[BridgeRecord] = []
-        slot = 0
-        while len(chain) < MAX_RECORDS_PER_CHAIN:
-            if self._cursor + len(chain) < len(self._retained):
-                record = self._retained[self._cursor + len(chain)]
-            elif (new := self._take_new()) is not None:
-                record = new
-            else:
-                break
-            slot = record.sequence % self.route.slots
-            chain.append(record)
-            if slot == self.route.slots - 1:
-                break  # a chain ends at the bridge volume's last track
-        if not chain:
+        self._filling = True
+        try:
+            chain = self._fill()
+        finally:
+            self._filling = False
+        if not chain or self.failed:
             return
         for record in chain:
             if record.sent:
@@ -221,6 +220,21 @@ class BridgeSender:
         first_slot = chain[0].sequence % self.route.slots
         commands = bridge_chain(first_slot, self.route.slots, self.route.heads, [r.encoded() for r in chain])
         self.route.link.start_chain(self.route.image, self.route.device, commands, self._chain_done, self._clock.now())
+
+    def _fill(self) -> list[BridgeRecord]:
+        """The records of the next chain: retained ones from the cursor on, then new ones."""
+        chain: list[BridgeRecord] = []
+        while len(chain) < MAX_RECORDS_PER_CHAIN:
+            if self._cursor + len(chain) < len(self._retained):
+                record = self._retained[self._cursor + len(chain)]
+            elif (new := self._take_new()) is not None:
+                record = new
+            else:
+                break
+            chain.append(record)
+            if record.sequence % self.route.slots == self.route.slots - 1:
+                break  # a chain ends at the bridge volume's last track
+        return chain
 
     def _chain_done(self, result: ChainResult) -> None:
         chain, self._chain = self._chain, []

@@ -33,6 +33,7 @@ from controller.remote_copy.status_inbox import StatusInbox
 
 FIRST_SEQUENCE = 1
 NOTIFY_TIMEOUT_S = 30.0
+TAKE_BACK_TRIES, TAKE_BACK_EVERY_S = 5, 1.0
 
 
 # The primary box
@@ -49,17 +50,19 @@ def establish_bridge(core: Core, order: pprc.EstablishPair, volume: int) -> Proc
         raise reject(Reason.TWO_PATHS_NEEDED)
     bridge.worker.move("establish")
     bridge.box, bridge.secondary_volume = box, order.header.secondary_cca
-    bridge.data_path, bridge.status_path = free[0], free[1]
+    bridge.data_path, bridge.status_path = data, status = free[0], free[1]
+    data.purpose, status.purpose = DATA_PURPOSE, STATUS_PURPOSE
+    data.bridge = status.bridge = number
     bridge.notified = bridge.status_pair = False
     bridge.pair_id = core.records.next_pair_id()
     core.around.log(602, "establish pair to the primary data bridge", _said(bridge))
     try:
         yield from _steps(core, bridge, box)
+        _start_sending(core, bridge)
     except Refused:
+        yield from give_up(core, bridge)
         bridge.worker.move("fail")
-        yield from _undo(core, bridge, box)
         raise
-    _start_sending(core, bridge)
     core.around.log(614, "host is notified: the bridge pair is complete", _said(bridge))
     core.around.attention(volume, ATTENTION_STATE_CHANGE)
 
@@ -78,10 +81,8 @@ def _defined_bridge(core: Core, volume: int, number: int) -> PrimaryBridge:
 def _steps(core: Core, bridge: PrimaryBridge, box: BoxName) -> Procedure[None]:
     data, status = bridge.data_path, bridge.status_path
     assert data is not None and status is not None
-    data.purpose, data.bridge = DATA_PURPOSE, bridge.number
     yield from core.send(data, bridge.secondary_volume, _data_update(core, bridge, PairState.DUPLEX_PENDING), box)
     core.around.log(604, "secondary data bridge updated", _said(bridge))
-    status.purpose, status.bridge = STATUS_PURPOSE, bridge.number
     yield from _turn_away(core, status)
     turn = orders.turn_path(box, core.own, status.peer_port, 0, bridge.number)
     core.around.log(606, "path in the opposite direction requested", {**_said(bridge), "said": f"{status.said:04X}"})
@@ -133,29 +134,38 @@ def _turn_away(core: Core, entry: PathEntry) -> Procedure[None]:
     entry.turned = True
 
 
-def _undo(core: Core, bridge: PrimaryBridge, box: BoxName) -> Procedure[None]:
-    """Take back what the steps had set, as far as the paths allow."""
-    data, status = bridge.data_path, bridge.status_path
+def give_up(core: Core, bridge: PrimaryBridge) -> Procedure[None]:
+    """The bridge has failed, or a step of its set-up: take back what was set, as far as the paths allow.
+
+    The secondary box hears of it behind the last chain on the data path, and gives the turned link back; then both
+    paths serve everybody again. The bridge may be established anew meanwhile, over other paths.
+    """
+    data, status, box = bridge.data_path, bridge.status_path, bridge.box
+    assert box is not None
+    bridge.data_path = bridge.status_path = bridge.inbox = None
+    bridge.status_pair = False
     if data is not None and data.good:
         try:
             yield from core.send(data, bridge.secondary_volume, _data_update(core, bridge, PairState.SIMPLEX), box)
         except Refused as refused:
-            core.around.log(None, "undo of the bridge was not answered", {**_said(bridge), "why": str(refused)})
+            core.around.log(None, "the end of the bridge was not answered", {**_said(bridge), "why": str(refused)})
     if status is not None and status.turned:
         status.turned = False
-        status.status = PathStatus.NONE
-        yield from establish_path(core.around, core.own, box, status)
-    release_paths(bridge)
-
-
-def release_paths(bridge: PrimaryBridge) -> None:
-    """The bridge's paths serve everybody again."""
-    for entry in (bridge.data_path, bridge.status_path):
+        yield from _take_back(core, box, status)
+    for entry in (data, status):
         if entry is not None:
             entry.purpose, entry.bridge = VOLUME_PURPOSE, 0
-    bridge.data_path = bridge.status_path = None
-    bridge.inbox = None
-    bridge.status_pair = False
+
+
+def _take_back(core: Core, box: BoxName, entry: PathEntry) -> Procedure[None]:
+    """Establish the path on a turned link again; the other box may need a moment to remove its own."""
+    clock, timers = core.around.clock, core.around.timers
+    for _ in range(TAKE_BACK_TRIES):
+        entry.status = PathStatus.NONE
+        yield from establish_path(core.around, core.own, box, entry)
+        if entry.status is not PathStatus.HOST_PATH_PRESENT:
+            return
+        yield lambda reply: timers.call_at(clock.now() + TAKE_BACK_EVERY_S, lambda: reply(None))
 
 
 def _wait_for_notice(core: Core, bridge: PrimaryBridge, reply: Callable[[bool], None]) -> None:
@@ -190,7 +200,8 @@ def _start_sending(core: Core, bridge: PrimaryBridge) -> None:
         bridge.number, port.link, data.image, bridge.secondary_volume, shape.tracks, shape.heads, WINDOW_RECORDS
     )
     sender = BridgeSender(route, FIRST_SEQUENCE, bridge.worker, core.around.clock, core.around.timers)
-    bridge.worker.attach(sender)
+    assert bridge.box is not None
+    bridge.worker.attach(sender, bridge.box)
 
 
 def accept_status_bridge(core: Core, order: pprc.UpdateSecondaryDeviceStatus, volume: int) -> None:
@@ -243,7 +254,7 @@ def accept_data_bridge(
         raise reject(Reason.NO_STATUS_BRIDGE)
     existing = core.receiving.get(number)
     if order.new_state == PairState.SIMPLEX:
-        if existing is not None:
+        if existing is not None and existing.pair_id == order.pair_id:
             drop_secondary_bridge(core, existing, "given up by the primary box")
         return
     if order.new_state == PairState.DUPLEX:
@@ -252,8 +263,13 @@ def accept_data_bridge(
         existing.duplex = True
         run(notify_ready(core, existing), lambda _: None)
         return
-    if order.new_state != PairState.DUPLEX_PENDING or existing is not None or not order.first_sequence:
+    primary = primary_box(order.header).volume(order.header.primary_cca)
+    if order.new_state != PairState.DUPLEX_PENDING or not order.first_sequence:
         raise reject(Reason.STATE)
+    if existing is not None:
+        if existing.primary_volume != primary or existing.pair_id == order.pair_id:
+            raise reject(Reason.STATE)
+        drop_secondary_bridge(core, existing, "set up anew by the primary box")
     shape = core.shape(volume)
     window = min(order.window or WINDOW_RECORDS, WINDOW_RECORDS)
     core.receiving[number] = bridge = SecondaryBridge(
@@ -265,21 +281,17 @@ def accept_data_bridge(
             core.around.hardener,
             core.around.clock,
             destination,
-            lambda sequence: _mark(core, number, sequence),
+            lambda sequence: core.mark(number, sequence),
             lambda text: drop_secondary_bridge(core, core.receiving[number], text),
         ),
         data_volume=volume,
-        primary_volume=primary_box(order.header).volume(order.header.primary_cca),
+        primary_volume=primary,
         pair_id=order.pair_id,
         data_said=said,
         status_volume=status_volume,
     )
+    core.bridge_begins(number, bridge.primary_volume.box)
     core.around.log(604, "became secondary data bridge", _said(bridge))
-
-
-def _mark(core: Core, number: int, sequence: int) -> None:
-    core.marks[number] = sequence
-    core.records.store_mark(number, sequence)
 
 
 def turn(core: Core, order: pprc.EstablishPath, box: BoxName) -> Procedure[None]:

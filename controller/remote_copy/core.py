@@ -1,5 +1,6 @@
 """The shared state of remote copy in one box, and the few acts that several procedures need."""
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -38,16 +39,36 @@ class VolumeShape(NamedTuple):
 
 
 class PeerSequences:
-    """Request sequence numbers towards and from one other box (pprc-commands 4.2, offset 6)."""
+    """Request sequence numbers towards and from one other box (pprc-commands 4.2, offset 6).
+
+    The receiver refuses a number older than the last. So one order is under way at a time, whatever path it takes.
+    """
 
     def __init__(self) -> None:
         self._sent = 0
+        self._sending = False
+        self._waiting: deque[Callable[[None], None]] = deque()
         self._received = 0
         self._bytes = b""
 
     def next(self) -> int:
         self._sent = self._sent % ORDERS_REMEMBERED_MAX + 1
         return self._sent
+
+    def wait_turn(self, reply: Callable[[None], None]) -> None:
+        """Call `reply` when no other order is under way; `end_turn` must follow."""
+        if self._sending:
+            self._waiting.append(reply)
+        else:
+            self._sending = True
+            reply(None)
+
+    def end_turn(self) -> None:
+        """The order was answered, or will not be."""
+        if self._waiting:
+            self._waiting.popleft()(None)
+        else:
+            self._sending = False
 
     def accept(self, number: int, data: bytes) -> bool:
         """True: a new order. False: the last one again, to be answered without action. Raises Refused (5D)."""
@@ -148,8 +169,14 @@ class Core:
 
     def send(self, entry: PathEntry, device: int, order: pprc.PprcOrder, box: BoxName) -> Procedure[ChainResult]:
         """Send one order over a path. Raises Refused: 5B with the peer's bytes 7-8, 5C when it does not answer."""
-        numbered = replace(order, header=replace(order.header, request_sequence=self.peer(box).next()))
-        return (yield from self.chain(entry, device, [ChainCommand(PERFORM_SUBSYSTEM_FUNCTION, numbered.encode())]))
+        peer = self.peer(box)
+        yield peer.wait_turn
+        try:
+            numbered = replace(order, header=replace(order.header, request_sequence=peer.next()))
+            commands = [ChainCommand(PERFORM_SUBSYSTEM_FUNCTION, numbered.encode())]
+            return (yield from self.chain(entry, device, commands))
+        finally:
+            peer.end_turn()
 
     def chain(self, entry: PathEntry, device: int, commands: list[ChainCommand]) -> Procedure[ChainResult]:
         """Run a chain over a path and insist on its success. Raises Refused as `send`."""
@@ -216,6 +243,27 @@ class Core:
         )
         self.around.log(None, message, {"pair": pair.pair_id, "state": pair.state.name, "why": text})
 
+    # What a secondary may hold that a crash took from its primary
+
     def uncertain_epoch(self, pair: Pair) -> int:
-        """Array sequence behind which a secondary may hold what a crash took from the primary."""
-        return max(pair.epoch, min(self.marks.values(), default=0))
+        """Array sequence behind which a secondary may hold what a crash took from the primary.
+
+        The marks follow the traffic of the bridges. Once a bridge was set up anew they no longer speak of the traffic
+        before; the pair's own epoch was fixed then, and stands until the pair is proven equal (`reconcile`).
+        """
+        return pair.epoch if pair.reconcile else max(pair.epoch, min(self.marks.values(), default=0))
+
+    def bridge_begins(self, number: int, box: BoxName) -> None:
+        """A bridge from `box` is set up: fix what is uncertain of the traffic before, and mark where its own begins."""
+        for pair in self.secondaries.values():
+            if pair.primary.box == box and not pair.reconcile:
+                pair.epoch = self.uncertain_epoch(pair)
+                pair.reconcile = True
+                self.records.store(pair)
+        if number not in self.marks:
+            self.mark(number, self.around.array.appended)
+
+    def mark(self, number: int, sequence: int) -> None:
+        """What a bridge brought up to this array sequence is durable in the primary box too."""
+        self.marks[number] = sequence
+        self.records.store_mark(number, sequence)

@@ -6,10 +6,15 @@ Bitmaps of a primary, one bit per track (set = the secondary may differ):
     dirty     written by a host since the snapshot of the running pass
 out of sync = waiting | in_flight | dirty. The pair may become duplex only when all three are empty.
 
+Host updates under way are in `unconfirmed` instead. When a copy or the mirroring stops, everything under way is given
+back to `dirty` and the pair's `generation` goes up: what is later heard of records of an earlier generation counts for
+nothing, and the secondary refuses those that come after the copy was started again (`not_before`).
+
 The bitmap survives a restart by the log's own order: the stored pair record holds the bitmap and the array
 sequence `epoch` it describes; every track of the volume with a later record is changed as well. A track is
 therefore in the recorded bitmap before its write is acknowledged, because the write itself is that record.
 While duplex, `epoch` moves on as the secondary confirms; it never passes a write that is not confirmed.
+For the epoch of a secondary see `Core.uncertain_epoch`.
 """
 
 from collections.abc import Iterable
@@ -66,9 +71,12 @@ class Pair:
     epoch: int = 0  # array sequence: see the module text
     suspend_tod: int = 0
     snapshot_id: int = 0
-    reconcile: bool = False  # the secondary may hold writes that a crash took from the primary
+    reconcile: bool = False  # primary: ask the secondary what it may hold beyond this; secondary: `epoch` is fixed
+    announce: bool = False  # the secondary must hear that it is pending again before the copy goes on
+    not_before: int = 0  # secondary: TOD of the order that last made it pending; older records are not for this copy
+    generation: int = 0  # goes up whenever what is under way is given back
     draining: bool = False  # end of a copy: host writes go through at once
-    unconfirmed: set[int] = field(default_factory=set)  # array sequences of updates the secondary has not confirmed
+    unconfirmed: dict[int, int] = field(default_factory=dict)  # updates under way: array sequence -> track
     waiting: bitarray = field(default_factory=bitarray)
     in_flight: bitarray = field(default_factory=bitarray)
     dirty: bitarray = field(default_factory=bitarray)
@@ -116,7 +124,10 @@ class Pair:
         self.dirty.setall(0)
 
     def give_back(self) -> None:
-        """The bridge stopped: what was not confirmed must be sent again."""
+        """The copy or the mirroring stopped: what was not confirmed must be sent again, whatever is heard of it."""
+        self.generation += 1
+        self.mark(self.unconfirmed.values())
+        self.unconfirmed.clear()
         self.dirty |= self.waiting
         self.dirty |= self.in_flight
         self.waiting.setall(0)

@@ -35,6 +35,7 @@ def encode_pair(pair: Pair) -> bytes:
             "pace": pair.pace,
             "epoch": pair.epoch,
             "suspend_tod": pair.suspend_tod,
+            "fixed": not pair.is_primary and pair.reconcile,
             "out_of_sync": bits.tobytes().hex() if bits.any() else "",
         }
     ).encode()
@@ -56,6 +57,7 @@ def decode_pair(key: str, value: bytes) -> Pair:
         pace=record["pace"],
         epoch=record["epoch"],
         suspend_tod=record["suspend_tod"],
+        reconcile=record.get("fixed", False),
     )
     if record["out_of_sync"]:
         bits = bitarray()

@@ -21,7 +21,7 @@ from controller.remote_copy.core import (
 )
 from controller.remote_copy.pair import Pair, VolumeName
 from controller.remote_copy.paths import MAX_PATHS, MAX_SECONDARIES, PathEntry, PathSet, establish_path
-from controller.remote_copy.procedure import Procedure
+from controller.remote_copy.procedure import Procedure, Result
 from controller.remote_copy.refusal import Refused, bad_parameter, reject
 from controller.remote_copy.states import (
     BridgeRole,
@@ -200,17 +200,22 @@ def establish_pair(core: Core, order: pprc.EstablishPair, volume: int) -> Proced
         raise reject(Reason.BRIDGE_VOLUME)
     if volume in core.secondaries:
         raise reject(Reason.ALREADY_SECONDARY)
-    if volume in core.busy:
-        raise reject(Reason.STATE)
-    core.busy.add(volume)
-    try:
-        pair = yield from _establish_volume(core, order, volume)
-    finally:
-        core.busy.discard(volume)
+    pair = yield from alone(core, volume, _establish_volume(core, order, volume))
     if header.flags & pprc.PairFlag.MESSAGE_REQUIRED and pair.state is PairState.DUPLEX_PENDING:
         waiters = core.duplex_waiters.setdefault(pair.pair_id, [])
         if not (yield waiters.append):
             raise reject(Reason.STATE, pair_id=pair.pair_id)
+
+
+def alone(core: Core, volume: int, procedure: Procedure[Result]) -> Procedure[Result]:
+    """Carry out an order for a volume unless another one is being carried out for it. Raises Refused (45)."""
+    if volume in core.busy:
+        raise reject(Reason.STATE)
+    core.busy.add(volume)
+    try:
+        return (yield from procedure)
+    finally:
+        core.busy.discard(volume)
 
 
 def _check_pair_bytes(order: pprc.EstablishPair) -> None:
@@ -248,6 +253,7 @@ def _establish_volume(core: Core, order: pprc.EstablishPair, volume: int) -> Pro
         pair = _new_pair(core, order, volume, secondary)
     yield from core.send(entry, secondary.cca, _status_of(core, pair, target), secondary.box)
     core.primaries[volume] = pair
+    pair.announce = False
     if target is PairState.DUPLEX_PENDING:
         if event is PairEvent.ESTABLISH_COPY:
             pair.mark_all()

@@ -42,6 +42,10 @@ def update_status(core: Core, order: pprc.UpdateSecondaryDeviceStatus, volume: i
         pair = _become_secondary(core, order, volume, state)
     if state.suspended and not present.suspended:
         pair.suspend_tod = order.tod
+    if state is PairState.DUPLEX_PENDING:
+        pair.not_before = order.tod
+    if state is PairState.DUPLEX:
+        pair.reconcile = False  # proven equal; from here on the marks tell what is uncertain
     pair.state = state
     core.store(pair)
     if state is PairState.SIMPLEX:
@@ -89,7 +93,11 @@ def _become_secondary(core: Core, order: pprc.UpdateSecondaryDeviceStatus, volum
 
 
 def destination(core: Core, header: BridgeHeader) -> Destination:
-    """Whether, and where, a bridge record may be redirected (step 708)."""
+    """Whether, and where, a bridge record may be redirected (step 708).
+
+    A record that was made before the copy last began is refused. It comes late, perhaps over a bridge that the primary
+    has given up meanwhile, and newer data may be here.
+    """
     address = header.destination
     if (address.ssid, address.lss) != (core.own.ssid, core.own.lss) or address.cca not in core.volumes:
         return NOWHERE
@@ -97,7 +105,7 @@ def destination(core: Core, header: BridgeHeader) -> Destination:
     source = header.source
     if pair is None or pair.pair_id != header.pair_id or source[:3] != pair.primary[1:4]:
         return NOWHERE._replace(result=Result.NOT_THE_SECONDARY)
-    if pair.state.suspended:
+    if pair.state.suspended or header.tod < pair.not_before:
         return NOWHERE._replace(result=Result.DESTINATION_SUSPENDED)
     if header.snapshot_id and pair.snapshot_id != header.snapshot_id:
         pair.snapshot_id = header.snapshot_id

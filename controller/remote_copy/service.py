@@ -22,7 +22,7 @@ from controller.remote_copy.bridge_setup import (
     accept_status_bridge,
     drop_secondary_bridge,
     establish_status_bridge,
-    release_paths,
+    give_up,
     turn,
 )
 from controller.remote_copy.checks import check_boxes, check_request_sequence, parse_order
@@ -53,7 +53,7 @@ BRIDGE_VOLUME_COMMANDS = frozenset(
 )
 STORE_EVERY = 256  # confirmed tracks between two records of a pair's bitmap
 
-FB_SECONDARY_SUBSYSTEM, FB_COMMUNICATION, FB_TRACK_FORMAT, FB_MEDIA = 2, 3, 6, 8
+FB_PRIMARY, FB_SECONDARY_SUBSYSTEM, FB_COMMUNICATION, FB_TRACK_FORMAT, FB_MEDIA = 1, 2, 3, 6, 8
 RESULT_EVENTS: dict[Result, tuple[PairEvent, int]] = {  # result: what it does to the pair, FB reason
     Result.NOT_THE_SECONDARY: (PairEvent.SECONDARY_SIMPLEX, FB_SECONDARY_SUBSYSTEM),
     Result.DESTINATION_SUSPENDED: (PairEvent.SUSPEND_AT_SECONDARY, FB_SECONDARY_SUBSYSTEM),
@@ -152,9 +152,9 @@ class RemoteCopy:
             case pprc.EstablishPair():
                 return requests.establish_pair(core, order, volume)
             case pprc.DeletePair():
-                return requests.delete_pair(core, order, volume)
+                return requests.alone(core, volume, requests.delete_pair(core, order, volume))
             case pprc.SuspendPair():
-                return requests.suspend_pair(core, order, volume)
+                return requests.alone(core, volume, requests.suspend_pair(core, order, volume))
             case pprc.DefineBridgeVolume():
                 return requests.define_bridge(core, order, volume, self._new_bridge)
             case pprc.UpdateSecondaryDeviceStatus() if sender is not None:
@@ -217,27 +217,37 @@ class RemoteCopy:
             done(None)
             return
         worker = self._worker_of(pair)
-        if worker is None or worker.sender is None or worker.sender.failed:
+        sender = worker.sender if worker is not None else None
+        if worker is None or sender is None:
             pair.mark(track for track, _ in writes)
             done(self._suspend(pair, PairEvent.COMMUNICATION_LOST, FB_COMMUNICATION, "no bridge to the secondary"))
             return
         waiting = _Countdown(len(writes), done)
+        generation = pair.generation
+        pair.unconfirmed.update((sequence, track) for track, sequence in writes)
         for track, sequence in writes:
-            self._send_update(worker, pair, track, sequence, waiting)
+            if pair.generation == generation and worker.sender is sender:
+                self._send_update(worker, pair, track, sequence, waiting)
+            else:  # the bridge failed within this call
+                pair.unconfirmed.pop(sequence, None)
+                pair.mark([track])
+                waiting.one(self._failure(pair, None))
+        last = writes[-1][1]
+        self.core.around.hardener.when_durable(last, lambda good: sender.local_durable(last) if good else None)
 
     def _send_update(self, worker: SyncWorker, pair: Pair, track: int, sequence: int, waiting: "_Countdown") -> None:
-        core = self.core
-        stored = core.around.array.read_stored(pair.volume, track)
-        assert stored is not None
-        pair.unconfirmed.add(sequence)
-        sender = worker.sender
-        assert sender is not None
+        generation = pair.generation
+        stored = self.core.around.array.read_stored(pair.volume, track)
+        assert stored is not None  # it was appended just now
 
         def confirmed(result: Result | None) -> None:
-            pair.unconfirmed.discard(sequence)
+            pair.unconfirmed.pop(sequence, None)
             if result in (Result.APPLIED, Result.DUPLICATE):
                 self._count_confirmed(pair)
                 waiting.one(None)
+                return
+            if pair.generation != generation:  # given back: the track is marked, and may be copied again by now
+                waiting.one(self._failure(pair, result) if pair.state.suspended else None)
                 return
             pair.mark([track])
             if result is None and pair.state is PairState.DUPLEX:
@@ -248,7 +258,6 @@ class RemoteCopy:
                 waiting.one(self._failure(pair, result))
 
         worker.update(pair, track, stored, sequence, confirmed)
-        core.around.hardener.when_durable(sequence, lambda good: sender.local_durable(sequence) if good else None)
 
     def _failure(self, pair: Pair, result: Result | None) -> Refusal | None:
         """What a host hears of its write when the pair is suspended already, or still pending."""
@@ -258,15 +267,29 @@ class RemoteCopy:
         return self._suspension_sense(pair, reason)
 
     def _worker_of(self, pair: Pair) -> SyncWorker | None:
-        """The bridge that carries the pair's updates: the one that copies it, later the one it was given."""
+        """The bridge that carries the pair's updates: the one that copies it, later the one it was given.
+
+        When that one is gone, and nothing of the pair was under way on it, another takes the pair over (8.3).
+        """
         for bridge in self.core.sending.values():
             if bridge.worker.pair is pair:
                 return bridge.worker
         given = self.core.sending.get(self._bridge_of.get(pair.pair_id, 0))
-        return given.worker if given is not None else None
+        if given is not None and given.worker.sender is not None:
+            return given.worker
+        ready = [
+            bridge.worker
+            for _, bridge in sorted(self.core.sending.items())
+            if bridge.box == pair.secondary.box and bridge.worker.sender is not None
+        ]
+        if not ready:
+            return None
+        worker = ready[pair.pair_id % len(ready)]
+        self._bridge_of[pair.pair_id] = worker.number
+        return worker
 
     def _suspend(self, pair: Pair, event: PairEvent, reason: int, text: str) -> Refusal:
-        if not pair.state.suspended:
+        if not pair.state.suspended and pair.state is not PairState.SIMPLEX:
             requests.leave_queue(self.core, pair)
             self.core.change(pair, event, text)
             run(self._tell_suspended(pair), lambda _: None)
@@ -341,9 +364,11 @@ class RemoteCopy:
     def link_lost(self, said: int) -> None:
         """The light of a port went out: its paths are offline, bridges on it have failed."""
         core = self.core
-        for _, entry in core.paths.link_lost(said):
-            bridge = core.sending.get(entry.bridge)
-            if bridge is not None and bridge.worker.sender is not None and entry.purpose:
+        lost = [entry for _, entry in core.paths.link_lost(said)]
+        for bridge in core.sending.values():
+            if bridge.worker.sender is not None and any(
+                entry is bridge.data_path or entry is bridge.status_path for entry in lost
+            ):
                 bridge.worker.sender.fail(f"link of port {said:04X} lost")
         for receiving in list(core.receiving.values()):
             status = receiving.status_path
@@ -358,12 +383,13 @@ class RemoteCopy:
 
     def prepare_copy(self, pair: Pair, ready: Callable[[bool], None]) -> None:
         """See `WorkerOwner`."""
-        if not pair.reconcile:
+        if not pair.reconcile and not pair.announce:
             ready(True)
             return
+        generation = pair.generation
 
         def prepared(result: Refused | None) -> None:
-            if isinstance(result, Refused):
+            if isinstance(result, Refused) and pair.generation == generation:
                 self._suspend(pair, PairEvent.COMMUNICATION_LOST, FB_COMMUNICATION, str(result))
             ready(not isinstance(result, Refused))
 
@@ -371,13 +397,17 @@ class RemoteCopy:
 
     def _prepare(self, pair: Pair) -> Procedure[None]:
         yield from requests.set_secondary(self.core, pair, PairState.DUPLEX_PENDING)
-        yield from requests.reconcile(self.core, pair, self.core.control_path(pair.secondary.box))
+        pair.announce = False
+        if pair.reconcile:
+            yield from requests.reconcile(self.core, pair, self.core.control_path(pair.secondary.box))
 
     def copy_finished(self, pair: Pair, done: Callable[[], None]) -> None:
         """See `WorkerOwner`."""
 
+        generation = pair.generation
+
         def finished(result: Refused | None) -> None:
-            if isinstance(result, Refused):
+            if isinstance(result, Refused) and pair.generation == generation:
                 self._suspend(pair, PairEvent.COMMUNICATION_LOST, FB_COMMUNICATION, str(result))
             done()
 
@@ -386,12 +416,10 @@ class RemoteCopy:
     def _finish(self, pair: Pair) -> Procedure[None]:
         core = self.core
         worker = self._worker_of(pair)
-        bridge = worker.sender if worker is not None else None
+        generation = pair.generation
         yield from requests.set_secondary(core, pair, PairState.DUPLEX)
-        if pair.state is not PairState.DUPLEX_PENDING:
-            return  # suspended or deleted meanwhile
-        if worker is None or not worker.copies(pair, bridge):
-            pair.reconcile = True  # the bridge has failed: the secondary must be told that it is pending again
+        if pair.generation != generation or worker is None:
+            pair.announce = True  # stopped meanwhile; should it go on, the secondary is pending again
             return
         self._bridge_of[pair.pair_id] = worker.number
         core.change(pair, PairEvent.COPY_COMPLETE, "all tracks are equal")
@@ -402,14 +430,19 @@ class RemoteCopy:
         event, reason = RESULT_EVENTS.get(result, (PairEvent.SECONDARY_ERROR, FB_SECONDARY_SUBSYSTEM))
         self._suspend(pair, event, reason, f"status result {result.name}")
 
+    def unreadable(self, pair: Pair, text: str) -> None:
+        """See `WorkerOwner`."""
+        self._suspend(pair, PairEvent.PRIMARY_ERROR, FB_PRIMARY, text)
+
+    def when_durable(self, sequence: int, reply: Callable[[bool], None]) -> None:
+        """See `WorkerOwner`."""
+        self.core.around.hardener.when_durable(sequence, reply)
+
     def bridge_stopped(self, worker: SyncWorker, text: str) -> None:
         """See `WorkerOwner`."""
         bridge = self.core.sending[worker.number]
         self.core.around.log(None, "bridge has failed", {"bridge": worker.number, "why": text})
-        status = bridge.status_path
-        if status is not None:
-            status.turned = False
-        release_paths(bridge)
+        run(give_up(self.core, bridge), lambda _: None)
 
     def track_confirmed(self, pair: Pair) -> None:
         """See `WorkerOwner`."""

@@ -17,12 +17,13 @@ from dataclasses import replace
 from typing import Protocol
 
 from ccw.bridge import BridgeHeader, RecordType, Result, TrackFlag, VirtualTrackAddress
+from ccw.errors import FormatError
 from ccw.geometry import Cchh, halves_of_cchh
 from ccw.stored_track import CODEC_NONE, CODEC_ZLIB, StoredTrack, expand_track
 from ccw.tracks import parse_track
 from controller.remote_copy.bridge_sender import GOOD, BridgeRecord, BridgeSender
-from controller.remote_copy.pair import Pair, VolumeName
-from controller.remote_copy.ports import ArrayPort, Clock, EventSink
+from controller.remote_copy.pair import BoxName, Pair, VolumeName
+from controller.remote_copy.ports import ArrayFault, ArrayPort, Clock, EventSink
 from controller.remote_copy.states import BRIDGE_NEXT, BridgeState, PairState
 
 MAX_QUEUE = 1024
@@ -58,10 +59,13 @@ class SyncQueue:
         self.remove(pair)
         self._entries.appendleft(pair)
 
-    def select(self) -> Pair | None:
-        """The first entry that no bridge has selected yet; it stays queued until it is snapped (claims 2, 3)."""
+    def select(self, box: BoxName | None) -> Pair | None:
+        """The first entry with its secondary in `box` that no bridge has selected yet.
+
+        It stays queued until it is snapped (claims 2, 3).
+        """
         for pair in self._entries:
-            if pair.pair_id not in self._selected:
+            if pair.secondary.box == box and pair.pair_id not in self._selected:
                 self._selected.add(pair.pair_id)
                 return pair
         return None
@@ -106,7 +110,7 @@ def make_record(
         tod=tod,
         payload_crc=zlib.crc32(payload) if payload else 0,
     )
-    return BridgeRecord(header, payload, pair, track)
+    return BridgeRecord(header, payload, pair, track, generation=pair.generation)
 
 
 def records_on(stored: StoredTrack) -> int:
@@ -125,6 +129,12 @@ class WorkerOwner(Protocol):
 
     def prepare_copy(self, pair: Pair, ready: Callable[[bool], None]) -> None:
         """Before the first pass: the secondary must be pending and say what it may hold beyond the primary."""
+
+    def unreadable(self, pair: Pair, text: str) -> None:
+        """A track of the primary cannot be read: suspend the pair."""
+
+    def when_durable(self, sequence: int, reply: Callable[[bool], None]) -> None:
+        """As `HardenPort`."""
 
     def bridge_stopped(self, worker: "SyncWorker", text: str) -> None:
         """The worker's bridge has failed."""
@@ -156,6 +166,7 @@ class SyncWorker:
         self.state = BridgeState.DEFINED
         self.pair: Pair | None = None
         self.sender: BridgeSender | None = None
+        self.box: BoxName | None = None  # where the bridge leads
         self._order: list[int] = []  # tracks of this pass, last first
         self._in_flight = 0
         self._ending = False
@@ -168,9 +179,9 @@ class SyncWorker:
         """Change the bridge's state along its table."""
         self.state = BRIDGE_NEXT[self.state, event]
 
-    def attach(self, sender: BridgeSender) -> None:
-        """The bridge is established (step 614)."""
-        self.sender = sender
+    def attach(self, sender: BridgeSender, box: BoxName) -> None:
+        """The bridge to `box` is established (step 614)."""
+        self.sender, self.box = sender, box
         self.move("ready")
         self.work()
 
@@ -178,17 +189,17 @@ class SyncWorker:
 
     def work(self) -> None:
         """Select the head of the queue if this bridge is idle."""
-        pair = self.queue.select() if self.state is BridgeState.IDLE else None
+        pair = self.queue.select(self.box) if self.state is BridgeState.IDLE else None
         if pair is None:
             return
         self.pair = pair
         self.move("select")
         self.log(702, "selected from the volume synchronisation queue", self._fields(pair))
-        bridge = self.sender
-        self.owner.prepare_copy(pair, lambda good: self._prepared(pair, bridge, good))
+        generation = pair.generation
+        self.owner.prepare_copy(pair, lambda good: self._prepared(pair, generation, good))
 
-    def _prepared(self, pair: Pair, bridge: BridgeSender | None, good: bool) -> None:
-        if not self.copies(pair, bridge):
+    def _prepared(self, pair: Pair, generation: int, good: bool) -> None:
+        if not self.copies(pair, generation):
             return
         if not good or pair.state is not PairState.DUPLEX_PENDING:
             self.queue.remove(pair)
@@ -201,11 +212,18 @@ class SyncWorker:
         pair.snapshot_id = self._next_snapshot_id
         self._next_snapshot_id = self._next_snapshot_id % 0xFFFF + 1
         pair.start_pass()
-        self.array.snapshot(pair.volume, self.bridge_volume)
+        sequence = self.array.snapshot(pair.volume, self.bridge_volume)
         self.queue.remove(pair)
         self._order = list(pair.waiting.search(1))[::-1]
         self._ending = False
         self.log(704, "snapped by pointers to the primary bridge volume", self._fields(pair))
+        generation = pair.generation
+        self.owner.when_durable(sequence, lambda good: self._transfer(pair, generation) if good else None)
+
+    def _transfer(self, pair: Pair, generation: int) -> None:
+        """The snapshot is durable: no crash can take from this box what the secondary gets now."""
+        if not self.copies(pair, generation):
+            return
         self.move("copy")
         if pair.draining:
             self.move("drain")
@@ -226,24 +244,34 @@ class SyncWorker:
             track = self._order.pop()
             if not pair.waiting[track]:
                 continue  # a host update of it has gone out since
+            record = self._copy_of(pair, track)
+            if record is None:
+                return self.next_copy()  # the pair is suspended; another may have been selected
             pair.sent(track)
             self._in_flight += 1
-            stored = self.array.read_stored(self.bridge_volume, track)
-            kind = RecordType.SYNC_TRACK if stored is not None else RecordType.NEVER_WRITTEN
-            return make_record(pair, kind, track, stored, TrackFlag.FROM_SNAPSHOT, self.clock.tod())
+            return record
         if pair.draining and not self._ending and self._in_flight == 0 and not pair.dirty.any():
             self._ending = True
             flags = TrackFlag.STATUS_NOW
             return make_record(pair, RecordType.END_OF_VOLUME, -1, None, flags, self.clock.tod())
         return None
 
+    def _copy_of(self, pair: Pair, track: int) -> BridgeRecord | None:
+        try:
+            stored = self.array.read_stored(self.bridge_volume, track)
+            kind = RecordType.SYNC_TRACK if stored is not None else RecordType.NEVER_WRITTEN
+            return make_record(pair, kind, track, stored, TrackFlag.FROM_SNAPSHOT, self.clock.tod())
+        except (ArrayFault, FormatError) as error:
+            self.owner.unreadable(pair, f"track {track}: {error}")
+            return None
+
     def record_done(self, record: BridgeRecord, result: Result) -> None:
         """Status of a record: clear its bit, or suspend its pair."""
         pair = record.pair
+        if record.stale:
+            return
         if result not in GOOD:
             self.owner.copy_failed(pair, result)
-            if pair is self.pair:
-                self._free()
             return
         self.bytes_raw += record.header.raw_length
         if record.kind is RecordType.HOST_UPDATE:
@@ -256,11 +284,15 @@ class SyncWorker:
                 self.owner.track_confirmed(pair)
                 self._next_pass_if_done()
         elif record.kind is RecordType.END_OF_VOLUME and pair is self.pair:
-            bridge = self.sender
-            self.owner.copy_finished(pair, lambda: self._finished(pair, bridge))
+            if pair.out_of_sync.any():
+                self._ending = False
+                self._next_pass_if_done()
+                return
+            generation = pair.generation
+            self.owner.copy_finished(pair, lambda: self._finished(pair, generation))
 
-    def _finished(self, pair: Pair, bridge: BridgeSender | None) -> None:
-        if self.copies(pair, bridge):
+    def _finished(self, pair: Pair, generation: int) -> None:
+        if self.copies(pair, generation):
             self._free()
 
     def _next_pass_if_done(self) -> None:
@@ -305,9 +337,9 @@ class SyncWorker:
 
     # End
 
-    def copies(self, pair: Pair, bridge: BridgeSender | None) -> bool:
-        """Does the worker still copy the pair, over the bridge as it was established when it began?"""
-        return self.pair is pair and bridge is not None and self.sender is bridge
+    def copies(self, pair: Pair, generation: int) -> bool:
+        """Does the worker still do the copy that it began in the pair's `generation`?"""
+        return self.pair is pair and pair.generation == generation
 
     def drop(self, pair: Pair) -> None:
         """The pair was suspended or deleted: stop copying it."""
@@ -335,6 +367,7 @@ class SyncWorker:
         self.array.release_space(self.bridge_volume, 0, 1 << 31)
         if pair is not None:
             pair.draining = False
+            pair.announce = True
             pair.give_back()
             if pair.state is PairState.DUPLEX_PENDING:
                 self.queue.put_back(pair)

@@ -103,6 +103,9 @@ class LinkSettings:
     max_paths: int = 64  # logical paths accepted, control-unit role
     acquire_address: bool = False  # ask a director for the link address before anything else
     address_retry_s: float = escon.ACQUIRE_LINK_ADDRESS_RETRY_S
+    request_bytes: int = 0  # a write's data are asked for in pieces of this size; 0: the whole count at once
+    data_requests: int = 8  # outstanding at most, if the channel allows as many
+    pacing: int = escon.PACING_DEFAULT  # idles wanted between data frames
     max_queued: int = 1024  # exchanges waiting, channel role
 
 

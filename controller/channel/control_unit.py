@@ -14,22 +14,19 @@ C8. A connect-SOF command makes any earlier connection of this link void.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from ccw.ccws import UnitStatus
-from ccw.escon import ControlFunction, RejectReason, RemovedReason
+from ccw.escon import CommandFlag, RejectReason
 from ccw.frames import CommandFrame, ControlFrame, DataFrame, DataRequest, DeviceFrame, Frame
-from controller.channel.answers import (
-    acknowledgement,
-    address_exception,
-    command_response,
-    data_blocks,
-    data_request,
-)
+from controller.channel.answers import acknowledgement, address_exception, command_response
 from controller.channel.api import CommandServer, LinkSettings, PathId
+from controller.channel.control_requests import ControlRequests
 from controller.channel.control_unit_states import (
     CHANNEL_OWES,
     CONTROL_INPUTS,
+    MOVES,
     STATES,
     Chain,
     CuInput,
@@ -38,21 +35,25 @@ from controller.channel.control_unit_states import (
     UnitKey,
 )
 from controller.channel.ending import device_end_goes_on, ending_of, is_immediate, solicited_sense, takes_data
+from controller.channel.logical_paths import LogicalPaths
 from controller.channel.owed import Owed, OwedQueue, covers
+from controller.channel.path_table import PathTable
 from controller.channel.timer import Timer
+from controller.channel.transfer import Taken, Transfer
 from controller.commands.outcome import Command, Outcome
-
-_MAX_COUNT_BYTES = 0xFFFF
 
 
 class ControlUnitRole:
     """See the module head. `paths` maps each logical path to the header its ELP carried."""
 
-    def __init__(self, server: CommandServer, port: Port, settings: LinkSettings) -> None:
+    def __init__(
+        self, server: CommandServer, port: Port, settings: LinkSettings, table: PathTable | None = None
+    ) -> None:
         self._server = server
         self._port = port
         self._settings = settings
-        self.paths: dict[PathId, bytes] = {}
+        self.paths = LogicalPaths(server, table or PathTable(), settings.max_paths)
+        self._requests = ControlRequests(self, server, port)
         self.state = CuState.IDLE
         self.timer = Timer()
         self.retry_timer = Timer()  # a status was answered by busy
@@ -71,22 +72,17 @@ class ControlUnitRole:
     def establish(self, path: PathId, header: bytes) -> int | None:
         """Add a path; None, or the reason for refusing it. For a path that exists this is a system reset first."""
         if path in self.paths:
-            self._reset(path, None)
-        elif len(self.paths) >= self._settings.max_paths:
-            return int(RemovedReason.OUT_OF_RESOURCES)
-        reason = self._server.path_requested(path, header)
-        if reason is None:
-            self.paths[path] = header
-        else:
+            self.reset(path, None)
+        reason = self.paths.admit(path, header)
+        if reason is not None:
             self.remove(path)
         return reason
 
     def remove(self, path: PathId) -> None:
         """Remove a path with everything on it; nothing happens when it does not exist."""
         if path in self.paths:
-            self._drop(path, None)
-            del self.paths[path]
-            self._server.path_removed(path)
+            self.drop(path, None)
+            self.paths.forget(path)
 
     def link_down(self) -> None:
         """The link failed: the connection and all paths are gone."""
@@ -127,12 +123,19 @@ class ControlUnitRole:
             self._leave()
             self.retry_timer.start(self._settings.recovery_s)
 
-    def answered_reject(self) -> None:
-        """The channel rejected the status: it will not take it, so it is dropped."""
-        if self._presenting is not None:
-            _, owed = self._presenting
-            self._leave()
-            self._end(owed.chain)
+    def answered_reject(self, reason: int) -> None:
+        """The channel rejected the status. It will not take it, so it is dropped; what was damaged is sent again."""
+        if self._presenting is None:
+            return
+        (path, _), owed = self._presenting
+        if reason == RejectReason.TRANSMISSION_ERROR and owed.attempts + 1 < self._settings.tries:
+            owed.attempts += 1
+            self.answered_busy()
+            return
+        self._leave()
+        self._end(owed.chain)
+        if reason == RejectReason.LOGICAL_PATH_NOT_ESTABLISHED:
+            self.remove(path)
 
     # Frames of the channel
 
@@ -141,6 +144,8 @@ class ControlUnitRole:
         if isinstance(device, CommandFrame):
             if frame.connect:
                 self._first_command(path, frame, device)
+            elif device.command_flags & CommandFlag.DATA_CHAINING_UPDATE:
+                self._dispatch(path, frame, device, CuInput.UPDATE)
             else:
                 self._dispatch(path, frame, device, CuInput.NEXT_COMMAND)
         elif isinstance(device, DataFrame):
@@ -148,7 +153,10 @@ class ControlUnitRole:
         elif isinstance(device, DataRequest):
             self._dispatch(path, frame, device, CuInput.DATA_REQUEST)
         elif isinstance(device, ControlFrame):
-            self._control(path, frame, device)
+            if device.function in CONTROL_INPUTS:
+                self._dispatch(path, frame, device, CONTROL_INPUTS[device.function])
+            else:
+                self._requests.receive(path, frame, device)
 
     def _dispatch(self, path: PathId, frame: Frame, device: DeviceFrame, what: CuInput) -> None:
         action = STATES.get((self.state, what))
@@ -161,24 +169,6 @@ class ControlUnitRole:
         if self._presenting is not None:
             return self._presenting[0]
         return self._chain.key if self._chain is not None else None
-
-    def _control(self, path: PathId, frame: Frame, control: ControlFrame) -> None:
-        function = control.function
-        if function in CONTROL_INPUTS:
-            self._dispatch(path, frame, control, CONTROL_INPUTS[function])
-        elif function == ControlFunction.CANCEL:
-            self._drop(path, control.unit_address)
-            self._acknowledge(path, control)
-        elif function == ControlFunction.SELECTIVE_RESET:
-            self._reset(path, control.unit_address)
-            self._acknowledge(path, control)
-        elif function == ControlFunction.SYSTEM_RESET:
-            self._reset(path, None)
-            self._acknowledge(path, control)
-        elif function == ControlFunction.REQUEST_STATUS:
-            self._request_status(path, frame, control)
-        else:
-            self._port.reject(frame, RejectReason.UNRECOGNISED_DEVICE_LEVEL)
 
     def _ignore(self, frame: Frame, device: DeviceFrame) -> None:
         """Crossed a frame of ours on the wire; of no consequence."""
@@ -195,13 +185,13 @@ class ControlUnitRole:
             self._port.send_device(path, address_exception(unit_address), disconnect=True)
             return
         self._owed.unstack(path)
-        self._chain = chain = Chain(path, unit_address, command)
+        self._chain = chain = Chain(path, unit_address, command, Transfer(command, self._settings))
         if chain.key in self._working:
             self._send_status(chain, Outcome(UnitStatus.BUSY, residual=command.count))
         elif is_immediate(command.command, command.count):
             self._execute(chain, b"")
         else:
-            self._port.send_device(chain.path, command_response(chain))
+            self._port.send_device(chain.path, command_response(chain.unit_address, self._settings.pacing))
             self._enter(CuState.AWAIT_ACCEPT)
 
     def _void_connection(self) -> None:
@@ -227,11 +217,12 @@ class ControlUnitRole:
         self._working.pop(chain.key, None)
         chain.working = False
         chain.command = command
+        chain.transfer = Transfer(command, self._settings)
         self._chain = chain
         if is_immediate(command.command, command.count):
             self._execute(chain, b"")
         else:
-            self._port.send_device(chain.path, command_response(chain))
+            self._port.send_device(chain.path, command_response(chain.unit_address, self._settings.pacing))
             self._transfer(chain)
 
     def _accepted_response(self, frame: Frame, device: DeviceFrame) -> None:
@@ -241,42 +232,57 @@ class ControlUnitRole:
     # Data
 
     def _transfer(self, chain: Chain) -> None:
-        """The command may begin: ask for the data of a write, start a read."""
-        if takes_data(chain.command.command):
-            chain.incoming.clear()
-            self._port.send_device(chain.path, data_request(chain))
-            self._enter(CuState.AWAIT_DATA)
+        """The command may begin when its count is known: ask for the data of a write, start a read."""
+        if chain.transfer.update_due:
+            self._enter(CuState.AWAIT_UPDATE)
+        elif takes_data(chain.command.command):
+            self._request_data(chain)
         else:
             self._execute(chain, b"")
+
+    def _update(self, frame: Frame, command: CommandFrame) -> None:
+        """The next CCW of a data chain: its count is added, its flags count from now on."""
+        chain = self._chain
+        assert chain is not None
+        if chain.transfer.update(command):
+            chain.command = replace(chain.command, flags=command.flags, count=chain.transfer.count)
+            self._transfer(chain)
+        else:
+            self._port.reject(frame, RejectReason.PROTOCOL_ERROR)
+
+    def _request_data(self, chain: Chain) -> None:
+        for request in chain.transfer.requests():
+            self._port.send_device(chain.path, request)
+        self._enter(CuState.AWAIT_DATA)
 
     def _data(self, frame: Frame, device: DataFrame) -> None:
         chain = self._chain
         assert chain is not None
-        chain.incoming += device.data
-        received, count = len(chain.incoming), chain.command.count
-        if received > count or (device.end and received < count and not device.early_end):
-            self._port.connection_error()  # a frame was lost, or there is one too many
-        elif device.end:
-            self._execute(chain, bytes(chain.incoming))
+        taken = chain.transfer.take(device)
+        if taken is Taken.BROKEN:
+            self._port.connection_error()
+        elif taken is Taken.COMPLETE:
+            self._execute(chain, chain.transfer.data)
         else:
-            self._enter(CuState.AWAIT_DATA)
+            self._request_data(chain)
 
     def _data_request(self, frame: Frame, device: DataRequest) -> None:
         chain = self._chain
         assert chain is not None
-        chain.requested = min(chain.requested + device.count, _MAX_COUNT_BYTES)
-        if self.state is CuState.AWAIT_REQUEST:
+        if not chain.transfer.asked(device):
+            self._port.reject(frame, RejectReason.PROTOCOL_ERROR)
+        elif self.state is CuState.AWAIT_REQUEST:
             self._send_data(chain)
 
     def _send_data(self, chain: Chain) -> None:
         """Send what was asked for; the status follows the last of it."""
         assert chain.outcome is not None
-        for frame in data_blocks(chain, self._settings.dib_code):
+        for frame in chain.transfer.blocks():
             self._port.send_device(chain.path, frame)
-        if chain.outgoing:
-            self._enter(CuState.AWAIT_REQUEST)
-        else:
+        if chain.transfer.drained:
             self._send_status(chain, chain.outcome)
+        else:
+            self._enter(CuState.AWAIT_REQUEST)
 
     # Execution and ending status
 
@@ -284,7 +290,6 @@ class ControlUnitRole:
         sent = chain.command
         chain.turn += 1
         chain.started = True
-        chain.requested = 0
         chain.outcome = None
         self._enter(CuState.EXECUTING)
         command = Command(sent.command, sent.flags, sent.count, data, sent.chained)
@@ -299,10 +304,7 @@ class ControlUnitRole:
             self._device_end(chain, outcome)
         elif chain.outcome is None:
             chain.outcome = outcome
-            if takes_data(chain.command.command):
-                chain.outgoing = memoryview(b"")
-            else:
-                chain.outgoing = memoryview(outcome.data)[: chain.command.count]
+            chain.transfer.supply(b"" if takes_data(chain.command.command) else outcome.data)
             self._send_data(chain)
         self._port.output()
 
@@ -355,30 +357,24 @@ class ControlUnitRole:
         self._leave()
         self._port.send_device(path, acknowledgement(device.unit_address), disconnect=True)
 
-    # Requests outside a chain
+    # Requests outside a chain (control_requests.py)
 
-    def _request_status(self, path: PathId, frame: Frame, control: ControlFrame) -> None:
-        if not self.idle:
-            self._port.reject(frame, RejectReason.PROTOCOL_ERROR)
-            return
-        owed = self._owed.take_for(path, control.unit_address if control.address_specific else None)
-        if owed is None:
-            self._acknowledge(path, control)
-        else:
+    def present_owed(self, path: PathId, unit_address: int | None) -> bool:
+        """Present, in the channel's connection, what a unit or (None) any unit owes it; False when nothing is owed."""
+        owed = self._owed.take_for(path, unit_address)
+        if owed is not None:
             self._present(*owed, connect=False)
+        return owed is not None
 
-    def _acknowledge(self, path: PathId, control: ControlFrame) -> None:
-        answer = acknowledgement(control.unit_address, control.address_specific)
-        self._port.send_device(path, answer, disconnect=True)
-
-    def _reset(self, path: PathId, unit_address: int | None) -> None:
-        self._drop(path, unit_address)
+    def reset(self, path: PathId, unit_address: int | None) -> None:
+        """Selective reset of a unit, or (None) system reset of the path."""
+        self.drop(path, unit_address)
         self._owed.discard(path, unit_address)
         self._server.reset(path, unit_address)
 
     # Ends
 
-    def _drop(self, path: PathId, unit_address: int | None) -> None:
+    def drop(self, path: PathId, unit_address: int | None) -> None:
         """End the chains of one unit, or (None) of the path, and the connection with it."""
         key = self._connected_to()
         chains = [chain for chain in self._working.values() if covers(path, unit_address, chain.key)]
@@ -407,6 +403,7 @@ class ControlUnitRole:
         return self.timer.expired(now)
 
     def _enter(self, state: CuState) -> None:
+        assert (self.state, state) in MOVES, f"{self.state.name} to {state.name} is no move"
         self.state = state
         if state in CHANNEL_OWES:
             self.timer.start(self._settings.link_timeout_s)

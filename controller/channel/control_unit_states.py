@@ -9,18 +9,21 @@
     '--- status of its own --> PRESENTING -- accepted --> IDLE, or --next command-->
 ```
 
-An immediate command goes from IDLE to EXECUTING at once. Everything is within one connection; there is one per link.
+An immediate command goes from IDLE to EXECUTING at once. A command with CD goes through AWAIT_UPDATE, where the counts
+of its data chain are added up. MOVES has every change of state; docs/reference/states.md draws it. Everything is
+within one connection; there is one per link.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
 from ccw.escon import ControlFunction
 from ccw.frames import CommandFrame, DeviceFrame, Frame, StatusFrame
 from controller.channel.api import PathId
+from controller.channel.transfer import Transfer
 from controller.commands.outcome import Outcome
 
 UnitKey = tuple[PathId, int]  # a unit address as one logical path sees it
@@ -31,6 +34,7 @@ class CuState(Enum):
 
     IDLE = auto()
     AWAIT_ACCEPT = auto()  # command response sent; ACR must follow
+    AWAIT_UPDATE = auto()  # the command has CD; the next count of its data chain must follow
     AWAIT_DATA = auto()  # data request sent; data must follow
     EXECUTING = auto()  # the server has the command
     AWAIT_REQUEST = auto()  # data is there; a data request must follow
@@ -43,6 +47,7 @@ class CuInput(Enum):
     """What a channel can send within a connection."""
 
     NEXT_COMMAND = auto()
+    UPDATE = auto()  # a command frame with DU: the next CCW of a data chain
     ACCEPT_RESPONSE = auto()
     DATA = auto()
     DATA_REQUEST = auto()
@@ -57,6 +62,7 @@ IGNORED = "_ignore"
 STATES: dict[tuple[CuState, CuInput], str] = {
     (_S.AWAIT_ACCEPT, _I.ACCEPT_RESPONSE): "_accepted_response",
     (_S.AWAIT_ACCEPTED, _I.ACCEPT_RESPONSE): IGNORED,
+    (_S.AWAIT_UPDATE, _I.UPDATE): "_update",
     (_S.AWAIT_DATA, _I.DATA): "_data",
     (_S.EXECUTING, _I.DATA_REQUEST): "_data_request",
     (_S.AWAIT_REQUEST, _I.DATA_REQUEST): "_data_request",
@@ -70,6 +76,44 @@ STATES: dict[tuple[CuState, CuInput], str] = {
     (_S.PRESENTING, _I.STACK_STATUS): "_stack_status",
     (_S.AWAIT_NEXT, _I.NEXT_COMMAND): "_next_command",
     (_S.PRESENTING, _I.NEXT_COMMAND): "_next_command",
+}
+# Every change of state, and what brings it about. The role asserts that it makes no other.
+MOVES: dict[tuple[CuState, CuState], str] = {
+    (_S.IDLE, _S.AWAIT_ACCEPT): "first command: CMR",
+    (_S.IDLE, _S.EXECUTING): "first command, immediate",
+    (_S.IDLE, _S.PRESENTING): "status of its own, or request status",
+    (_S.IDLE, _S.AWAIT_ACCEPTED): "command for a working unit: busy",
+    (_S.AWAIT_ACCEPT, _S.AWAIT_UPDATE): "ACR, CD",
+    (_S.AWAIT_ACCEPT, _S.AWAIT_DATA): "ACR, write: data request",
+    (_S.AWAIT_ACCEPT, _S.EXECUTING): "ACR, read",
+    (_S.AWAIT_UPDATE, _S.AWAIT_UPDATE): "DU with CD",
+    (_S.AWAIT_UPDATE, _S.AWAIT_DATA): "last DU, write: data request",
+    (_S.AWAIT_UPDATE, _S.EXECUTING): "last DU, read",
+    (_S.AWAIT_DATA, _S.AWAIT_DATA): "data",
+    (_S.AWAIT_DATA, _S.EXECUTING): "last data",
+    (_S.EXECUTING, _S.AWAIT_REQUEST): "more data than asked for",
+    (_S.EXECUTING, _S.AWAIT_NEXT): "status, CI=1",
+    (_S.EXECUTING, _S.AWAIT_ACCEPTED): "ending status",
+    (_S.AWAIT_REQUEST, _S.AWAIT_REQUEST): "data request: data",
+    (_S.AWAIT_REQUEST, _S.AWAIT_NEXT): "data request: rest, status, CI=1",
+    (_S.AWAIT_REQUEST, _S.AWAIT_ACCEPTED): "data request: rest, ending status",
+    **{
+        (waiting, after): text
+        for waiting in (_S.AWAIT_NEXT, _S.PRESENTING)
+        for after, text in (
+            (_S.EXECUTING, "next command, read or immediate"),
+            (_S.AWAIT_DATA, "next command, write: data request"),
+            (_S.AWAIT_UPDATE, "next command, CD"),
+        )
+    },
+    (_S.AWAIT_NEXT, _S.IDLE): "accepted or stacked",
+    (_S.AWAIT_ACCEPTED, _S.IDLE): "accepted or stacked",
+    (_S.PRESENTING, _S.IDLE): "accepted, stacked, busy or rejected",
+    **{
+        (state, _S.IDLE): "recovery, cancel, reset"
+        for state in (_S.AWAIT_ACCEPT, _S.AWAIT_UPDATE, _S.AWAIT_DATA, _S.EXECUTING, _S.AWAIT_REQUEST)
+    },
+    (_S.IDLE, _S.IDLE): "recovery, cancel, reset",
 }
 # States in which the channel owes a frame.
 CHANNEL_OWES = frozenset(CuState) - {CuState.IDLE, CuState.EXECUTING}
@@ -107,12 +151,10 @@ class Chain:
     path: PathId
     unit_address: int
     command: CommandFrame
+    transfer: Transfer
     turn: int = 0  # which command of the chain; a reply to an older one is void
     started: bool = False  # the server knows the chain
     over: bool = False
-    incoming: bytearray = field(default_factory=bytearray)
-    outgoing: memoryview = field(default_factory=lambda: memoryview(b""))
-    requested: int = 0  # bytes the channel asked for and did not get
     outcome: Outcome | None = None  # of the current command, data not yet sent
     working: bool = False  # channel end was given, device end is due
     device_end: Outcome | None = None  # came before channel end was accepted

@@ -30,7 +30,6 @@ from ccw import escon
 from ccw.frames import DeviceFrame, Frame, encode_device
 from ccw.link_control import link_control_frame
 from ccw.records import RawFrame, SequenceRecord
-from controller.channel.address import AddressAcquirer
 from controller.channel.api import (
     ChainCommand,
     ChainResult,
@@ -43,9 +42,10 @@ from controller.channel.api import (
 from controller.channel.channel_role import ChannelRole
 from controller.channel.control_unit import ControlUnitRole
 from controller.channel.exchanges import Request
-from controller.channel.facility import RECEIVED, Change, LinkEvent, LinkFacility, LinkState
+from controller.channel.facility import RECEIVED, LinkEvent, LinkState
 from controller.channel.inbound import Inbound
-from controller.channel.incidents import INCIDENTS, IncidentLog
+from controller.channel.link_level import LinkLevel
+from controller.channel.path_table import PathTable
 from controller.channel.responder import Responder
 from controller.channel.timer import earliest
 
@@ -70,7 +70,8 @@ _MAX_OUTPUT = 4096
 class Link:
     """One end of a link; see the module head.
 
-    `node` is the 32-byte node descriptor given to RID. Link addresses are one byte, 01-FE.
+    `node` is the 32-byte node descriptor given to RID. Link addresses are one byte, 01-FE. `table` limits the logical
+    paths per control-unit image over all links that share it.
     """
 
     def __init__(
@@ -82,34 +83,33 @@ class Link:
         own_address: int,
         peer_address: int,
         settings: LinkSettings | None = None,
+        table: PathTable | None = None,
     ) -> None:
         self.link_id = link_id
         self.settings = settings = settings or LinkSettings()
         self.on_output: Callable[[], None] = lambda: None
         self.counters = LinkCounters()
-        self._address = AddressAcquirer(self._put, settings.acquire_address, settings.address_retry_s)
-        self._control_unit = ControlUnitRole(server, self, settings)
+        self._level = LinkLevel(settings, node, self._put, self._connection_dropped, self._link_down)
+        self._control_unit = ControlUnitRole(server, self, settings, table)
         self._channel = ChannelRole(self, settings)
         self._responder = Responder(
             link_id,
             node,
             self._control_unit,
             self._channel,
-            self._address,
+            self._level.address,
             self.counters,
             self._put,
             own_address=own_address,
             peer_address=peer_address,
         )
-        self._incidents = IncidentLog(node)
         self._responder.address_lost = self._address_lost
-        self._facility = LinkFacility(settings)
         information_limit = escon.DEVICE_HEADER_LENGTH + escon.data_block_length(settings.dib_code)
         self._inbound = Inbound(self._control_unit, self._channel, self._responder, self.counters, information_limit)
         self._output: deque[Frame | SequenceRecord] = deque()
         self._depth = 0  # of public calls under way; output is announced by the outermost only
         self._now = 0.0
-        self._facility_event(LinkEvent.ATTACH)
+        self._level.apply(LinkEvent.ATTACH, self._now)
 
     # The owner of the medium
 
@@ -131,10 +131,7 @@ class Link:
         self._now = now
         self._depth += 1
         try:
-            repeat_at = self._facility.next_wake
-            if repeat_at is not None and now >= repeat_at:
-                self._repeat_sequence(now)
-            self._address.tick(now)
+            self._level.tick(now)
             if self._control_unit.tick(now):
                 self._timed_out()
             if self._channel.tick(now):
@@ -154,7 +151,7 @@ class Link:
         self._now = now
         self._depth += 1
         try:
-            self._facility_event(LinkEvent.DETACH)
+            self._level.apply(LinkEvent.DETACH, now)
             self._output.clear()
         finally:
             self._depth -= 1
@@ -163,15 +160,14 @@ class Link:
         """There is a medium (again). A new Link has one from the start."""
         self._now = now
         self.connection_lost(now)
-        self._facility_event(LinkEvent.ATTACH)
+        self._level.apply(LinkEvent.ATTACH, self._now)
 
     @property
     def next_wake(self) -> float | None:
         """When to call `wake`; a time that is past means at once."""
         unit = self._control_unit
         return earliest(
-            self._facility.next_wake,
-            self._address.timer.deadline,
+            self._level.deadline,
             unit.timer.deadline,
             unit.retry_timer.deadline,
             self._channel.deadline,
@@ -190,7 +186,7 @@ class Link:
     @property
     def state(self) -> LinkState:
         """State of the link-level facility."""
-        return self._facility.state
+        return self._level.state
 
     # Control-unit role
 
@@ -213,7 +209,7 @@ class Link:
 
     def establish_path(self, image: int, header: bytes, reply: Callable[[PathReply], None], now: float) -> None:
         """Send ELP, at most `tries` times. `header`: 40 bytes between controllers."""
-        if self._facility.state in _DOWN:
+        if self._level.state in _DOWN:
             reply(PathReply(False, failure="link lost"))
             return
         self._channel.paths.establish(image, header, reply)
@@ -221,7 +217,7 @@ class Link:
 
     def remove_path(self, image: int, reply: Callable[[PathReply], None], now: float) -> None:
         """Send RLP. The path does not exist afterwards, whatever the answer."""
-        if self._facility.state in _DOWN:
+        if self._level.state in _DOWN:
             reply(PathReply(False, failure="link lost"))
             return
         self._channel.paths.remove(image, reply)
@@ -229,7 +225,7 @@ class Link:
 
     def identify(self, reply: Callable[[bytes | None], None], now: float) -> None:
         """Send RID; `reply` gets the 32-byte node descriptor of the peer, or None."""
-        if self._facility.state in _DOWN:
+        if self._level.state in _DOWN:
             reply(None)
             return
         self._channel.paths.identify(reply)
@@ -237,7 +233,7 @@ class Link:
 
     def test_initialisation(self, reply: Callable[[frozenset[int] | None], None], now: float) -> None:
         """Send TIN; `reply` gets the images to which the peer has a path from this end, or None."""
-        if self._facility.state in _DOWN:
+        if self._level.state in _DOWN:
             reply(None)
             return
         self._channel.paths.test_initialisation(0, reply)
@@ -257,7 +253,7 @@ class Link:
         now: float,
     ) -> None:
         """Send a chain (at least one command) when the exchanges before it are done."""
-        if self._facility.state in _DOWN:
+        if self._level.state in _DOWN:
             reply(ChainResult(failure="link lost"))
             return
         self._channel.start_chain(image, unit_address, commands, reply)
@@ -283,49 +279,33 @@ class Link:
 
     def report_incidents_to(self, address: int) -> None:
         """Report this link's incidents to a link address, those that wait and those to come."""
-        self._incidents.listener = address
+        self._level.incidents.listener = address
         self.output()
 
     @property
     def incidents(self) -> tuple[bytes, ...]:
         """Link-incident records that nobody has taken yet, oldest first."""
-        return tuple(self._incidents.pending)
+        return tuple(self._level.incidents.pending)
 
     # Link level
 
     def _sequence(self, kind: int) -> None:
-        event = RECEIVED.get(escon.Sequence(kind)) if kind in RECEIVED else None
-        if event is not None:
-            self._facility_event(event)
+        if kind in RECEIVED:
+            self._level.apply(RECEIVED[escon.Sequence(kind)], self._now)
 
-    def _facility_event(self, event: LinkEvent) -> None:
-        if event in INCIDENTS and self._facility.initialised:
-            self._incidents.note(INCIDENTS[event])
-        self._change(self._facility.apply(event, self._now))
+    def _connection_dropped(self) -> None:
+        if not (self._control_unit.idle and not self._channel.connected):
+            self.counters.recoveries += 1
+        self._control_unit.connection_dropped()
+        self._channel.connection_dropped()
 
-    def _repeat_sequence(self, now: float) -> None:
-        before = self._facility.state
-        change = self._facility.repeat(now)
-        if before is LinkState.RECOVERY and self._facility.state is LinkState.LINK_FAILURE:
-            self._incidents.note(INCIDENTS[LinkEvent.GIVE_UP])
-        self._change(change)
-
-    def _change(self, change: Change) -> None:
-        if change.send is not None:
-            self._put(SequenceRecord(int(change.send)))
-        if change.dropped:
-            if not (self._control_unit.idle and not self._channel.connected):
-                self.counters.recoveries += 1
-            self._control_unit.connection_dropped()
-            self._channel.connection_dropped()
-        if change.down:
-            self._address.start_over()
-            self._control_unit.link_down()
-            self._channel.link_down()
+    def _link_down(self) -> None:
+        self._control_unit.link_down()
+        self._channel.link_down()
 
     def _address_lost(self) -> None:
         """ILA: the address that this end uses is not its own (A4)."""
-        self._facility_event(LinkEvent.ADDRESS_NEEDED)
+        self._level.apply(LinkEvent.ADDRESS_NEEDED, self._now)
 
     def _timed_out(self) -> None:
         self.counters.timeouts += 1
@@ -334,13 +314,13 @@ class Link:
     def _settle(self, now: float) -> None:
         """After every event: delimiters to the facility, the next exchange, timers armed."""
         self._pump()
-        self._address.tick(now)
+        self._level.address.tick(now)
         self._control_unit.tick(now)
         self._channel.tick(now)
 
     def _pump(self) -> None:
-        self._track_address()
-        if self._facility.operational:
+        self._level.track_address(self._now)
+        if self._level.operational:
             self._track_connection()
             if self._control_unit.idle and not self._channel.connected:
                 self._control_unit.present_next()
@@ -349,30 +329,18 @@ class Link:
             self._track_connection()
 
     def _report_incident(self) -> None:
-        report = self._incidents.next_report()
+        report = self._level.incidents.next_report()
         if report is not None:
             listener, record = report
-            self._channel.paths.report_incident(listener, record, partial(self._incidents.reported, record))
-
-    def _track_address(self) -> None:
-        """To WORKING_NO_ADDRESS and back, as far as the link is initialised."""
-        state = self._facility.state
-        if state is LinkState.INACTIVE and not self._address.settled:
-            self._facility_event(LinkEvent.ADDRESS_NEEDED)
-        elif state is LinkState.WORKING_NO_ADDRESS and self._address.settled:
-            self._facility_event(LinkEvent.ADDRESS_ASSIGNED)
-        if self._facility.state is LinkState.WORKING_NO_ADDRESS:
-            self._address.ask()
+            self._channel.paths.report_incident(listener, record, partial(self._level.incidents.reported, record))
 
     def _track_connection(self) -> None:
-        connected = self._channel.connected or not self._control_unit.idle
-        if connected is not (self._facility.state is LinkState.CONNECTED):
-            self._facility_event(LinkEvent.CONNECT if connected else LinkEvent.DISCONNECT)
+        self._level.track_connection(self._channel.connected or not self._control_unit.idle, self._now)
 
     def _raw_frame(self, raw: RawFrame) -> None:
         self.counters.frames_in += 1
         self.counters.bytes_in += len(raw.payload)
-        if self._facility.initialised:
+        if self._level.initialised:
             self._inbound.receive(raw)
         else:
             self.counters.discarded += 1
@@ -401,15 +369,15 @@ class Link:
 
     def may_connect(self) -> bool:
         """Whether the control-unit role may open a connection."""
-        return self._facility.operational and not self._channel.connected
+        return self._level.operational and not self._channel.connected
 
     def may_exchange(self) -> bool:
         """Whether the channel role may begin an exchange."""
-        return self._facility.operational and self._control_unit.idle
+        return self._level.operational and self._control_unit.idle
 
     def connection_error(self) -> None:
         """Recover the connection by unconditional disconnect (L4)."""
-        self._facility_event(LinkEvent.TIMEOUT)
+        self._level.apply(LinkEvent.TIMEOUT, self._now)
 
     def output(self) -> None:
         """Something may have been made ready outside of receive and wake."""

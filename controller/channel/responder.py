@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ccw import escon
-from ccw.escon import LinkControl, RejectReason, StateChange
+from ccw.escon import LinkControl, RejectReason, RemovedReason, StateChange
 from ccw.frames import Frame
 from ccw.link_control import LinkControlInfo, decode_link_control, encode_path_bitmap, link_control_frame
 from ccw.pprc import PprcHeader
@@ -97,7 +97,7 @@ class Responder:
         if function in _ANSWERS:
             self._take_answer(frame, info)
         elif function == LinkControl.ELP:
-            self._establish(frame, info.trailer)
+            self._establish(frame, info)
         elif function == LinkControl.RLP:
             self._control_unit.remove(self.path_of(frame))
             self.answer(frame, LinkControl.LPR)
@@ -149,13 +149,17 @@ class Responder:
         if self._channel.answer(frame, info):
             return
         if frame.link_control == LinkControl.LRJ:
-            self._control_unit.answered_reject()
+            self._control_unit.answered_reject(info.reason)
         elif frame.link_control in (LinkControl.LBY, LinkControl.PBY):
             self._control_unit.answered_busy()
         else:
             self._counters.discarded += 1
 
-    def _establish(self, frame: Frame, header: bytes) -> None:
+    def _establish(self, frame: Frame, info: LinkControlInfo) -> None:
+        header = info.trailer
+        if int.from_bytes(info.parameters[:2], "big") & ~escon.CTC_CONNECTION_SUPPORTED:
+            self.answer(frame, LinkControl.LPR, bytes((RemovedReason.OPTIONAL_FEATURE_CONFLICT, 0, 0, 0)))
+            return
         if len(header) not in (0, _PEER_HEADER_BYTES):
             self.reject(frame, RejectReason.PROTOCOL_ERROR)
             return

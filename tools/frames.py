@@ -125,7 +125,7 @@ def _show_capture(views: Iterator[tuple[Packet, View]], as_json_lines: bool, fie
     for packet, view in views:
         if begun is None:
             begun = packet.time_ns or 0
-            click.echo(f"{'packet':>8}  {'seconds':>12}  {'link':26} {"":8} what")
+            click.echo(f"{'packet':>8}  {'seconds':>12}  {'link':35} what")
         seconds = "" if packet.time_ns is None else f"{(packet.time_ns - begun) / 1e9:.6f}"
         direction = packet.direction.name.lower() if packet.direction else ""
         name = packet.interface.name or str(packet.interface.number)

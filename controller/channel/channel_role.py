@@ -37,6 +37,7 @@ from controller.channel.exchanges import (
     CONNECTED,
     CONTROL_INPUTS,
     FINAL_REASONS,
+    MOVES,
     REFUSALS,
     STATES,
     ChainRun,
@@ -374,6 +375,7 @@ class ChannelRole:
         return True
 
     def _enter(self, state: ChannelState) -> None:
+        assert (self.state, state) in MOVES, f"{self.state.name} to {state.name} is no move"
         self.state = state
         if state is ChannelState.IDLE:
             self.timer.stop()

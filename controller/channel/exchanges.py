@@ -47,6 +47,23 @@ STATES: dict[tuple[ChannelState, ChannelInput], str] = {
     (_S.TRANSFER, _I.DATA): "_data",
     (_S.TRANSFER, _I.STATUS): "_ended",
 }
+# Every change of state, and what brings it about. The role asserts that it makes no other.
+MOVES: dict[tuple[ChannelState, ChannelState], str] = {
+    (_S.IDLE, _S.AWAIT_ANSWER): "link-control request",
+    (_S.AWAIT_ANSWER, _S.IDLE): "answer, refusal or timeout",
+    (_S.IDLE, _S.AWAIT_RESPONSE): "first command, or next after device end",
+    (_S.AWAIT_RESPONSE, _S.AWAIT_RESPONSE): "status, CI=1: next command",
+    (_S.AWAIT_RESPONSE, _S.AWAIT_REQUEST): "CMR, write",
+    (_S.AWAIT_RESPONSE, _S.TRANSFER): "CMR, read: data request",
+    (_S.AWAIT_RESPONSE, _S.IDLE): "ending status, exception, refusal or recovery",
+    (_S.AWAIT_REQUEST, _S.TRANSFER): "data request: data",
+    (_S.AWAIT_REQUEST, _S.AWAIT_RESPONSE): "status, CI=1: next command",
+    (_S.AWAIT_REQUEST, _S.IDLE): "ending status, refusal or recovery",
+    (_S.TRANSFER, _S.TRANSFER): "data request: data",
+    (_S.TRANSFER, _S.AWAIT_RESPONSE): "status, CI=1: next command",
+    (_S.TRANSFER, _S.IDLE): "ending status, refusal or recovery",
+    (_S.IDLE, _S.IDLE): "device end that ends the chain",
+}
 # States within a connection.
 CONNECTED = frozenset({_S.AWAIT_RESPONSE, _S.AWAIT_REQUEST, _S.TRANSFER})
 

@@ -48,6 +48,7 @@ class Start(NamedTuple):
     count: int  # type: ignore[assignment]  # bytes, 0-65535; summed over data chaining
     data: bytes  # what a write or control command may take; empty for reads
     chained: bool  # reached by command chaining
+    counts: tuple[int, ...] = ()  # of each CCW, where data are chained
 
 
 class Response(NamedTuple):
@@ -285,7 +286,8 @@ class _Channel:
             raise _ProgramCheck(operation.segments[0].address)
         flags = operation.segments[-1].ccw.flags & (CcwFlag.CC | CcwFlag.SLI)
         data = b"" if is_input(code) else self._gather(operation)
-        return Start(code, int(flags), operation.count, data, chained=bool(self._executed))
+        counts = tuple(segment.ccw.count for segment in operation.segments) if len(operation.segments) > 1 else ()
+        return Start(code, int(flags), operation.count, data, bool(self._executed), counts)
 
     def _gather(self, operation: _Operation) -> bytes:
         parts = [

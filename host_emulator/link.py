@@ -20,21 +20,17 @@ from typing import Any
 
 from ccw import escon
 from ccw.ccws import CcwFlag, UnitStatus
-from ccw.escon import CommandFlag, ControlFunction, LinkControl, StatusFlag
+from ccw.escon import CommandFlag, ControlFunction, StatusFlag
 from ccw.frames import CommandFrame, ControlFrame, DataFrame, DataRequest, StatusFrame
-from ccw.link_control import LinkControlInfo, link_control_frame
 from host_emulator.channel import Response, Start, is_input
-from host_emulator.link_end import (
-    ConnectionBroken,
-    Heard,
+from host_emulator.link_end import ConnectionBroken, Heard, Script, Silence
+from host_emulator.link_requests import BUSY, LinkControlExchanges
+from host_emulator.link_values import (
     HostCounters,
     HostLinkSettings,
-    LinkEnd,
     LinkFailure,
     NoPath,
     NotOperational,
-    Script,
-    Silence,
     StateChanged,
     Unsolicited,
 )
@@ -51,9 +47,6 @@ __all__ = [
 ]
 
 
-_BUSY = frozenset({LinkControl.LBY, LinkControl.PBY})
-
-
 @dataclass(slots=True)
 class _Transfer:
     """One command under way."""
@@ -61,90 +54,33 @@ class _Transfer:
     unit_address: int
     start: Start
     received: bytearray = field(default_factory=bytearray)
+    asked: int = 0  # bytes of a read
     sent: int = 0
     accepted: bool = False  # ACR sent, or not needed: from here on a link error is not harmless
     immediate: bool = True
+    retry: bool = False  # the device wants the same command once more
 
 
-class HostLink(LinkEnd):
+class HostLink(LinkControlExchanges):
     """One channel on one link."""
-
-    # Link-level exchanges
-
-    def acquire_address(self) -> Script:
-        """ALA. Returns True when a director assigned an address, False when this end took its own."""
-        for _ in range(self.settings.tries):
-            source = escon.WHO_AM_I << 8
-            self.send(link_control_frame(LinkControl.ALA, escon.TO_WHOM_IT_MAY_CONCERN << 8, source))
-            heard = yield escon.ACQUIRE_LINK_ADDRESS_RETRY_S
-            if isinstance(heard, Heard) and heard.info is not None:
-                if heard.frame.link_control == LinkControl.LACK:
-                    self.link_address = heard.info.parameters[0]
-                    return True
-                if heard.frame.link_control == LinkControl.LRJ:
-                    self.link_address = self.settings.link_address
-                    return False
-            self.counters.timeouts += heard is Silence.TIMEOUT
-        raise LinkFailure("no answer to acquire link address")
-
-    def establish(self, image: int) -> Script:
-        """ELP to a control-unit image, 0-15. Raises NoPath with the reason of LPR."""
-        self.image = None
-        answer, info = yield from self._request(LinkControl.ELP, image, LinkControl.LPE, LinkControl.LPR)
-        if answer == LinkControl.LPR:
-            reason = info.reason
-            raise NoPath(f"logical path to image {image:X} refused, reason {reason}", reason)
-        self.image = image
-
-    def remove(self) -> Script:
-        """RLP for the path there is."""
-        image, self.image = self.image, None
-        if image is not None:
-            yield from self._request(LinkControl.RLP, image, LinkControl.LPR)
-
-    def identify(self) -> Script:
-        """RID; returns the 32-byte node descriptor."""
-        _, info = yield from self._request(LinkControl.RID, 0, LinkControl.IDR)
-        return info.trailer
-
-    def _request(self, function: int, image: int, *answers: int) -> Generator[float, Any, tuple[int, LinkControlInfo]]:
-        """Send a link-control request until one of `answers` comes.
-
-        Raises NoPath when it was refused to the end, LinkFailure when nobody answered.
-        """
-        refusal = ""
-        attempts = busy = 0
-        while attempts < self.settings.tries:
-            self.send(link_control_frame(function, self.unit_image(image), self.own()))
-            heard = yield self.settings.link_timeout_s
-            attempts += 1
-            if isinstance(heard, Heard) and heard.info is not None:
-                if heard.frame.link_control in answers:
-                    return heard.frame.link_control, heard.info
-                if heard.frame.link_control in _BUSY and busy < self._busy_limit():
-                    attempts, busy = attempts - 1, busy + 1
-                refusal = f"{LinkControl(heard.frame.link_control).name} reason {heard.info.reason:02X}"
-                yield self.settings.recovery_s
-            else:
-                self.counters.timeouts += 1
-        name = LinkControl(function).name
-        if refusal:
-            raise NoPath(f"{name} was answered by {refusal}")
-        raise LinkFailure(f"no answer to {name}")
-
-    def _busy_limit(self) -> int:
-        """How often a busy answer is taken before it counts as a refusal."""
-        return int(self.settings.busy_timeout_s / self.settings.recovery_s)
 
     # Device-level exchanges
 
     def command(self, unit_address: int, start: Start) -> Script:
         """One command, to its ending status with device end. Returns the Response."""
-        for _ in range(self.settings.tries):
+        tries = retries = 0
+        while tries < self.settings.tries:
             transfer = _Transfer(unit_address, start)
             try:
-                return (yield from self._carry_out(transfer))
+                response = yield from self._carry_out(transfer)
+                if not transfer.retry:
+                    return response
+                retries += 1
+                if retries > self.settings.retries or not self.chained:
+                    raise LinkFailure(f"unit {unit_address:02X} asks for command retry without end")
+                start = start._replace(chained=True)
             except ConnectionBroken:
+                tries += 1
                 if transfer.accepted or start.chained:
                     raise LinkFailure("the connection was lost in the middle of a command") from None
         raise LinkFailure(f"no command response from unit {unit_address:02X}")
@@ -158,6 +94,10 @@ class HostLink(LinkEnd):
     def selective_reset(self, unit_address: int) -> Script:
         """Reset one device for this path; DACK answers."""
         return self._control(unit_address, ControlFunction.SELECTIVE_RESET)
+
+    def cancel(self, unit_address: int) -> Script:
+        """End what the device does for this path; DACK answers."""
+        return self._control(unit_address, ControlFunction.CANCEL)
 
     def system_reset(self) -> Script:
         """Reset everything on this path; DACK answers."""
@@ -194,6 +134,7 @@ class HostLink(LinkEnd):
             if heard.info is not None:
                 raise self.refused(heard)
             self.selecting = False
+            self._require_device(heard)
             return heard
         raise LinkFailure(f"no answer to {function.name.lower().replace('_', ' ')}")
 
@@ -203,7 +144,7 @@ class HostLink(LinkEnd):
         busy = 0
         while heard.info is not None:
             busy += 1
-            if heard.frame.link_control not in _BUSY or busy > self._busy_limit():
+            if heard.frame.link_control not in BUSY or busy > self.busy_limit():
                 raise self.refused(heard)
             self.forget_connection()
             yield self.settings.recovery_s
@@ -211,9 +152,7 @@ class HostLink(LinkEnd):
             heard = yield from self.hear(self.settings.link_timeout_s)
         self.selecting = False
         device = heard.device
-        if isinstance(device, ControlFrame) and device.function == ControlFunction.DEVICE_LEVEL_EXCEPTION:
-            self.forget_connection()
-            raise NotOperational(f"unit {transfer.unit_address:02X} does not exist (code {device.parameters[0]})")
+        self._require_device(heard)
         if isinstance(device, StatusFrame):
             return (yield from self._conclude(transfer, device))
         if not isinstance(device, ControlFrame) or device.function != ControlFunction.COMMAND_RESPONSE:
@@ -223,8 +162,16 @@ class HostLink(LinkEnd):
         transfer.immediate = False
         if not transfer.start.chained:
             self.send_device(ControlFrame(transfer.unit_address, ControlFunction.ACCEPT_COMMAND_RESPONSE))
+        self._show_data_chain(transfer)
         status = yield from (self._read(transfer) if is_input(transfer.start.code) else self._write(transfer))
         return (yield from self._conclude(transfer, status))
+
+    def _require_device(self, heard: Heard) -> None:
+        """Raises NotOperational when the answer was device-level exception."""
+        device = heard.device
+        if isinstance(device, ControlFrame) and device.function == ControlFunction.DEVICE_LEVEL_EXCEPTION:
+            self.forget_connection()
+            raise NotOperational(f"unit {device.unit_address:02X} does not exist (code {device.parameters[0]})")
 
     def _select(self, transfer: _Transfer) -> Generator[float, Any, None]:
         """Send the command frame."""
@@ -238,23 +185,43 @@ class HostLink(LinkEnd):
             self.connected = transfer.unit_address
             self.selecting = True
         self.chained = False
-        flags = CommandFlag.SOLICIT_SUPPLEMENTARY_STATUS if self.settings.solicit_sense else 0
-        frame = CommandFrame(
-            transfer.unit_address,
-            start.code,
-            start.flags & (CcwFlag.CC | CcwFlag.SLI),
-            start.count,
-            chained=start.chained,
-            dib_code=escon.DIB_CODE_ESCON,
-            data_requests=escon.DATA_REQUESTS_EIGHT,
-            command_flags=int(flags),
-        )
+        shown = self._shown_counts(start)
+        frame = self._command_frame(transfer, shown[0] if shown else start.count, chaining=bool(shown))
         self.send_device(frame, connect=not start.chained)
 
+    def _shown_counts(self, start: Start) -> tuple[int, ...]:
+        """The counts of a data chain that is shown; empty where one command with their sum is sent."""
+        whole = sum(start.counts) == start.count  # else the sum is more than a count can say
+        return start.counts if self.settings.show_data_chains and whole else ()
+
+    def _command_frame(
+        self, transfer: _Transfer, count: int, chaining: bool, update: bool = False
+    ) -> CommandFrame:
+        """`chaining`: another CCW of the data chain follows. `update`: this one continues a data chain."""
+        start = transfer.start
+        flags = CommandFlag.SOLICIT_SUPPLEMENTARY_STATUS if self.settings.solicit_sense else CommandFlag(0)
+        flags |= CommandFlag.DATA_CHAINING_UPDATE if update else 0
+        return CommandFrame(
+            transfer.unit_address,
+            start.code,
+            int(CcwFlag.CD if chaining else start.flags & (CcwFlag.CC | CcwFlag.SLI)),
+            count,
+            chained=start.chained or update,
+            dib_code=escon.DIB_CODE_ESCON,
+            data_requests=self.settings.data_requests,
+            command_flags=int(flags),
+        )
+
+    def _show_data_chain(self, transfer: _Transfer) -> None:
+        """Send the CCWs of a data chain that follow the first, each as an update."""
+        counts = self._shown_counts(transfer.start)
+        for index, count in enumerate(counts[1:], 2):
+            self.send_device(self._command_frame(transfer, count, chaining=index < len(counts), update=True))
+
     def _read(self, transfer: _Transfer) -> Generator[float, Any, StatusFrame]:
-        self.send_device(DataRequest(transfer.unit_address, transfer.start.count))
         patience = self.settings.device_timeout_s
         while True:
+            self._request_data(transfer)
             heard = yield from self.hear(patience)
             device = heard.device
             if isinstance(device, StatusFrame):
@@ -264,6 +231,17 @@ class HostLink(LinkEnd):
                 raise ConnectionBroken
             transfer.received += device.data
             patience = self.settings.link_timeout_s
+
+    def _request_data(self, transfer: _Transfer) -> None:
+        """Ask for what is still to come, with as many requests outstanding as the settings allow."""
+        count = transfer.start.count
+        piece = self.settings.request_bytes or count
+        outstanding = -(-(transfer.asked - len(transfer.received)) // piece) if transfer.asked else 0
+        while transfer.asked < count and outstanding <= self.settings.data_requests >> 4:
+            step = min(piece, count - transfer.asked)
+            self.send_device(DataRequest(transfer.unit_address, step))
+            transfer.asked += step
+            outstanding += 1
 
     def _write(self, transfer: _Transfer) -> Generator[float, Any, StatusFrame]:
         patience = self.settings.link_timeout_s
@@ -282,7 +260,7 @@ class HostLink(LinkEnd):
         data = transfer.start.data
         block = escon.data_block_length(escon.DIB_CODE_ESCON)
         stop = min(transfer.sent + wanted, len(data))
-        early = transfer.sent + wanted > len(data)
+        early = transfer.start.count > len(data)
         while transfer.sent < stop:
             piece = data[transfer.sent : min(transfer.sent + block, stop)]
             transfer.sent += len(piece)
@@ -300,7 +278,8 @@ class HostLink(LinkEnd):
             yield from self.recover()  # a data frame was lost
             raise ConnectionBroken
         unit_status, sense, last = status.unit_status, status.sense, status
-        if unit_status == UnitStatus.CHANNEL_END:
+        transfer.retry = bool(status.flags & StatusFlag.COMMAND_RETRY)
+        if unit_status & ~(UnitStatus.STATUS_MODIFIER if transfer.retry else 0) == UnitStatus.CHANNEL_END:
             self.accept(unit_address)
             self.awaiting = unit_address
             heard = yield self.settings.device_timeout_s

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Generator
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any, NamedTuple
+from typing import Any
 
 from ccw import escon
 from ccw.ccws import UnitStatus
@@ -31,74 +31,19 @@ from ccw.frames import (
 from ccw.link_control import LinkControlInfo, decode_link_control, link_control_frame
 from ccw.records import RawFrame, SequenceRecord
 from host_emulator.channel import InterfaceControlCheck
+from host_emulator.link_values import (
+    INCIDENTS_KEPT,
+    LINK_INCIDENT_BYTES,
+    UNSOLICITED_KEPT,
+    HostCounters,
+    HostLinkSettings,
+    LinkFailure,
+    NoPath,
+    StateChanged,
+    Unsolicited,
+)
 
-UNSOLICITED_KEPT = 4096
-INCIDENTS_KEPT = 64
-LINK_INCIDENT_BYTES = 100
 _ANSWERS = frozenset({"LPE", "LPR", "LACK", "LRJ", "LBY", "TIR", "PRJ", "PBY", "IDR", "ILA"})
-
-
-class LinkFailure(InterfaceControlCheck):
-    """The command could not be carried to the device and back."""
-
-
-class NoPath(LinkFailure):
-    """No logical path: refused, removed, or never established. `reason`: of LPR, else None."""
-
-    def __init__(self, text: str, reason: int | None = None) -> None:
-        super().__init__(text)
-        self.reason = reason
-
-
-class NotOperational(LinkFailure):
-    """The control unit knows no such device (device-level exception)."""
-
-
-class Unsolicited(NamedTuple):
-    """A status that no command of ours asked for."""
-
-    unit_address: int
-    status: int
-    sense: bytes
-
-
-class StateChanged(NamedTuple):
-    """What a state-change notification said: `change` as escon.StateChange."""
-
-    link_address: int
-    change: int
-
-
-@dataclass(frozen=True, slots=True)
-class HostLinkSettings:
-    """Addresses and patience of a channel. Times in seconds."""
-
-    link_address: int = 0x01
-    channel_image: int = 0
-    control_unit_address: int = 0x02
-    link_timeout_s: float = escon.LINK_TIMEOUT_S
-    recovery_s: float = escon.CONNECTION_RECOVERY_S
-    recovery_tries: int = 15
-    device_timeout_s: float = 60.0
-    tries: int = 3
-    busy_timeout_s: float = 60.0  # how long busy ports and control units are asked again
-    solicit_sense: bool = True
-    node: bytes = bytes(32)
-
-
-@dataclass(slots=True)
-class HostCounters:
-    """Counts since the link was made; bytes are link header to CRC."""
-
-    frames_in: int = 0
-    frames_out: int = 0
-    bytes_in: int = 0
-    bytes_out: int = 0
-    damaged: int = 0  # discarded: CRC, length, abort, or nothing this end understands
-    out_of_place: int = 0
-    timeouts: int = 0
-    recoveries: int = 0
-    unsolicited: int = 0
 
 
 class Silence(Enum):
@@ -146,6 +91,8 @@ class LinkEnd:
         self.connected: int | None = None  # unit address of the connection
         self.awaiting: int | None = None  # unit address whose device end is due without a connection
         self.chained = False  # the connection is open for the next command
+        self.stacking = False  # statuses of their own account are not taken now
+        self._stacked: int | None = None  # unit address whose DACK is due
 
     # The owner's side
 
@@ -345,6 +292,8 @@ class LinkEnd:
             self._reject(frame, RejectReason.LOGICAL_PATH_NOT_ESTABLISHED)
         elif isinstance(device, StatusFrame) and frame.connect:
             self._hear_connecting_status(frame, device, now)
+        elif self._stacked == device.unit_address and _is_acknowledgement(device):
+            self._stacked = None
         elif isinstance(device, ControlFrame) and device.function == ControlFunction.REQUEST_CONNECT:
             self.send_device(ControlFrame(device.unit_address, ControlFunction.REQUEST_STATUS, ready=True))
         elif self._script is not None and self.connected == device.unit_address and not self.chained:
@@ -359,6 +308,9 @@ class LinkEnd:
             return  # our command wins, the control unit presents again
         if self.awaiting == status.unit_address and status.unit_status & UnitStatus.DEVICE_END:
             self._step(Heard(frame, status), now)
+        elif self.stacking:
+            self._stacked = status.unit_address
+            self.send_device(ControlFrame(status.unit_address, ControlFunction.STACK_STATUS))
         else:
             awaiting = self.awaiting  # a device that still works on our chain is not forgotten over another's status
             self.note(status)
@@ -431,3 +383,7 @@ class LinkEnd:
 
     def _send_sequence(self, kind: Sequence) -> None:
         self._output.append(SequenceRecord(int(kind)))
+
+
+def _is_acknowledgement(device: DeviceFrame) -> bool:
+    return isinstance(device, ControlFrame) and device.function == ControlFunction.DEVICE_LEVEL_ACKNOWLEDGEMENT

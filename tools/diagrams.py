@@ -93,7 +93,8 @@ def collected(edges: Iterable[Edge]) -> list[Edge]:
 
 def drawn(diagram: Diagram) -> str:
     """A section of the page."""
-    lines = [f"## {diagram.title}", "", diagram.text, f"Table: `{diagram.source}`.", "", "```mermaid", "stateDiagram-v2"]
+    lines = [f"## {diagram.title}", "", diagram.text, f"Table: `{diagram.source}`.", ""]
+    lines += ["```mermaid", "stateDiagram-v2"]
     edges = collected(diagram.edges)
     if any(edge.before == EVERYWHERE for edge in edges):
         lines.append(f'    state "{EVERYWHERE}" as ANY_STATE')

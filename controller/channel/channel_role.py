@@ -11,6 +11,7 @@ H4. Channel end alone is accepted and the connection given up; the chain goes on
 H5. A chain whose connection is lost begins again from its first command, at most `tries` times. The orders and bridge
     records that travel here bear that: they carry sequence numbers.
 H6. Every request is answered exactly once.
+H7. Command retry: the same command is sent again, at once or in the connection of its device end.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ from controller.channel.exchanges import (
 from controller.channel.path_requests import PathRequests
 from controller.channel.timer import Timer, earliest
 
+MAX_RETRIES = 256  # of the commands of one chain
 _NORMAL_END = int(UnitStatus.CHANNEL_END | UnitStatus.DEVICE_END)
 
 
@@ -281,14 +283,18 @@ class ChannelRole:
         if moved_data and not takes_data(run.command.code) and len(run.received) != run.count - status.residual:
             self._port.connection_error()  # a data frame was lost
             return
+        if status.flags & StatusFlag.COMMAND_RETRY:
+            run.retrying = True
         run.status_so_far |= status.unit_status
         result = run.result
         result.status = run.status_so_far
         result.sense = status.sense
         if status.flags & StatusFlag.RESIDUAL_VALID:
             result.residual = status.residual
-        if result.status == UnitStatus.CHANNEL_END:
+        if result.status & ~(UnitStatus.STATUS_MODIFIER if run.retrying else 0) == UnitStatus.CHANNEL_END:
             self._await_device_end(run)
+            return
+        if run.retrying and result.status & ~UnitStatus.STATUS_MODIFIER == _NORMAL_END and self._retried(run):
             return
         result.data.append(bytes(run.received))
         normal = result.status & ~UnitStatus.STATUS_MODIFIER == _NORMAL_END
@@ -301,6 +307,15 @@ class ChannelRole:
             return
         self._send_control(run.image, run.unit_address, ControlFunction.STATUS_ACCEPTED, end=True)
         self._finish(run, None)
+
+    def _retried(self, run: ChainRun) -> bool:
+        """Send the same command again (H7); False when that was done often enough."""
+        run.retrying = False
+        run.retries += 1
+        if run.retries > MAX_RETRIES:
+            return False
+        self._send_command(run)
+        return True
 
     def _await_device_end(self, run: ChainRun) -> None:
         self._send_control(run.image, run.unit_address, ControlFunction.STATUS_ACCEPTED, end=True)

@@ -311,6 +311,7 @@ class ControlUnitRole:
     def _send_status(self, chain: Chain, outcome: Outcome) -> None:
         ending = ending_of(chain.command, outcome)
         chain.working = ending.working
+        chain.retrying = ending.retry
         chain.last_status = ending.frame
         self._port.send_device(chain.path, ending.frame)
         self._enter(CuState.AWAIT_NEXT if ending.goes_on else CuState.AWAIT_ACCEPTED)
@@ -322,7 +323,7 @@ class ControlUnitRole:
             chain.device_end = outcome
             return
         command = chain.command
-        goes_on = device_end_goes_on(command, outcome)
+        goes_on = device_end_goes_on(command, outcome) or (chain.retrying and outcome.status == UnitStatus.DEVICE_END)
         self._owed.add(chain.key, Owed(int(outcome.status), solicited_sense(command, outcome), goes_on, chain))
 
     def _status_accepted(self, frame: Frame, device: DeviceFrame) -> None:

@@ -157,6 +157,7 @@ class Chain:
     over: bool = False
     outcome: Outcome | None = None  # of the current command, data not yet sent
     working: bool = False  # channel end was given, device end is due
+    retrying: bool = False  # command retry was asked for
     device_end: Outcome | None = None  # came before channel end was accepted
     last_status: StatusFrame | None = None
 

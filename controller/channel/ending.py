@@ -32,6 +32,7 @@ class Ending(NamedTuple):
     frame: StatusFrame
     goes_on: bool  # the channel may send the next command within the connection
     working: bool  # channel end alone: device end is still due
+    retry: bool = False  # the next command is this one again
 
 
 def ending_of(command: CommandFrame, outcome: Outcome) -> Ending:
@@ -44,6 +45,8 @@ def ending_of(command: CommandFrame, outcome: Outcome) -> Ending:
     status = int(outcome.status)
     wrong_length = (outcome.residual != 0 or outcome.long_record) and not outcome.immediate
     chains = bool(command.flags & CcwFlag.CC) and (bool(command.flags & CcwFlag.SLI) or not wrong_length)
+    if outcome.retry:
+        return _retry_of(command, outcome)
     working = status == UnitStatus.CHANNEL_END
     normal = status & ~UnitStatus.STATUS_MODIFIER == _NORMAL_END
     flags = int(StatusFlag.RESIDUAL_VALID)
@@ -61,6 +64,16 @@ def ending_of(command: CommandFrame, outcome: Outcome) -> Ending:
         end=not (chaining or working),
     )
     return Ending(frame, goes_on=chains and normal, working=working)
+
+
+def _retry_of(command: CommandFrame, outcome: Outcome) -> Ending:
+    """Command retry: the channel sends the same command again, now or after device end."""
+    status = int(outcome.status)
+    flags = int(StatusFlag.COMMAND_RETRY | StatusFlag.CHAINING_INDICATION)
+    working = not status & UnitStatus.DEVICE_END
+    return Ending(
+        StatusFrame(command.unit_address, status, flags, end=False), goes_on=not working, working=working, retry=True
+    )
 
 
 def device_end_goes_on(command: CommandFrame, outcome: Outcome) -> bool:

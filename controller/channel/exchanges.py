@@ -144,6 +144,8 @@ class ChainRun:
     sent: int = 0  # bytes of the current command's data
     result: ChainResult = field(default_factory=ChainResult)
     status_so_far: int = 0  # channel end that came alone
+    retrying: bool = False  # command retry was asked for
+    retries: int = 0
     waiting: Timer = field(default_factory=Timer)  # for device end, without a connection
 
     @property
@@ -161,6 +163,7 @@ class ChainRun:
         self.received.clear()
         self.sent = 0
         self.status_so_far = 0
+        self.retrying = False
         self.result = ChainResult()
 
     def fail(self, failure: str) -> None:

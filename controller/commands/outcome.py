@@ -44,6 +44,7 @@ class Outcome:
     `writes` must be durable before the status is presented. `order` is a PPRC order (X'D0'-X'D8', X'DA') accepted as
     far as sequence and chaining go, `record` what a Write Full Track brought to a bridge volume; the subsystem deals
     with either and answers in place of this outcome.
+    `retry` asks the channel to send the same command again: at once (status with device end) or after device end.
     """
 
     status: int
@@ -52,6 +53,7 @@ class Outcome:
     long_record: bool = False
     sense: bytes | None = None
     immediate: bool = False
+    retry: bool = False
     writes: tuple[TrackWrite, ...] = ()
     order: bytes | None = None
     record: bytes | None = None

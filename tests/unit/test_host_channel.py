@@ -100,7 +100,7 @@ def test_data_chaining_is_not_looked_at_in_an_immediate_operation() -> None:
 def test_reads_are_distributed_over_a_data_chain() -> None:
     given = program((0x06, CD, 4, AREA), (0xFF, CD | SKIP, 3, 0), (0x00, 0, 5, AREA + 100))
     result, starts = execute(given, wants(12))
-    assert starts == [Start(0x06, 0, 12, b"", False)]
+    assert starts == [Start(0x06, 0, 12, b"", False, (4, 3, 5))]
     assert given.storage.fetch(AREA, 6) == bytes((0, 1, 2, 3, 0, 0))
     assert given.storage.fetch(AREA + 100, 6) == bytes((7, 8, 9, 10, 11, 0))
     assert (result.channel_status, result.residual, result.ccw_address) == (0, 0, ORIGIN + 24)
@@ -112,7 +112,7 @@ def test_writes_of_a_data_chain_are_one_stream() -> None:
     given.storage.store(AREA, b"abc")
     given.storage.store(AREA + 0x100, b"de")
     result, starts = execute(given, wants(5))
-    assert starts == [Start(0x05, SLI, 5, b"abcde", False)]
+    assert starts == [Start(0x05, SLI, 5, b"abcde", False, (3, 2))]
     assert (result.completed, result.ccw_address) == (True, ORIGIN + 0x48)
 
 

@@ -60,7 +60,7 @@ class OpaqueOrder:
 
     order: int
     flags: int
-    parameters: bytes
+    parameters: bytes = b""
 
     def encode(self) -> bytes:
         """The bytes of the order. FormatError: unknown order, or parameters of another length than it has."""

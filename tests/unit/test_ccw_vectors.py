@@ -1,4 +1,4 @@
-"""Every format of ccw/formats.py by examples: whole, every truncation, trailing data; byte by byte where it is streamed.
+"""Every format of ccw/formats.py by examples: whole, every truncation, trailing data; byte by byte where streamed.
 
 The examples are the worked ones of the sources (tests/vectors) and all parameter lists and replies of a recording.
 """

@@ -12,7 +12,7 @@ from ccw.delimited import EOF_LENGTH, SOF_LENGTH, delimited, record_of
 from ccw.describe import describe
 from ccw.dissect import FieldView, decode_delimited, dissect
 from ccw.errors import FormatError
-from ccw.escon import FRAME_LENGTH_MIN, Sequence
+from ccw.escon import FRAME_LENGTH_MIN, WAN_INFORMATION_LENGTH_MAX, Sequence
 from ccw.fc_sb3 import UnitType
 from ccw.fc_sb3_fields import view_unit
 from ccw.frames import (
@@ -26,6 +26,7 @@ from ccw.records import SequenceRecord, decode_record, encode_raw
 
 TYPES = ("command", "data", "status", "control", "link-control", "sequence", "damaged")
 FORMS = {"escon": LINKTYPE_USER0, "fc-sb3": LINKTYPE_FC_2}
+PAYLOAD_MAX = FRAME_LENGTH_MIN + WAN_INFORMATION_LENGTH_MAX
 _UNIT_TYPES = {
     UnitType.DATA: "data", UnitType.COMMAND: "command", UnitType.COMMAND_AND_DATA: "command",
     UnitType.STATUS: "status", UnitType.CONTROL: "control", UnitType.LINK_CONTROL: "link-control",
@@ -173,7 +174,7 @@ def objects_of(lines: Iterator[str], name: str) -> Iterator[tuple[int, Any]]:
         if not line.strip():
             continue
         try:
-            yield number, json.loads(line)
+            yield number, json.loads(line.rstrip())
         except (ValueError, RecursionError) as error:
             column = getattr(error, "colno", 1)
             raise FormatError(name, f"line {number}, column {column}: not JSON", line.encode()) from error
@@ -199,8 +200,9 @@ def from_json(value: Any, *, fix_crc: bool = False) -> Given:
             body = record.payload[:-2]
             record = record._replace(payload=body + crc16(body).to_bytes(2, "big"))
             characters = delimited(record)
-        data = encode_raw(record) if isinstance(record, SequenceRecord) or len(record.payload) < 1 << 16 else b""
-        decode_record(data)
+        if not isinstance(record, SequenceRecord) and len(record.payload) > PAYLOAD_MAX:
+            raise FormatError("frame", "length", characters, SOF_LENGTH + PAYLOAD_MAX)
+        data = encode_raw(record)
     return Given(
         form, data, characters, _member(value, "link", str, ""), _member(value, "port", int, 0),
         _member(value, "description", str, ""), _direction(value), _time(value),

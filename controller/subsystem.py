@@ -310,20 +310,37 @@ class Subsystem:
             outcome = device.refuse(path, command, UnitCheck(0, image=refusal.sense()))
         reply(outcome)
 
-    def _store(self, writes: tuple[TrackWrite, ...]) -> list[tuple[int, int]]:
-        """Append changed tracks to the array; their (track, sequence). Remote copy hears of tracks nobody waits for."""
-        stored = [(write.track, self._ports.array.write(write.volume, write.track, write.image)) for write in writes]
-        if writes:
-            self.remote_copy.host_writes(writes[0].volume, stored, lambda _: None)
+    def _append(self, writes: tuple[TrackWrite, ...]) -> list[tuple[int, int]]:
+        """Append changed tracks to the array; their (track, sequence).
+
+        Raises ArrayFault; remote copy has heard then of those that were appended before, for nobody waits for them.
+        """
+        stored: list[tuple[int, int]] = []
+        try:
+            for write in writes:
+                stored.append((write.track, self._ports.array.write(write.volume, write.track, write.image)))
+        except ArrayFault:
+            if stored:
+                self.remote_copy.host_writes(writes[0].volume, stored, lambda _: None)
+            raise
         return stored
+
+    def _store(self, writes: tuple[TrackWrite, ...]) -> None:
+        """Append tracks whose chain is over. When the array refuses they are lost, as none of them was acknowledged."""
+        if not writes:
+            return
+        try:
+            stored = self._append(writes)
+        except ArrayFault as fault:
+            self._ports.log(None, "tracks of a chain that was cut off are not stored", {"why": str(fault)})
+            return
+        self.remote_copy.host_writes(writes[0].volume, stored, lambda _: None)
 
     def _harden(
         self, device: Device, path: PathId, command: Command, outcome: Outcome, reply: Callable[[Outcome], None]
     ) -> None:
         """Reply when the writes are durable here and, for a pair in step, at the secondary."""
-        stored = [
-            (write.track, self._ports.array.write(write.volume, write.track, write.image)) for write in outcome.writes
-        ]
+        stored = self._append(outcome.writes)
         waiting = _Hardening(device, path, command, outcome, reply)
         self._ports.hardener.when_durable(stored[-1][1], waiting.local)
         self.remote_copy.host_writes(outcome.writes[0].volume, stored, waiting.remote)

@@ -27,6 +27,7 @@ class Adapter:
 
     config: PortConfig
     links: dict[str, Link] = field(default_factory=dict)
+    scopes: dict[str, trio.CancelScope] = field(default_factory=dict)  # what ends the task of a link
     address: tuple[str, int] | None = None  # where it listens, once it does
     made: int = 0
     bytes_past: int = 0  # of links that are gone
@@ -81,8 +82,8 @@ class Adapters:
         ]
 
     def present_status(self, path: PathId, unit_address: int, status: int) -> None:
-        adapter = self.by_said[self._said_of[path.link_id]]
-        link = adapter.links.get(path.link_id)
+        said = self._said_of.get(path.link_id)
+        link = self.by_said[said].links.get(path.link_id) if said is not None else None
         if link is not None and path in link.paths:
             link.present_status(path, unit_address, status)
 
@@ -96,20 +97,31 @@ class Adapters:
         own, peer = (OPENED, ACCEPTED) if opened else (ACCEPTED, OPENED)
         link = self.make_link(link_id, said, own, peer)
         if adapter.config.kind == "peer":
-            adapter.links.clear()  # the newest connection is the link; an old one that still lingers is dead
+            self._end_links(adapter)  # the newest connection is the link; an old one that still lingers is dead
         adapter.links[link_id] = link
+        adapter.scopes[link_id] = trio.CancelScope()
         self._said_of[link_id] = said
         self.say("link up", {"link": link_id})
         try:
-            await run_link(link, stream, self.make_tap(link_id, adapter.config) if self.make_tap else None)
+            with adapter.scopes[link_id]:
+                await run_link(link, stream, self.make_tap(link_id, adapter.config) if self.make_tap else None)
         except LinkError as error:
             self.say("link error", {"link": link_id, "why": str(error)})
         finally:
             was_current = adapter.links.pop(link_id, None) is not None
+            del adapter.scopes[link_id], self._said_of[link_id]
             adapter.bytes_past += link.counters.bytes_in + link.counters.bytes_out
             self.say("link down", {"link": link_id})
             if adapter.config.kind == "peer" and was_current:
                 self.link_lost(said)
+
+    def _end_links(self, adapter: Adapter) -> None:
+        """End the link of a peer port, with everything that relied on it."""
+        ended, adapter.links = adapter.links, {}
+        for link_id, link in ended.items():
+            link.connection_lost(trio.current_time())
+            adapter.scopes[link_id].cancel()
+            self.link_lost(adapter.said)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Listen and connect for ever. Started when every listening port listens.

@@ -10,7 +10,7 @@ from controller.channel import ChainCommand, ChainResult
 from controller.remote_copy.bridge_receiver import BridgeReceiver
 from controller.remote_copy.pair import BoxName, Pair, VolumeName
 from controller.remote_copy.paths import PathEntry, PathTable
-from controller.remote_copy.ports import Surroundings
+from controller.remote_copy.ports import ArrayFault, Surroundings
 from controller.remote_copy.procedure import Procedure
 from controller.remote_copy.records import Records
 from controller.remote_copy.refusal import reject
@@ -207,13 +207,13 @@ class Core:
     # Pairs
 
     def change(self, pair: Pair, event: PairEvent, text: str) -> None:
-        """Move a primary along its table, store it, tell the hosts and the log."""
+        """Move a primary along its table, store it, tell the hosts and the log. Raises ArrayFault, but tells first."""
         before = pair.state
         target = next_state(before, event)
         if target.suspended and not before.suspended:
             pair.suspend_tod = self.around.clock.tod()
         pair.change(event)
-        self.store(pair)
+        fault = self._try_to_store(pair)
         if pair.state is PairState.SIMPLEX:
             self.primaries.pop(pair.volume, None)
         if pair.state is not PairState.DUPLEX_PENDING:
@@ -222,6 +222,21 @@ class Core:
         if pair.state is not before:
             self.say_state(pair, text)
             self.around.attention(pair.volume, ATTENTION_STATE_CHANGE)
+        if fault is not None:
+            raise fault
+
+    def _try_to_store(self, pair: Pair) -> ArrayFault | None:
+        try:
+            self.store(pair)
+        except ArrayFault as fault:
+            return fault
+        return None
+
+    def store_some_time(self, pair: Pair) -> None:
+        """Write the pair's record if the array takes it. An older one makes a restart copy more, never less."""
+        fault = self._try_to_store(pair)
+        if fault is not None:
+            self.around.log(None, "the pair's record was not written", {"pair": pair.pair_id, "why": str(fault)})
 
     def store(self, pair: Pair) -> None:
         """Write the pair's record; its bitmap is exact for everything the array has appended so far."""

@@ -8,7 +8,8 @@ procedure runs on a live link and in a simulation.
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
-from controller.remote_copy.refusal import Refused
+from controller.remote_copy.ports import ArrayFault
+from controller.remote_copy.refusal import EQUIPMENT_CHECK, Refused
 
 Reply = Callable[[Any], None]
 Request = Callable[[Reply], None]
@@ -17,7 +18,10 @@ Procedure = Generator[Request, Any, Result]
 
 
 def run(procedure: Procedure[Result], done: Callable[[Result | Refused], None]) -> None:
-    """Run `procedure` to its end; `done` is called once with its result or with the refusal it raised."""
+    """Run `procedure` to its end; `done` is called once with its result or with the refusal it raised.
+
+    An array that takes no record refuses too: with equipment check.
+    """
 
     def resume(value: Any) -> None:
         while True:
@@ -27,6 +31,8 @@ def run(procedure: Procedure[Result], done: Callable[[Result | Refused], None]) 
                 return done(stop.value)
             except Refused as refused:
                 return done(refused)
+            except ArrayFault:
+                return done(Refused(EQUIPMENT_CHECK))
             answer = _Answer(resume)
             request(once(answer))
             if not answer.given:

@@ -84,6 +84,9 @@ class Refusal:
         return Outcome(status=status, residual=residual, sense=self.sense())
 
 
+EQUIPMENT_CHECK = Refusal(0x10, byte0=0x10)  # format 1: the array cannot make it durable
+
+
 class Refused(Exception):
     """Raised inside remote copy to leave a request; caught in one place, `service.RemoteCopy.order`."""
 

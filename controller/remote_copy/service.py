@@ -28,7 +28,7 @@ from controller.remote_copy.bridge_setup import (
 from controller.remote_copy.checks import check_boxes, check_request_sequence, parse_order
 from controller.remote_copy.core import Core, PeerSequences, PrimaryBridge, VolumeShape
 from controller.remote_copy.pair import BoxName, Pair
-from controller.remote_copy.ports import Surroundings
+from controller.remote_copy.ports import ArrayFault, Surroundings
 from controller.remote_copy.procedure import Procedure, run
 from controller.remote_copy.records import Records
 from controller.remote_copy.refusal import (
@@ -291,7 +291,11 @@ class RemoteCopy:
     def _suspend(self, pair: Pair, event: PairEvent, reason: int, text: str) -> Refusal:
         if not pair.state.suspended and pair.state is not PairState.SIMPLEX:
             requests.leave_queue(self.core, pair)
-            self.core.change(pair, event, text)
+            try:
+                self.core.change(pair, event, text)
+            except ArrayFault as fault:
+                # A restart finds the older state and proves it anew: duplex is never assumed then.
+                self.core.around.log(None, "the suspension was not written", {"pair": pair.pair_id, "why": str(fault)})
             run(self._tell_suspended(pair), lambda _: None)
         return self._suspension_sense(pair, reason)
 
@@ -315,7 +319,7 @@ class RemoteCopy:
         count = self._confirmed.get(pair.pair_id, 0) + 1
         self._confirmed[pair.pair_id] = count % STORE_EVERY
         if count == STORE_EVERY:
-            self.core.store(pair)
+            self.core.store_some_time(pair)
 
     # Bridge volumes as devices
 

@@ -212,7 +212,11 @@ class SyncWorker:
         pair.snapshot_id = self._next_snapshot_id
         self._next_snapshot_id = self._next_snapshot_id % 0xFFFF + 1
         pair.start_pass()
-        sequence = self.array.snapshot(pair.volume, self.bridge_volume)
+        try:
+            sequence = self.array.snapshot(pair.volume, self.bridge_volume)
+        except ArrayFault as fault:
+            self.owner.unreadable(pair, str(fault))
+            return
         self.queue.remove(pair)
         self._order = list(pair.waiting.search(1))[::-1]
         self._ending = False
@@ -352,10 +356,16 @@ class SyncWorker:
         self._order = []
         self._in_flight = 0
         self._ending = False
-        self.array.release_space(self.bridge_volume, 0, 1 << 31)
+        self._release_snapshot()
         if self.state is not BridgeState.IDLE:
             self.move("release")
         self.work()
+
+    def _release_snapshot(self) -> None:
+        try:
+            self.array.release_space(self.bridge_volume, 0, 1 << 31)
+        except ArrayFault as fault:  # the next snapshot takes its place
+            self.log(None, "the bridge volume keeps its snapshot", {"bridge": self.number, "why": str(fault)})
 
     def bridge_failed(self, text: str) -> None:
         """The sender gave up: the volume goes back to the head of the queue."""
@@ -364,7 +374,7 @@ class SyncWorker:
         self._order = []
         self._in_flight = 0
         self.move("fail")
-        self.array.release_space(self.bridge_volume, 0, 1 << 31)
+        self._release_snapshot()
         if pair is not None:
             pair.draining = False
             pair.announce = True

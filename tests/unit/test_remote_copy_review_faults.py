@@ -1,0 +1,128 @@
+"""The array takes nothing more, or a link is replaced while the old one lingers: the box lives on, claiming nothing."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+import trio.testing
+
+from ccw.tracks import null_track
+from controller.array import FencedError
+from controller.commands.outcome import Command, Outcome, TrackWrite
+from controller.remote_copy.ports import ArrayFault
+from controller.remote_copy.states import PairState, PathStatus
+from tests.helpers import operator
+from tests.helpers.operator import order, query_volume
+from tests.helpers.two_systems import HEADS, PEER_PORTS, Rig, join, rig, until
+from tests.unit.test_remote_copy_review_races import duplex_pair
+from tests.unit.test_remote_copy_sync import core, duplex, format_track
+
+
+def take_nothing_more(r: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> int:
+        raise FencedError
+
+    for name in ("put", "write", "write_stored", "move", "snapshot", "release_space"):
+        monkeypatch.setattr(r.a.running.store, name, refuse)
+
+
+async def test_a_fenced_box_survives_the_loss_of_its_links(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reads go on, queries are answered; pairs are suspended though that cannot be written down."""
+    streams: list[trio.abc.Stream] = []
+
+    def join_and_keep(name: str) -> tuple[trio.abc.Stream, trio.abc.Stream]:
+        pair = join(name)
+        if name.startswith("peer"):
+            streams.append(pair[0])
+        return pair
+
+    async with rig(join_and_keep) as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await duplex_pair(r, to_a, to_b, 0)
+        assert (await order(to_a, 1, operator.establish_pair(1))).completed
+        take_nothing_more(r, monkeypatch)
+        for stream in streams:
+            await stream.aclose()
+        await trio.sleep(30)
+        assert (await query_volume(to_a, 0)).state == PairState.DUPLEX
+        assert (await query_volume(to_a, 1)).state in (PairState.DUPLEX_PENDING, PairState.SUSPENDED_INTERNAL)
+
+
+async def test_an_order_meets_a_fenced_array_after_an_exchange(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await duplex_pair(r, to_a, to_b, 0)
+        await trio.sleep(0.1)
+        take_nothing_more(r, monkeypatch)
+        result = await order(to_a, 0, operator.delete_pair(0))
+        assert not result.completed
+        assert result.sense is not None
+        assert result.sense[0] == 0x10
+        assert (await query_volume(to_a, 1)).state == PairState.SIMPLEX
+
+
+async def test_tracks_appended_before_the_array_refused_are_out_of_sync(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await duplex_pair(r, to_a, to_b, 0)
+        assert (await order(to_a, 0, operator.suspend_pair(0))).completed
+        subsystem, array = r.a.running.subsystem, r.a.running.array
+        write = array.write
+
+        def refuse_the_second(volume: int, track: int, image: bytes) -> int:
+            if track == 5:
+                raise ArrayFault("full")
+            return write(volume, track, image)
+
+        monkeypatch.setattr(array, "write", refuse_the_second)
+        writes = tuple(TrackWrite(0, track, null_track(*divmod(track, HEADS))) for track in (4, 5, 6))
+        device = subsystem.devices[0]
+        path = next(iter(r.a.running.adapters.host_paths()))
+        with pytest.raises(ArrayFault):
+            subsystem._harden(device, path, Command(0x95, 0, 0), Outcome(0x0C, writes=writes), lambda outcome: None)
+        assert list(core(r.a).primaries[0].out_of_sync.search(1)) == [4]
+        subsystem._store(writes)  # nobody waits for these; a link that is going down must not raise
+        assert list(core(r.a).primaries[0].out_of_sync.search(1)) == [4]
+
+
+async def test_a_new_connection_ends_the_link_it_replaces(autojump_clock: object) -> None:
+    """The other box came back before its old connection was seen to be dead: no path outlives its link."""
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await duplex_pair(r, to_a, to_b, 0)
+        said = PEER_PORTS["A"][0]
+        adapters = r.a.running.adapters
+        old = adapters.by_said[said].link
+        left, right = trio.testing.memory_stream_pair()
+
+        async def serve() -> None:
+            await adapters.serve_stream(said, left, opened=True)
+
+        r.a.links.start_soon(serve)
+        await trio.sleep(0.1)
+        assert adapters.by_said[said].link is not old
+        entry = next(e for paths in core(r.a).paths for e in paths.entries if e.said == said)
+        assert entry.status is PathStatus.LINK_OFFLINE
+        assert core(r.a).sending[1].worker.sender is None
+        assert core(r.b).receiving == {}
+        await right.aclose()
+
+
+async def test_links_that_come_and_go_leave_nothing_behind(autojump_clock: object) -> None:
+    async with rig() as r:
+        adapters = r.a.running.adapters
+        before = len(adapters._said_of)
+        for _ in range(20):
+            left, right = trio.testing.memory_stream_pair()
+            await right.aclose()
+            await adapters.serve_stream(0x0001, left, opened=False)
+        assert len(adapters._said_of) == before
+
+
+async def test_the_rig_of_these_tests_works(autojump_clock: object) -> None:
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await duplex_pair(r, to_a, to_b, 0)
+        await format_track(to_a, 0, 3, "mirrored")
+        await until(lambda: duplex(r, 0))

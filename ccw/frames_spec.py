@@ -41,11 +41,11 @@ from ccw.frames import CommandFrame, ControlFrame, DataFrame, DataRequest, Devic
 
 _LOGICAL = BitStruct("reserved" / Const(0, BitsInteger(4)), "logical_address" / BitsInteger(4))
 LINK_HEADER = Struct(
-    "destination_link" / Byte,              # 0
-    "destination" / _LOGICAL,               # 1
-    "source_link" / Byte,                   # 2
-    "source" / _LOGICAL,                    # 3
-    "link_control" / Byte,                  # 4
+    "destination_link" / Byte * "link address: 01-FE a port, FF to whom it may concern",  # 0
+    "destination" / _LOGICAL * "of the channel or control-unit image",                    # 1
+    "source_link" / Byte * "link address: 01-FE a port, 00 who am I",                     # 2
+    "source" / _LOGICAL * "of the channel or control-unit image",                         # 3
+    "link_control" / Byte * "00 device frame, else LinkControl",                          # 4
 )
 assert LINK_HEADER.sizeof() == LINK_HEADER_LENGTH
 
@@ -66,7 +66,7 @@ FRAME = Struct(
         "header" / LINK_HEADER,                                     # 0-4
         "information" / Bytes(this._root._.information_length),     # 5..
     )),
-    "crc" / Checksum(Int16ub, crc_by_definition, this.body.data),   # last 2
+    "crc" / Checksum(Int16ub, crc_by_definition, this.body.data),  # last 2
     Terminated,
 )
 
@@ -87,52 +87,52 @@ _ON, _OFF = Const(1, Bit), Const(0, Bit)
 _ADDRESS = ("address_high" / Const(0, Byte), "unit_address" / Byte)
 
 COMMAND = Struct(
-    "ifi" / _ifi(FrameType.COMMAND, _ON, _OFF),     # 0
-    *_ADDRESS,                                      # 1-2
-    "dhf" / _dhf(chaining=Flag),                    # 3
-    "command" / Byte,                               # 4
-    "flags" / Byte,                                 # 5
-    "count" / Int16ub,                              # 6-7
-    "dib_code" / Byte,                              # 8
-    "data_requests" / Byte,                         # 9
-    "reserved_10" / Const(0, Byte),                 # 10
-    "command_flags" / Byte,                         # 11
+    "ifi" / _ifi(FrameType.COMMAND, _ON, _OFF),                                                    # 0
+    *_ADDRESS,                                                                                     # 1-2
+    "dhf" / _dhf(chaining=Flag),                                                                   # 3
+    "command" / Byte * "command code of the CCW",                                                  # 4
+    "flags" / Byte * "bits of CommandCcwFlag",                                                     # 5
+    "count" / Int16ub * "bytes",                                                                   # 6-7
+    "dib_code" / Byte * "largest data block the channel takes: 2 ** (code + 4) bytes",             # 8
+    "data_requests" / Byte * "outstanding requests less one: read high nibble, write low nibble",  # 9
+    "reserved_10" / Const(0, Byte),                                                                # 10
+    "command_flags" / Byte * "bits of CommandFlag",                                                # 11
 )
 DATA = Struct(
-    "ifi" / _ifi(FrameType.DATA, _ON, _OFF),        # 0
-    *_ADDRESS,                                      # 1-2
-    "dhf" / _dhf(end=Flag, early_end=Flag),         # 3
+    "ifi" / _ifi(FrameType.DATA, _ON, _OFF),  # 0
+    *_ADDRESS,                                # 1-2
+    "dhf" / _dhf(end=Flag, early_end=Flag),   # 3
     Check(lambda frame: frame.dhf.end or not frame.dhf.early_end),
-    "data" / GreedyBytes,                           # 4..
+    "data" / GreedyBytes,                     # 4..
     Check(lambda frame: len(frame.data) > 0),
 )
 DATA_REQUEST = Struct(
-    "ifi" / _ifi(FrameType.DATA, _ON, _OFF),        # 0
-    *_ADDRESS,                                      # 1-2
-    "dhf" / _dhf(data_request=_ON),                 # 3
-    "count" / Int16ub,                              # 4-5
-    "pacing" / Byte,                                # 6
-    "reserved_07" / Const(0, Byte),                 # 7
+    "ifi" / _ifi(FrameType.DATA, _ON, _OFF),               # 0
+    *_ADDRESS,                                             # 1-2
+    "dhf" / _dhf(data_request=_ON),                        # 3
+    "count" / Int16ub * "bytes asked for",                 # 4-5
+    "pacing" / Byte * "idles wanted between data frames",  # 6
+    "reserved_07" / Const(0, Byte),                        # 7
 )
 STATUS = Struct(
-    "ifi" / _ifi(FrameType.STATUS, _ON, Flag),      # 0
-    *_ADDRESS,                                      # 1-2
-    "dhf" / _dhf(end=Flag),                         # 3
-    "flags" / Byte,                                 # 4
-    "unit_status" / Byte,                           # 5
-    "residual" / Int16ub,                           # 6-7
-    "queue" / Int16ub,                              # 8-9
-    "defer" / Int16ub,                              # 10-11
-    "sense" / GreedyBytes,                          # 12..
+    "ifi" / _ifi(FrameType.STATUS, _ON, Flag),                  # 0
+    *_ADDRESS,                                                  # 1-2
+    "dhf" / _dhf(end=Flag),                                     # 3
+    "flags" / Byte * "bits of StatusFlag",                      # 4
+    "unit_status" / Byte * "bits of UnitStatus",                # 5
+    "residual" / Int16ub * "bytes; valid with RESIDUAL_VALID",  # 6-7
+    "queue" / Int16ub * "4-bit factor, 12-bit unit",            # 8-9
+    "defer" / Int16ub * "4-bit factor, 12-bit unit",            # 10-11
+    "sense" / GreedyBytes,                                      # 12..
     Check(lambda frame: len(frame.sense) <= SENSE_LENGTH_MAX),
     Check(lambda frame: bool(frame.sense) == frame.ifi.supplementary_status),
 )
 CONTROL = Struct(
-    "ifi" / _ifi(FrameType.CONTROL, Flag, _OFF),    # 0
-    *_ADDRESS,                                      # 1-2
-    "dhf" / _dhf(end=Flag, ready=Flag),             # 3
-    "function" / Byte,                              # 4
-    "parameters" / Bytes(3),                        # 5-7
+    "ifi" / _ifi(FrameType.CONTROL, Flag, _OFF),  # 0
+    *_ADDRESS,                                    # 1-2
+    "dhf" / _dhf(end=Flag, ready=Flag),           # 3
+    "function" / Byte * "a ControlFunction",      # 4
+    "parameters" / Bytes(3) * "by function",      # 5-7
 )
 _KINDS: dict[type[Any], Construct] = {
     CommandFrame: COMMAND, DataFrame: DATA, DataRequest: DATA_REQUEST, StatusFrame: STATUS, ControlFrame: CONTROL,

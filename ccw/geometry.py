@@ -225,33 +225,38 @@ class Geometry:
         return self.sector_of((record - 1) * self.cells(0, data_length)) if record else 0
 
 
-class _Model(NamedTuple):
+class Model(NamedTuple):
+    """One device model. `alternate_cylinders`: what the real device has; emulated volumes have none."""
+
     name: str
     family: DeviceFamily
-    model: int
-    type_code: int
+    model: int                          # Sense ID byte 6
+    type_code: int                      # RDC byte 11
     cylinders_max: int
+    alternate_cylinders: int
 
 
 # Smallest first: a volume is the first model that holds its cylinders.
-_MODELS: dict[str, tuple[_Model, ...]] = {
+MODELS: dict[str, tuple[Model, ...]] = {
     "3390": (
-        _Model("3390-1", _3390, 0x02, 0x26, 1_113),
-        _Model("3390-2", _3390, 0x06, 0x27, 2_226),
-        _Model("3390-3", _3390, 0x0A, 0x24, 3_339),
-        _Model("3390-9", _3390, 0x0C, 0x32, 10_017),
-        _Model("3390-27", _3390, 0x0C, 0x32, 32_760),
-        _Model("3390-54", _3390, 0x0C, 0x32, CYLINDERS_BEFORE_EXTENDED),
-        _Model("3390-A", _3390, 0x0E, 0x32, 1_182_006),
+        Model("3390-1", _3390, 0x02, 0x26, 1_113, 1),
+        Model("3390-2", _3390, 0x06, 0x27, 2_226, 1),
+        Model("3390-3", _3390, 0x0A, 0x24, 3_339, 1),
+        Model("3390-9", _3390, 0x0C, 0x32, 10_017, 3),
+        Model("3390-27", _3390, 0x0C, 0x32, 32_760, 3),
+        Model("3390-54", _3390, 0x0C, 0x32, CYLINDERS_BEFORE_EXTENDED, 3),
+        Model("3390-A", _3390, 0x0E, 0x32, 1_182_006, 0),
     ),
     "3380": (
-        _Model("3380-A", _3380, 0x02, 0x0E, 885),
-        _Model("3380-E", _3380, 0x0A, 0x0E, 1_770),
-        _Model("3380-K", _3380, 0x1E, 0x0E, 2_655),
+        Model("3380-A", _3380, 0x02, 0x0E, 885, 1),
+        Model("3380-D", _3380, 0x06, 0x0E, 885, 1),
+        Model("3380-J", _3380, 0x16, 0x0E, 885, 1),
+        Model("3380-E", _3380, 0x0A, 0x0E, 1_770, 2),
+        Model("3380-K", _3380, 0x1E, 0x0E, 2_655, 3),
     ),
     "9345": (
-        _Model("9345-1", _9345, 0x04, 0x04, 1_440),
-        _Model("9345-2", _9345, 0x04, 0x04, 2_156),
+        Model("9345-1", _9345, 0x04, 0x04, 1_440, 0),
+        Model("9345-2", _9345, 0x04, 0x04, 2_156, 0),
     ),
 }
 
@@ -261,12 +266,24 @@ def geometry_for(device_type: str, cylinders: int) -> Geometry:
 
     Raises ValueError for another device type, no cylinders, or more than the largest model has.
     """
-    models = _MODELS.get(device_type)
+    models = MODELS.get(device_type)
     if models is None:
-        raise ValueError(f"device type {device_type!r} is none of {', '.join(_MODELS)}")
+        raise ValueError(f"device type {device_type!r} is none of {', '.join(MODELS)}")
     if cylinders < 1:
         raise ValueError(f"{cylinders} cylinders: a volume has at least one")
     for model in models:
         if cylinders <= model.cylinders_max:
             return Geometry(model.name, model.family, model.model, model.type_code, cylinders)
     raise ValueError(f"{cylinders} cylinders: a {device_type} has at most {models[-1].cylinders_max}")
+
+
+def geometry_of(name: str, *, alternates: bool = False) -> Geometry:
+    """A model by its name, "3390-3" for one, with all its cylinders, and its alternate ones if `alternates`.
+
+    Raises ValueError for a name that no model has.
+    """
+    for model in (model for models in MODELS.values() for model in models):
+        if model.name == name:
+            return Geometry(model.name, model.family, model.model, model.type_code, model.cylinders_max,
+                            alternate_cylinders=model.alternate_cylinders if alternates else 0)
+    raise ValueError(f"no device model {name!r}")

@@ -7,6 +7,7 @@ import trio
 from ccw.link_control import NodeDescriptor
 from controller.array import VirtualArrayStore
 from controller.channel import Link
+from controller.channel.path_table import PathTable
 from controller.links.adapters import Adapters
 from controller.links.array_port import ArrayAdapter
 from controller.links.committer import Committer, RunBlocking
@@ -33,6 +34,7 @@ class StorageSystem:
         self.adapters = adapters
         self._node = node
         self._write_event = write_event
+        self._path_table = PathTable()
         self.timers = Timers()
         self.committer = Committer(store, run_blocking, self._fenced)
         self.array = ArrayAdapter(store, {volume.unit_address: volume.geometry for volume in settings.volumes})
@@ -82,7 +84,14 @@ class StorageSystem:
             self._node.sequence_number,
             said,
         )
-        return Link(link_id, self.subsystem, node.encode(), own_address=own_address, peer_address=peer_address)
+        return Link(
+            link_id,
+            self.subsystem,
+            node.encode(),
+            own_address=own_address,
+            peer_address=peer_address,
+            table=self._path_table,
+        )
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled. Started when every listening port listens."""

@@ -11,6 +11,7 @@ A busy device is tried again when its device end comes. A program is repeated on
 from __future__ import annotations
 
 import math
+import os
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import asynccontextmanager
@@ -67,6 +68,7 @@ class HostSession:
         self._changed = trio.Event()
         self._exchange = trio.Lock()
         self._is_sending = False
+        self._descriptor = stream.socket.fileno() if isinstance(stream, trio.SocketStream) else None
         self._rearm = trio.Event()
         self._armed = math.inf
         self._bytes_received = self._bytes_sent = 0
@@ -303,11 +305,22 @@ class HostSession:
                         self._tap(True, record, now)
                 data = b"".join(records)
                 self._bytes_sent += len(data)
-                await self._stream.send_all(data)
+                written = self._write_now(data)
+                if written < len(data):
+                    await self._stream.send_all(data[written:])
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             self._lose()
         finally:
             self._is_sending = False
+
+    def _write_now(self, data: bytes) -> int:
+        """Bytes that the socket took without waiting; a stream that is no socket takes none this way."""
+        if self._descriptor is None:
+            return 0
+        try:
+            return os.write(self._descriptor, data)
+        except OSError:  # would block, or broken: send_all finds out
+            return 0
 
     def _lose(self) -> None:
         self._link.connection_lost(trio.current_time())

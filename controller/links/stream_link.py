@@ -1,12 +1,15 @@
 """Runs one link over one byte stream: records in, records out, timers. No rules.
 
-What a received record makes the link say is sent by the task that received it, so a frame costs no task switch; a
-second task sends what the link says on its own account and keeps its timers.
+What a received record makes the link say is written at once, as far as the socket takes it; only what is left waits
+for the writing task. So a frame costs no task switch, and receiving never waits for sending: two ends that both have
+much to say cannot block each other. A third task keeps the link's timers and watches over a peer that takes nothing.
 Source of the records: escon-frames 1.7.
 """
 
 import math
+import os
 from collections.abc import Callable
+from contextlib import suppress
 
 import trio
 
@@ -37,8 +40,9 @@ async def run_link(link: Link, stream: trio.abc.Stream, tap: Tap | None = None) 
     try:
         async with stream, trio.open_nursery() as nursery:
             nursery.start_soon(runner.keep_time)
+            nursery.start_soon(runner.write)
             await runner.read()
-            nursery.cancel_scope.cancel()  # the peer closed: stop the timers
+            nursery.cancel_scope.cancel()  # the peer closed: stop the others
     except* (trio.BrokenResourceError, trio.ClosedResourceError):
         pass  # the same as an end: the peer is gone
     except* LinkError as group:
@@ -59,8 +63,11 @@ class _Runner:
         self._tap = tap
         self._link = link
         self._stream = stream
+        self._descriptor = stream.socket.fileno() if isinstance(stream, trio.SocketStream) else None
         self._event = trio.Event()
         self._armed = math.inf  # when keep_time wakes by itself
+        self._backlog: list[bytes] = []  # what the socket did not take at once
+        self._backlog_event = trio.Event()
         self._sending_since: float | None = None
 
     def wake(self) -> None:
@@ -83,17 +90,17 @@ class _Runner:
                 raise LinkError(str(error)) from error
             except ArrayFault as fault:
                 raise LinkError(f"the array takes nothing more: {fault}") from fault
-            await self._flush()
+            self._say(now)
             deadline = link.next_wake
             if deadline is not None and deadline < self._armed:
                 self._event.set()
 
     async def keep_time(self) -> None:
-        """Send what the link says on its own account, wake it when it is due, watch over a stuck peer."""
+        """Pass on what the link says on its own account, wake it when it is due, watch over a stuck peer."""
         link = self._link
         while True:
             self._event = trio.Event()
-            await self._flush()
+            self._say(trio.current_time())
             self._armed = self._deadline()
             with trio.move_on_at(self._armed):
                 await self._event.wait()
@@ -104,24 +111,38 @@ class _Runner:
             if deadline is not None and now >= deadline:
                 link.wake(now)
 
+    async def write(self) -> None:
+        """Send what could not be written at once."""
+        while True:
+            await self._backlog_event.wait()
+            self._backlog_event = trio.Event()
+            while self._backlog:
+                data = b"".join(self._backlog)
+                self._backlog.clear()
+                self._sending_since = trio.current_time()
+                self._event.set()  # keep_time watches from now on
+                await self._stream.send_all(data)
+                self._sending_since = None
+
     def _deadline(self) -> float:
         deadline = self._link.next_wake
         stuck = math.inf if self._sending_since is None else self._sending_since + SEND_TIMEOUT_S
         return min(stuck, math.inf if deadline is None else deadline)
 
-    async def _flush(self) -> None:
-        """Send everything there is. When another task is sending, it takes this along."""
-        if self._sending_since is not None:
+    def _say(self, now: float) -> None:
+        """Write what the link has to say, or leave it to the writing task."""
+        items = self._link.take()
+        if not items:
             return
-        try:
-            while items := self._link.take():
-                self._sending_since = trio.current_time()
-                records = [
-                    encode_record(item) if isinstance(item, Frame) else encode_sequence(item.kind) for item in items
-                ]
-                if self._tap is not None:
-                    for record in records:
-                        self._tap(True, record, self._sending_since)
-                await self._stream.send_all(b"".join(records))
-        finally:
-            self._sending_since = None
+        records = [encode_record(item) if isinstance(item, Frame) else encode_sequence(item.kind) for item in items]
+        if self._tap is not None:
+            for record in records:
+                self._tap(True, record, now)
+        data = b"".join(records)
+        written = 0
+        if self._descriptor is not None and not self._backlog and self._sending_since is None:
+            with suppress(OSError):  # would block, or broken: the writing task finds out
+                written = os.write(self._descriptor, data)
+        if written < len(data):
+            self._backlog.append(data[written:])
+            self._backlog_event.set()

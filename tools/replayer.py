@@ -201,7 +201,7 @@ def run_program(device: Device, tracks: MemoryTracks, program: Generator[Start, 
     try:
         start = next(program)
         while True:
-            outcome = execute(PATH, Command(*start))
+            outcome = execute(PATH, Command(start.code, start.flags, start.count, start.data, start.chained))
             for write in outcome.writes:
                 tracks.write(*write)
             start = program.send(

@@ -13,7 +13,7 @@ from controller.remote_copy.paths import PathEntry, PathTable
 from controller.remote_copy.ports import ArrayFault, Surroundings
 from controller.remote_copy.procedure import Procedure
 from controller.remote_copy.records import Records
-from controller.remote_copy.refusal import reject
+from controller.remote_copy.refusal import Refused, reject
 from controller.remote_copy.states import BridgeRole, PairEvent, PairState, Reason, next_state
 from controller.remote_copy.status_inbox import StatusInbox
 from controller.remote_copy.sync_queue import SyncQueue, SyncWorker
@@ -50,6 +50,9 @@ class PeerSequences:
         self._waiting: deque[Callable[[None], None]] = deque()
         self._received = 0
         self._bytes = b""
+        self._answered = False
+        self._refused: Refused | None = None
+        self._asking: list[Callable[[Refused | None], None]] = []
 
     def next(self) -> int:
         self._sent = self._sent % ORDERS_REMEMBERED_MAX + 1
@@ -71,7 +74,7 @@ class PeerSequences:
             self._sending = False
 
     def accept(self, number: int, data: bytes) -> bool:
-        """True: a new order. False: the last one again, to be answered without action. Raises Refused (5D)."""
+        """True: a new order. False: the last one again, to be answered as it was (`again`). Raises Refused (5D)."""
         if number == self._received:
             if data != self._bytes:
                 raise reject(Reason.SEQUENCE_REPLAYED)
@@ -79,11 +82,28 @@ class PeerSequences:
         if self._received and not 0 < (number - self._received) % ORDERS_REMEMBERED_MAX <= ORDERS_REMEMBERED_MAX // 2:
             raise reject(Reason.SEQUENCE_REPLAYED)
         self._received, self._bytes = number, bytes(data)
+        self._answered, self._refused = False, None
         return True
+
+    def answered(self, number: int, refused: Refused | None) -> None:
+        """The order of this number has ended so."""
+        if number == self._received and not self._answered:
+            self._answered, self._refused = True, refused
+            asking, self._asking = self._asking, []
+            for reply in asking:
+                reply(refused)
+
+    def again(self) -> Procedure[None]:
+        """The last order once more: no action, and the end it had, when it has ended. Raises Refused as it did."""
+        if not self._answered:
+            yield self._asking.append
+        if self._refused is not None:
+            raise self._refused
 
     def forget(self) -> None:
         """The peer starts anew: whatever number comes first is accepted."""
         self._received, self._bytes = 0, b""
+        self._asking.clear()
 
 
 @dataclass(slots=True)

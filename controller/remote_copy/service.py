@@ -98,13 +98,12 @@ class RemoteCopy:
 
         `reply` gets CE+DE when the order is done at once, else CE and, later, DE.
         """
+        peer = self.core.peer(sender) if sender is not None else None
         try:
             order = parse_order(data)
-            check_request_sequence(order.header.request_sequence, sender is not None)
-            if sender is not None and not self.core.peer(sender).accept(order.header.request_sequence, data):
-                reply(Outcome(NORMAL_END))
-                return
-            procedure = self._procedure(order, volume, sender, said)
+            number = order.header.request_sequence
+            check_request_sequence(number, peer is not None)
+            new = peer is None or peer.accept(number, data)
         except Refused as refused:
             reply(self._about(refused, volume, data).outcome())
             return
@@ -114,13 +113,15 @@ class RemoteCopy:
         def done(result: Refused | None) -> None:
             nonlocal ended
             ended = True
+            if peer is not None:
+                peer.answered(number, result)
             if isinstance(result, Refused):
                 status = STATUS_DEVICE_END_CHECK if split else STATUS_UNIT_CHECK_END
                 reply(self._about(result, volume, data).outcome(status))
             else:
                 reply(Outcome(DEVICE_END if split else NORMAL_END))
 
-        run(procedure, done)
+        run(peer.again() if peer is not None and not new else self._procedure(order, volume, sender, said), done)
         if not ended and data[0] in LONG_ORDERS:
             split = True
             reply(Outcome(CHANNEL_END))
@@ -138,6 +139,10 @@ class RemoteCopy:
         )
 
     def _procedure(self, order: pprc.PprcOrder, volume: int, sender: BoxName | None, said: int) -> Procedure[None]:
+        """The order as a procedure, its choice included: a refusal at once is an end like any other."""
+        yield from self._chosen(order, volume, sender, said)
+
+    def _chosen(self, order: pprc.PprcOrder, volume: int, sender: BoxName | None, said: int) -> Procedure[None]:
         core = self.core
         match order:
             case pprc.EstablishPath() if sender is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import trio
 import trio.testing
@@ -9,6 +11,7 @@ import trio.testing
 from ccw.tracks import null_track
 from controller.array import FencedError
 from controller.commands.outcome import Command, Outcome, TrackWrite
+from controller.remote_copy import orders
 from controller.remote_copy.ports import ArrayFault
 from controller.remote_copy.states import PairState, PathStatus
 from tests.helpers import operator
@@ -108,6 +111,24 @@ async def test_a_new_connection_ends_the_link_it_replaces(autojump_clock: object
         assert core(r.a).sending[1].worker.sender is None
         assert core(r.b).receiving == {}
         await right.aclose()
+
+
+async def test_an_order_that_comes_again_ends_as_it_did(autojump_clock: object) -> None:
+    """Its status was lost on the link: the peer must not take a refusal, or what is not done yet, for done."""
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await duplex_pair(r, to_a, to_b, 0)
+        pair, at_b = core(r.a).primaries[0], r.b.running.subsystem.remote_copy
+        ends: list[int] = []
+        for number, pair_id, expected in ((1000, pair.pair_id + 1, [0x0E, 0x0E]), (1001, pair.pair_id, [0x0C, 0x0C])):
+            update = orders.update_pair(pair, PairState.DUPLEX, 0, 2, 0x3390)
+            update = replace(update, pair_id=pair_id, header=replace(update.header, request_sequence=number))
+            for _ in range(2):
+                at_b.order(0, update.encode(), core(r.a).own, 0x20, lambda outcome: ends.append(outcome.status))
+            durable = len(ends)
+            await trio.sleep(0.1)
+            assert ends == expected
+            assert durable == (2 if expected[0] == 0x0E else 0)
+            ends.clear()
 
 
 async def test_links_that_come_and_go_leave_nothing_behind(autojump_clock: object) -> None:

@@ -233,6 +233,31 @@ def begin(pieces: Iterator[bytes]) -> tuple[PcapngReader | PcapReader | None, by
     return reader_for(start), start
 
 
+class Place:
+    """Where in a capture its reader is, for the one line that says what is wrong."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._packet: Packet | None = None
+
+    def following(self, packets: Iterator[Packet]) -> Iterator[Packet]:
+        """The same packets; while one is looked at, it is the place."""
+        for packet in packets:
+            self._packet = packet
+            yield packet
+            self._packet = None
+
+    @contextmanager
+    def named(self) -> Iterator[None]:
+        """A FormatError becomes BadInput with file, packet number and offset."""
+        try:
+            yield
+        except FormatError as error:
+            packet = self._packet
+            place = f"packet {packet.number} at byte {packet.offset}: " if packet else ""
+            raise BadInput(f"{self._name}: {place}{error}") from error
+
+
 def packets_of(reader: PcapngReader | PcapReader, start: bytes, pieces: Iterator[bytes]) -> Iterator[Packet]:
     """Every packet. FormatError after the last good one when the file is damaged or cut short."""
     yield from reader.feed(start)

@@ -88,7 +88,10 @@ class ExportReport:
 
 
 def export_fc_sb3(packets: Iterator[Packet], target: Path, report: ExportReport) -> None:
-    """Write `target` as it goes. Raises BadInput: it cannot be written, or a packet is not of our link type."""
+    """Write `target` as it goes.
+
+    Raises BadInput (it cannot be written), FormatError (a packet is no record, or not of our link type).
+    """
     try:
         with target.open("wb") as out:
             out.write(encode_section(APPLICATION))
@@ -96,7 +99,7 @@ def export_fc_sb3(packets: Iterator[Packet], target: Path, report: ExportReport)
             for packet in packets:
                 interface = packet.interface
                 if interface.link_type != LINKTYPE_USER0:
-                    raise BadInput(f"packet {packet.number}: link type {interface.link_type}, not 147")
+                    raise FormatError("capture", f"link type {interface.link_type}, not 147 (USER0)", b"")
                 if id(interface) not in links:
                     links[id(interface)] = interface, len(links), Converter()
                     out.write(encode_interface(LINKTYPE_FC_2, interface.name, interface.description))

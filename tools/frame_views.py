@@ -79,7 +79,7 @@ def view_packet(packet: Packet) -> View:
         return view_record(packet.data)
     if packet.interface.link_type == LINKTYPE_FC_2:
         return _view_fc(packet.data)
-    raise FormatError("capture", f"link type {packet.interface.link_type}, not 147 (USER0) or 224 (FC-2)", packet.data)
+    raise FormatError("capture", f"link type {packet.interface.link_type}, not 147 (USER0) or 224 (FC-2)", b"")
 
 
 def view_record(data: bytes) -> View:

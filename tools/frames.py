@@ -17,7 +17,7 @@ from ccw.dissect import FieldView, dissect, parse_hex
 from ccw.errors import FormatError
 from ccw.pcapng import Packet
 from tools.bad_input import BadInput
-from tools.captures import begin, open_capture, packets_of
+from tools.captures import Place, begin, open_capture, packets_of
 from tools.frame_export import ExportReport, encode_lines, export_fc_sb3
 from tools.frame_views import TYPES, Filter, View, as_json, field_as_json, view_packet
 
@@ -101,19 +101,15 @@ def _ascii(data: bytes) -> str:
 
 def _views(name: str, packets: Iterator[Packet], wanted: Filter) -> Iterator[tuple[Packet, View]]:
     """The wanted packets. BadInput where the capture is wrong."""
-    packet = None
-    try:
-        for packet in packets:
+    at = Place(name)
+    with at.named():
+        for packet in at.following(packets):
             if wanted.last is not None and packet.number > wanted.last:
                 return
             if wanted.wants_packet(packet):
                 view = view_packet(packet)
                 if wanted.wants(view):
                     yield packet, view
-            packet = None
-    except FormatError as error:
-        place = f"packet {packet.number} at byte {packet.offset}: " if packet else ""
-        raise BadInput(f"{name}: {place}{error}") from error
 
 
 def _show_capture(views: Iterator[tuple[Packet, View]], as_json_lines: bool, fields: bool) -> None:
@@ -168,16 +164,12 @@ def export(fc_sb3: bool, as_json_object: bool, source: str, target: Path) -> Non
     reader, start = begin(pieces)
     if reader is None:
         raise BadInput(f"{source}: neither pcapng nor pcap")
-    views = _checked(source, packets_of(reader, start, pieces))
-    report = ExportReport()
+    report, at = ExportReport(), Place(source)
     try:
-        export_fc_sb3(views, target, report)
+        with at.named():
+            export_fc_sb3(at.following(packets_of(reader, start, pieces)), target, report)
     finally:
         click.echo(json.dumps(report.figures()) if as_json_object else report.text())
-
-
-def _checked(name: str, packets: Iterator[Packet]) -> Iterator[Packet]:
-    return (packet for packet, _ in _views(name, packets, Filter()))
 
 
 def _print_table(views: list[FieldView]) -> None:

@@ -15,7 +15,7 @@ Source: assumed, see escon.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from enum import Enum
 
 from construct import Byte, Const, GreedyRange, OneOf, Struct
 
@@ -54,6 +54,13 @@ def encode_ordered_sets(kind: int, count: int = ORDERED_SETS_TO_RECOGNISE) -> by
     return ORDERED_SETS[Sequence(kind)] * count
 
 
+class _Violation(Enum):
+    HERE = 0
+
+
+_VIOLATION = _Violation.HERE
+
+
 class SequenceDetector:
     """Tells which sequence a line carries. Remembers one character and a count."""
 
@@ -64,33 +71,43 @@ class SequenceDetector:
         self._count = 0
         self._after_idle = False
         self._offset = 0
+        self.violation: FormatError | None = None
 
     def feed(self, data: bytes) -> list[Sequence]:
         """The sequences that `data` completes, each once, when it is recognised.
 
-        FormatError at a character that is no part of an ordered set; its offset counts from the beginning of the line.
-        What was counted before is then forgotten, and the character skipped.
+        A character that is no part of an ordered set is skipped, and what was counted before it forgotten. When `data`
+        has such a character and completes no sequence that is a FormatError; in any case it is kept as `violation`,
+        the first of this call. Its offset counts from the beginning of the line.
         """
         found: list[Sequence] = []
+        self.violation = None
         for position, character in enumerate(data):
-            for kind in self._sets(character, data, position):
-                self._count = self._count + 1 if kind is self._kind else 1
-                self._kind = kind
-                if self._count == self._needed:
-                    found.append(kind)
+            kind = self._set(character)
+            if kind is None:
+                continue
+            if kind is _VIOLATION:
+                self._count, self._after_idle = 0, False
+                if self.violation is None:
+                    where = f"character {character:02X}"
+                    self.violation = FormatError("ordered set", where, data, self._offset + position)
+                continue
+            self._count = self._count + 1 if kind is self._kind else 1
+            self._kind = kind
+            if self._count == self._needed:
+                found.append(kind)
         self._offset += len(data)
+        if self.violation is not None and not found:
+            raise self.violation
         return found
 
-    def _sets(self, character: int, data: bytes, position: int) -> Iterator[Sequence]:
+    def _set(self, character: int) -> Sequence | _Violation | None:
+        """The ordered set that a character completes, if it completes one."""
         if character == _IDLE:
-            if self._after_idle:
-                yield Sequence.IDLE
-            self._after_idle = True
-            return
+            was, self._after_idle = self._after_idle, True
+            return Sequence.IDLE if was else None
         kind = _BY_CHARACTER.get(character)
         if kind is None or not self._after_idle:
-            self._count, self._after_idle = 0, False
-            self._offset += position + 1
-            raise FormatError("ordered set", f"character {character:02X}", data, position)
+            return _VIOLATION
         self._after_idle = False
-        yield kind
+        return kind

@@ -58,14 +58,17 @@ def expand_track(stored: StoredTrack) -> bytes:
 def expand_payload(raw_length: int, payload: bytes | memoryview) -> bytes:
     """Expand a codec 1 payload to its image of `raw_length` bytes. FormatError as in expand_track."""
     view = memoryview(payload)
+    if not HOME_ADDRESS_BYTES < raw_length <= IMAGE_BYTES_MAX:      # an inflater told nothing, or too much, never stops
+        raise FormatError("stored track", f"raw length {raw_length} of a compressed track", view.tobytes(), 0)
     body_length = raw_length - HOME_ADDRESS_BYTES
+    stream_at = min(HOME_ADDRESS_BYTES, len(view))
     inflater = isal_zlib.decompressobj()
     try:
         body: bytes = inflater.decompress(view[HOME_ADDRESS_BYTES:], body_length + 1)
     except igzip_lib.IsalError as error:  # type: ignore[misc]  # its stub calls it a variable
-        raise FormatError("stored track", f"zlib stream ({error})", view.tobytes(), HOME_ADDRESS_BYTES) from error
+        raise FormatError("stored track", f"zlib stream ({error})", view.tobytes(), stream_at) from error
     if len(body) != body_length or not inflater.eof or inflater.unused_data:
-        raise FormatError("stored track", "zlib stream is not the raw length", view.tobytes(), HOME_ADDRESS_BYTES)
+        raise FormatError("stored track", "zlib stream is not the raw length", view.tobytes(), stream_at)
     return b"".join((view[:HOME_ADDRESS_BYTES], body))
 
 

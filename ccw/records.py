@@ -147,8 +147,11 @@ def encode_raw(record: RawFrame | SequenceRecord) -> bytes:
 def decode_record(data: bytes) -> RawFrame | SequenceRecord:
     """The one record that `data` is, with an information field of up to 32,772 bytes. FormatError: it is not one."""
     reader = RecordReader(WAN_INFORMATION_LENGTH_MAX)
-    records = reader.feed(data)
-    reader.finish()
+    try:
+        records = reader.feed(data)
+        reader.finish()
+    except FormatError as error:        # of which the reader shows four bytes, or what it holds
+        raise FormatError(error.what, error.where, data, error.offset) from error
     if len(records) != 1:
         at = len(encode_raw(records[0])) if records else 0
         raise FormatError("record", "more than one" if records else "cut short", data, at)

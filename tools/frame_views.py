@@ -188,7 +188,7 @@ def from_json(value: Any, *, fix_crc: bool = False) -> Given:
     if not isinstance(value, dict) or not isinstance(value.get("fields"), list):
         raise FormatError("packet", "no object with a list of fields", b"")
     characters = b"".join(_value(index, field) for index, field in enumerate(value["fields"]))
-    form = value.get("form", "escon")
+    form = _member(value, "form", str, "escon")
     if form not in FORMS:
         raise FormatError("packet", f"form is not one of {', '.join(FORMS)}", b"")
     data = characters

@@ -212,6 +212,7 @@ def test_a_changed_field_gets_a_new_crc() -> None:
         ('{"fields": [{"value": "3CFC"}]}', "cut short"), ('{"fields": [{"value": "0000DC9C3C"}]}', "start-of-frame"),
         ('{"fields": [{"value": "3CFC000000"}]}', "end-of-frame"),
         ('{"fields": [], "form": "x"}', "form is not one of"),
+        ('{"fields": [], "form": []}', "form is no str"),
         ('{"fields": [{"value": "BC"}], "direction": "up"}', "direction 'up'"),
         ('{"fields": [{"value": "BC"}], "time_ns": -1}', "time_ns -1"),
         ('{"fields": [{"value": "BC"}], "link": 7}', "link is no str"),

@@ -18,6 +18,7 @@ from ccw import (
     characteristics,
     configuration,
     eckd,
+    fc_sb3,
     frames_spec,
     geometry,
     identity,
@@ -153,7 +154,10 @@ _PPRC = (
           tail="CRC-32 of the header, then the entries"),
 )
 
-FORMATS: tuple[Format, ...] = (*_ESCON, *_CHANNEL, *_ECKD, *_SUBSYSTEM, *_IDENTITY, *_SENSE, *_PPRC)
+_FC_SB3 = _fixed("fc-sb3", fc_sb3.FC_HEADER, fc_sb3.UNIT_HEADER, fc_sb3.DATA_DIB, fc_sb3.COMMAND_DIB,
+                 fc_sb3.STATUS_DIB, fc_sb3.CONTROL_DIB, fc_sb3.LINK_CONTROL_DIB)
+
+FORMATS: tuple[Format, ...] = (*_ESCON, *_CHANNEL, *_ECKD, *_SUBSYSTEM, *_IDENTITY, *_SENSE, *_PPRC, *_FC_SB3)
 
 # Streams and images: cut by their own content, so not read by one call on one buffer.
 STREAMED: dict[str, tuple[str, Construct]] = {

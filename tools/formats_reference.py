@@ -29,6 +29,7 @@ PAGES = {
     "escon": "Frames of an ESCON link", "channel": "Channel command words",
     "eckd": "Parameter lists of ECKD commands", "subsystem": "Subsystem orders and replies",
     "identity": "What a device says about itself", "sense": "Sense data", "pprc": "Remote copy",
+    "fc-sb3": "FC-SB-3 packets of an export",
 }
 ENUMERATIONS: dict[str, tuple[type[IntEnum], ...]] = {
     "escon": (escon.Sequence, escon.LinkControl, escon.RemovedReason, escon.RejectReason, escon.PortRejectReason,

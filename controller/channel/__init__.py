@@ -1,11 +1,11 @@
 """One ESCON link, both roles. Pure state: records and a time go in, records and callbacks come out.
 
 api.py            the values and the protocol that the link exchanges with the rest of the controller
-facility.py       the link-level facility: sequences, connection recovery, the five link states
+facility.py       the link-level facility: sequences, connection recovery, the six link states
 control_unit.py   the control-unit role: logical paths, selection, data, status, chaining, unsolicited status
-                  (control_unit_states.py: its tables; ending.py, answers.py: its frames; owed.py: statuses owed;
-                  transfer.py: data of a command; control_requests.py: resets and the like; logical_paths.py and
-                  path_table.py: who is let in)
+                  (control_unit_states.py: its tables; ending.py, answers.py: its frames; owed.py, presenting.py: status
+                  of its own; transfer.py: data of a command; control_requests.py: resets and the like; logical_paths.py
+                  and path_table.py: who is let in)
 channel_role.py   the channel role: logical paths of PPRC ports, chains towards another controller
                   (exchanges.py: its tables; path_requests.py: its link-control requests)
 link_level.py     facility, address.py (acquiring a link address) and incidents.py (for whoever listens) together

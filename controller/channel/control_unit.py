@@ -36,8 +36,9 @@ from controller.channel.control_unit_states import (
 )
 from controller.channel.ending import device_end_goes_on, ending_of, is_immediate, solicited_sense, takes_data
 from controller.channel.logical_paths import LogicalPaths
-from controller.channel.owed import Owed, OwedQueue, covers
+from controller.channel.owed import Owed, covers
 from controller.channel.path_table import PathTable
+from controller.channel.presenting import Presenter
 from controller.channel.timer import Timer
 from controller.channel.transfer import Taken, Transfer
 from controller.commands.outcome import Command, Outcome
@@ -56,11 +57,10 @@ class ControlUnitRole:
         self._requests = ControlRequests(self, server, port)
         self.state = CuState.IDLE
         self.timer = Timer()
-        self.retry_timer = Timer()  # a status was answered by busy
+        self.presenter = Presenter(port, settings)
         self._chain: Chain | None = None
         self._working: dict[UnitKey, Chain] = {}  # channel end accepted, device end not
-        self._owed = OwedQueue()
-        self._presenting: tuple[UnitKey, Owed] | None = None
+        self._owed = self.presenter.owed
 
     @property
     def idle(self) -> bool:
@@ -99,43 +99,33 @@ class ControlUnitRole:
 
     def present_next(self) -> None:
         """Open a connection for the first status that waits, if the link is free."""
-        if self.idle and self.retry_timer.deadline is None and self._port.may_connect():
-            first = self._owed.take_first()
+        if self.idle and self._port.may_connect():
+            first = self.presenter.take_next()
             if first is not None:
                 self._present(*first, connect=True)
 
     def _present(self, key: UnitKey, owed: Owed, connect: bool) -> None:
-        self._presenting = key, owed
         self._enter(CuState.PRESENTING)
-        self._port.send_device(key[0], owed.frame(key[1]), connect=connect)
-
-    def _withdraw(self) -> None:
-        """Take back the status that is being presented, to present it later."""
-        if self._presenting is not None:
-            key, owed = self._presenting
-            self._presenting = None
-            self._owed.add(key, owed)
+        self.presenter.present(key, owed, connect)
 
     def answered_busy(self) -> None:
         """The channel or a switch answered LBY or PBY: present the status again after a while."""
-        if self._presenting is not None:
-            self._withdraw()
+        if self.presenter.current is not None:
+            self.presenter.withdraw(after_a_while=True)
             self._leave()
-            self.retry_timer.start(self._settings.recovery_s)
 
     def answered_reject(self, reason: int) -> None:
         """The channel rejected the status. It will not take it, so it is dropped; what was damaged is sent again."""
-        if self._presenting is None:
+        presented, chain = self.presenter.key, self.presenter.chain
+        if presented is None:
             return
-        (path, _), owed = self._presenting
-        if reason == RejectReason.TRANSMISSION_ERROR and owed.attempts + 1 < self._settings.tries:
-            owed.attempts += 1
+        if reason == RejectReason.TRANSMISSION_ERROR and self.presenter.attempted():
             self.answered_busy()
             return
         self._leave()
-        self._end(owed.chain)
+        self._end(chain)
         if reason == RejectReason.LOGICAL_PATH_NOT_ESTABLISHED:
-            self.remove(path)
+            self.remove(presented[0])
 
     # Frames of the channel
 
@@ -166,8 +156,8 @@ class ControlUnitRole:
             getattr(self, action)(frame, device)
 
     def _connected_to(self) -> UnitKey | None:
-        if self._presenting is not None:
-            return self._presenting[0]
+        if self.presenter.key is not None:
+            return self.presenter.key
         return self._chain.key if self._chain is not None else None
 
     def _ignore(self, frame: Frame, device: DeviceFrame) -> None:
@@ -197,8 +187,8 @@ class ControlUnitRole:
     def _void_connection(self) -> None:
         """The channel opens a new connection: whatever the old one waited for has been decided (C6, C8)."""
         chain = self._chain
-        if self._presenting is not None:
-            self._withdraw()
+        if self.presenter.current is not None:
+            self.presenter.withdraw()
             self._leave()
         elif chain is not None and chain.working:
             self._disconnect(chain)
@@ -208,12 +198,12 @@ class ControlUnitRole:
 
     def _next_command(self, frame: Frame, command: CommandFrame) -> None:
         chain = self._chain
-        if self._presenting is not None and self._presenting[1].goes_on:
-            chain = self._presenting[1].chain
+        if self.presenter.goes_on:
+            chain = self.presenter.chain
         if chain is None or not command.chained:
             self._port.reject(frame, RejectReason.PROTOCOL_ERROR)
             return
-        self._presenting = None
+        self.presenter.current = None
         self._working.pop(chain.key, None)
         chain.working = False
         chain.command = command
@@ -328,8 +318,8 @@ class ControlUnitRole:
 
     def _status_accepted(self, frame: Frame, device: DeviceFrame) -> None:
         chain = self._chain
-        if self._presenting is not None:
-            chain = self._presenting[1].chain
+        if self.presenter.current is not None:
+            chain = self.presenter.chain
         if chain is not None and chain is self._chain and chain.working:
             self._disconnect(chain)
         else:
@@ -345,10 +335,8 @@ class ControlUnitRole:
 
     def _stack_status(self, frame: Frame, device: DeviceFrame) -> None:
         """The channel cannot take the status now: keep it until the channel asks or sends a command."""
-        if self._presenting is not None:
-            self._presenting[1].stacked = True
-            path = self._presenting[0][0]
-            self._withdraw()
+        if self.presenter.current is not None:
+            path = self.presenter.stack()
         else:
             chain = self._chain
             assert chain is not None and chain.last_status is not None
@@ -389,18 +377,18 @@ class ControlUnitRole:
     def connection_dropped(self) -> None:
         """Unconditional disconnect: the chain of the connection is void, a status is presented again later."""
         chain = self._chain
-        if self._presenting is not None:
-            owed = self._presenting[1]
-            owed.attempts += 1
-            owed.stacked = owed.attempts >= self._settings.tries
-            self._withdraw()
+        if self.presenter.current is not None:
+            if self.presenter.attempted():
+                self.presenter.withdraw()
+            else:
+                self.presenter.stack()
             chain = None
         self._leave()
         self._end(chain)
 
     def tick(self, now: float) -> bool:
         """Arm the timers; True when the channel owed a frame too long."""
-        self.retry_timer.expired(now)
+        self.presenter.retry_timer.expired(now)
         return self.timer.expired(now)
 
     def _enter(self, state: CuState) -> None:
@@ -414,7 +402,7 @@ class ControlUnitRole:
     def _leave(self) -> None:
         """No connection any more."""
         self._chain = None
-        self._presenting = None
+        self.presenter.current = None
         self._enter(CuState.IDLE)
 
     def _end(self, chain: Chain | None) -> None:

@@ -115,11 +115,15 @@ class Director:
         self._own.wake(now)
         self._settle()
 
+    def prohibited(self, one: int, other: int) -> bool:
+        """Whether two ports may not communicate."""
+        return frozenset((one, other)) in self._prohibited
+
     # What an operator sets
 
     def block(self, port: int, now: float) -> None:
-        """Take a port offline, until `unblock`."""
-        self._now = now
+        """Take a port offline, until `unblock`. A static connection of the port is over."""
+        self.remove_static(port, now)
         it = self.ports[port]
         self._part(it, recover_self=False)
         it.apply(PortEvent.BLOCK)

@@ -169,7 +169,7 @@ class Link:
         return earliest(
             self._level.deadline,
             unit.timer.deadline,
-            unit.retry_timer.deadline,
+            unit.presenter.retry_timer.deadline,
             self._channel.deadline,
         )
 

@@ -479,3 +479,11 @@ def test_sequences_at_an_idle_port_do_no_harm(kind: int) -> None:
     net.settle(net.now + 5.0)
     assert states(net)[0x40] is PortState.INACTIVE
     assert decode_link_control(link_control_frame(LinkControl.LACK, 0, 0)).reason == 0
+
+
+def test_blocking_a_dedicated_port_frees_its_partner() -> None:
+    director = Director([0x40, 0x60], ScriptedServer(), NODE)
+    director.assign_static(0x40, 0x60, 0.0)
+    director.block(0x40, 0.0)
+    assert (director.ports[0x40].state, director.ports[0x60].state) == (PortState.BLOCKED, PortState.OFFLINE)
+    assert director.ports[0x40].partner is director.ports[0x60].partner is None

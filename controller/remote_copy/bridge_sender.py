@@ -25,6 +25,7 @@ STATUS_LIMIT_S = 15.0  # no status for so long with records outstanding: the bri
 STATUS_CHECK_S = 1.0
 CHAIN_FAILURES_MAX = 5  # consecutive chains without one accepted record
 SEND_AGAIN_MAX = 3
+FATAL_FAILURES = frozenset({"link lost", "no path", "device exception"})  # others are tried again
 LAST_SEQUENCE = 0xFFFF_FFFF
 
 
@@ -243,7 +244,7 @@ class BridgeSender:
         accepted = min(len(chain), max(0, result.completed - 2))
         self._failures = 0 if accepted else self._failures + 1
         self._place_cursor(chain, accepted)
-        if result.failure is not None and result.failure != "timeout":
+        if result.failure in FATAL_FAILURES:
             self.fail(f"data path: {result.failure}")
             return
         if result.status & 0x02:
@@ -288,25 +289,51 @@ class BridgeSender:
             result = Result(entry.result)
         except ValueError:
             result = Result.INTERNAL_ERROR
-        if result in SEND_AGAIN and record.tries < SEND_AGAIN_MAX:
-            self._send_again(record, result)
+        if result in SEND_AGAIN:
+            if record.tries < SEND_AGAIN_MAX:
+                self._send_again(record, result)
+            elif record.result is None:  # else given up already; this is about an earlier transmission
+                self._abandon(record, result)
             return
         record.acknowledged = True
+        if record.result is None:
+            self._report(record, result)
+
+    def _report(self, record: BridgeRecord, result: Result) -> None:
         record.result = result
         self.owner.record_done(record, result)
         if record.reply is not None:
             record.reply(result)
+
+    def _abandon(self, record: BridgeRecord, result: Result) -> None:
+        """Give one record up. B still waits for its number, which now goes out as an empty record."""
+        self._report(record, result)
+        record.header = replace(
+            record.header,
+            record_type=int(RecordType.ABORT_SNAPSHOT),
+            flags=record.header.flags & ~TrackFlag.COMPRESSED,
+            raw_length=0,
+            payload_length=0,
+            compression=0,
+            records=0,
+            payload_crc=0,
+        )
+        record.payload = b""
+        self._back_to(record.sequence)
 
     def _send_again(self, record: BridgeRecord, result: Result) -> None:
         if result is Result.DECOMPRESSION_FAILED:
             plain = self.owner.plain_again(record)
             record.header, record.payload = plain.header, plain.payload
         record.tries += 1
-        if self._chain:
-            if self._go_back is None or ahead(record.sequence, self._go_back) < 0:
-                self._go_back = record.sequence
-        else:
-            self._rewind(record.sequence)
+        self._back_to(record.sequence)
+
+    def _back_to(self, sequence: int) -> None:
+        """Go on from `sequence` when the chain under way has ended."""
+        if not self._chain:
+            self._rewind(sequence)
+        elif self._go_back is None or ahead(sequence, self._go_back) < 0:
+            self._go_back = sequence
 
     def _find(self, sequence: int) -> BridgeRecord | None:
         if not self._retained:

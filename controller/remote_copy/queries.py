@@ -255,6 +255,6 @@ def bridge_of(data: bytes) -> tuple[BridgeRole, int] | None:
         reply = VolumeQuery.decode(data)
     except FormatError:
         return None
-    if not reply.flags & VolumeFlag.BRIDGE_VOLUME:
+    if not reply.flags & VolumeFlag.BRIDGE_VOLUME or reply.bridge_role > BridgeRole.SECONDARY_STATUS:
         return None
     return BridgeRole(reply.bridge_role), reply.bridge_number

@@ -59,6 +59,12 @@ def establish_paths(core: Core, order: pprc.EstablishPath) -> Procedure[None]:
     box = secondary_box(order.header)
     old = core.paths.get(box)
     adding = order.header.selector == 1 and old is not None
+    if (
+        adding
+        and old is not None
+        and any(entry.purpose and entry.said in {d.said for d in order.paths} for entry in old.entries)
+    ):
+        raise reject(Reason.PATHS_IN_USE)
     if old is None and len(core.paths.sets) >= MAX_SECONDARIES:
         raise reject(Reason.PATH_COUNT)
     if old is not None and not adding:

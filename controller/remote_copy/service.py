@@ -27,8 +27,15 @@ from controller.remote_copy.bridge_setup import (
 )
 from controller.remote_copy.checks import check_boxes, check_request_sequence, parse_order
 from controller.remote_copy.core import Core, PeerSequences, PrimaryBridge, VolumeShape
+from controller.remote_copy.host_writes import (
+    FB_COMMUNICATION,
+    FB_PRIMARY,
+    FB_SECONDARY_SUBSYSTEM,
+    RESULT_EVENTS,
+    HostWrites,
+)
 from controller.remote_copy.pair import BoxName, Pair
-from controller.remote_copy.ports import ArrayFault, Surroundings
+from controller.remote_copy.ports import Surroundings
 from controller.remote_copy.procedure import Procedure, run
 from controller.remote_copy.records import Records
 from controller.remote_copy.refusal import (
@@ -39,7 +46,6 @@ from controller.remote_copy.refusal import (
     Refused,
     bad_parameter,
     reject,
-    suspended_by,
 )
 from controller.remote_copy.secondary import destination, update_status
 from controller.remote_copy.states import BridgeRole, PairEvent, PairState, Reason
@@ -51,15 +57,6 @@ LONG_ORDERS = frozenset({0xD0, 0xD2, 0xD3, 0xD4})  # channel end at once, device
 BRIDGE_VOLUME_COMMANDS = frozenset(
     {0x03, 0x04, 0x14, 0x27, 0x34, 0x3E, 0x44, 0x54, 0x5B, 0x64, 0x94, 0xAF, 0xB4, 0xE4, 0xFA}
 )
-STORE_EVERY = 256  # confirmed tracks between two records of a pair's bitmap
-
-FB_PRIMARY, FB_SECONDARY_SUBSYSTEM, FB_COMMUNICATION, FB_TRACK_FORMAT, FB_MEDIA = 1, 2, 3, 6, 8
-RESULT_EVENTS: dict[Result, tuple[PairEvent, int]] = {  # result: what it does to the pair, FB reason
-    Result.NOT_THE_SECONDARY: (PairEvent.SECONDARY_SIMPLEX, FB_SECONDARY_SUBSYSTEM),
-    Result.DESTINATION_SUSPENDED: (PairEvent.SUSPEND_AT_SECONDARY, FB_SECONDARY_SUBSYSTEM),
-    Result.TRACK_IMAGE_INVALID: (PairEvent.SECONDARY_ERROR, FB_TRACK_FORMAT),
-    Result.DEVICE_FAULT: (PairEvent.SECONDARY_ERROR, FB_MEDIA),
-}
 
 
 class RemoteCopy:
@@ -67,8 +64,7 @@ class RemoteCopy:
 
     def __init__(self, own: BoxName, volumes: Mapping[int, VolumeShape], around: Surroundings) -> None:
         self.core = Core(own, volumes, around, Records(around.array))
-        self._bridge_of: dict[int, int] = {}  # pair id: number of the bridge that carries its updates
-        self._confirmed: dict[int, int] = {}  # pair id: confirmed since the pair was last stored
+        self.writes = HostWrites(self.core)
 
     def restore(self) -> None:
         """After a start: take up what the log says. Duplex is never assumed, it is proven again."""
@@ -208,123 +204,8 @@ class RemoteCopy:
     def host_writes(
         self, volume: int, writes: Sequence[tuple[int, int]], done: Callable[[Refusal | None], None]
     ) -> None:
-        """A host changed tracks, given as (track, array sequence).
-
-        `done` is called once, with None when the secondary needs to know nothing more (or has everything), with a
-        refusal when the pair was suspended by this write. Local durability is the caller's affair.
-        """
-        pair = self.core.primaries.get(volume)
-        if pair is None:
-            done(None)
-            return
-        if not pair.written_through:
-            pair.mark(track for track, _ in writes)
-            done(None)
-            return
-        worker = self._worker_of(pair)
-        sender = worker.sender if worker is not None else None
-        if worker is None or sender is None:
-            pair.mark(track for track, _ in writes)
-            done(self._suspend(pair, PairEvent.COMMUNICATION_LOST, FB_COMMUNICATION, "no bridge to the secondary"))
-            return
-        waiting = _Countdown(len(writes), done)
-        generation = pair.generation
-        pair.unconfirmed.update((sequence, track) for track, sequence in writes)
-        for track, sequence in writes:
-            if pair.generation == generation and worker.sender is sender:
-                self._send_update(worker, pair, track, sequence, waiting)
-            else:  # the bridge failed within this call
-                pair.unconfirmed.pop(sequence, None)
-                pair.mark([track])
-                waiting.one(self._failure(pair, None))
-        last = writes[-1][1]
-        self.core.around.hardener.when_durable(last, lambda good: sender.local_durable(last) if good else None)
-
-    def _send_update(self, worker: SyncWorker, pair: Pair, track: int, sequence: int, waiting: "_Countdown") -> None:
-        generation = pair.generation
-        stored = self.core.around.array.read_stored(pair.volume, track)
-        assert stored is not None  # it was appended just now
-
-        def confirmed(result: Result | None) -> None:
-            pair.unconfirmed.pop(sequence, None)
-            if result in (Result.APPLIED, Result.DUPLICATE):
-                self._count_confirmed(pair)
-                waiting.one(None)
-                return
-            if pair.generation != generation:  # given back: the track is marked, and may be copied again by now
-                waiting.one(self._failure(pair, result) if pair.state.suspended else None)
-                return
-            pair.mark([track])
-            if result is None and pair.state is PairState.DUPLEX:
-                waiting.one(
-                    self._suspend(pair, PairEvent.COMMUNICATION_LOST, FB_COMMUNICATION, "the bridge has failed")
-                )
-            else:
-                waiting.one(self._failure(pair, result))
-
-        worker.update(pair, track, stored, sequence, confirmed)
-
-    def _failure(self, pair: Pair, result: Result | None) -> Refusal | None:
-        """What a host hears of its write when the pair is suspended already, or still pending."""
-        if result is None and not pair.state.suspended:
-            return None  # pending: the track is marked and will be copied
-        reason = RESULT_EVENTS.get(result, (None, FB_SECONDARY_SUBSYSTEM))[1] if result else FB_COMMUNICATION
-        return self._suspension_sense(pair, reason)
-
-    def _worker_of(self, pair: Pair) -> SyncWorker | None:
-        """The bridge that carries the pair's updates: the one that copies it, later the one it was given.
-
-        When that one is gone, and nothing of the pair was under way on it, another takes the pair over (8.3).
-        """
-        for bridge in self.core.sending.values():
-            if bridge.worker.pair is pair:
-                return bridge.worker
-        given = self.core.sending.get(self._bridge_of.get(pair.pair_id, 0))
-        if given is not None and given.worker.sender is not None:
-            return given.worker
-        ready = [
-            bridge.worker
-            for _, bridge in sorted(self.core.sending.items())
-            if bridge.box == pair.secondary.box and bridge.worker.sender is not None
-        ]
-        if not ready:
-            return None
-        worker = ready[pair.pair_id % len(ready)]
-        self._bridge_of[pair.pair_id] = worker.number
-        return worker
-
-    def _suspend(self, pair: Pair, event: PairEvent, reason: int, text: str) -> Refusal:
-        if not pair.state.suspended and pair.state is not PairState.SIMPLEX:
-            requests.leave_queue(self.core, pair)
-            try:
-                self.core.change(pair, event, text)
-            except ArrayFault as fault:
-                # A restart finds the older state and proves it anew: duplex is never assumed then.
-                self.core.around.log(None, "the suspension was not written", {"pair": pair.pair_id, "why": str(fault)})
-            run(self._tell_suspended(pair), lambda _: None)
-        return self._suspension_sense(pair, reason)
-
-    def _suspension_sense(self, pair: Pair, reason: int) -> Refusal:
-        return suspended_by(
-            reason,
-            cca=pair.volume,
-            own_ssid=self.core.own.ssid,
-            pair_id=pair.pair_id,
-            secondary_ssid=pair.secondary.ssid,
-            secondary_cca=pair.secondary.cca,
-        )
-
-    def _tell_suspended(self, pair: Pair) -> Procedure[None]:
-        try:
-            yield from requests.set_secondary(self.core, pair, PairState.SUSPENDED_INTERNAL)
-        except Refused as refused:
-            self.core.around.log(None, "the secondary was not told of the suspension", {"why": str(refused)})
-
-    def _count_confirmed(self, pair: Pair) -> None:
-        count = self._confirmed.get(pair.pair_id, 0) + 1
-        self._confirmed[pair.pair_id] = count % STORE_EVERY
-        if count == STORE_EVERY:
-            self.core.store_some_time(pair)
+        """See `HostWrites.host_writes`."""
+        self.writes.host_writes(volume, writes, done)
 
     # Bridge volumes as devices
 
@@ -399,7 +280,7 @@ class RemoteCopy:
 
         def prepared(result: Refused | None) -> None:
             if isinstance(result, Refused) and pair.generation == generation:
-                self._suspend(pair, PairEvent.COMMUNICATION_LOST, FB_COMMUNICATION, str(result))
+                self.writes.suspend(pair, PairEvent.COMMUNICATION_LOST, FB_COMMUNICATION, str(result))
             ready(not isinstance(result, Refused))
 
         run(self._prepare(pair), prepared)
@@ -417,31 +298,31 @@ class RemoteCopy:
 
         def finished(result: Refused | None) -> None:
             if isinstance(result, Refused) and pair.generation == generation:
-                self._suspend(pair, PairEvent.COMMUNICATION_LOST, FB_COMMUNICATION, str(result))
+                self.writes.suspend(pair, PairEvent.COMMUNICATION_LOST, FB_COMMUNICATION, str(result))
             done()
 
         run(self._finish(pair), finished)
 
     def _finish(self, pair: Pair) -> Procedure[None]:
         core = self.core
-        worker = self._worker_of(pair)
+        worker = self.writes.worker_of(pair)
         generation = pair.generation
         yield from requests.set_secondary(core, pair, PairState.DUPLEX)
         if pair.generation != generation or worker is None:
             pair.announce = True  # stopped meanwhile; should it go on, the secondary is pending again
             return
-        self._bridge_of[pair.pair_id] = worker.number
+        self.writes.give(pair, worker)
         core.change(pair, PairEvent.COPY_COMPLETE, "all tracks are equal")
         core.around.log(None, "synchronisation complete", {"pair": pair.pair_id})
 
     def copy_failed(self, pair: Pair, result: Result) -> None:
         """See `WorkerOwner`."""
         event, reason = RESULT_EVENTS.get(result, (PairEvent.SECONDARY_ERROR, FB_SECONDARY_SUBSYSTEM))
-        self._suspend(pair, event, reason, f"status result {result.name}")
+        self.writes.suspend(pair, event, reason, f"status result {result.name}")
 
     def unreadable(self, pair: Pair, text: str) -> None:
         """See `WorkerOwner`."""
-        self._suspend(pair, PairEvent.PRIMARY_ERROR, FB_PRIMARY, text)
+        self.writes.suspend(pair, PairEvent.PRIMARY_ERROR, FB_PRIMARY, text)
 
     def when_durable(self, sequence: int, reply: Callable[[bool], None]) -> None:
         """See `WorkerOwner`."""
@@ -455,22 +336,7 @@ class RemoteCopy:
 
     def track_confirmed(self, pair: Pair) -> None:
         """See `WorkerOwner`."""
-        self._count_confirmed(pair)
-
-
-class _Countdown:
-    """Calls `done` when all writes of a chain are answered, with the first refusal if there was one."""
-
-    def __init__(self, count: int, done: Callable[[Refusal | None], None]) -> None:
-        self._left = count
-        self._done = done
-        self._refusal: Refusal | None = None
-
-    def one(self, refusal: Refusal | None) -> None:
-        self._refusal = self._refusal or refusal
-        self._left -= 1
-        if self._left == 0:
-            self._done(self._refusal)
+        self.writes.count_confirmed(pair)
 
 
 def _nothing() -> Procedure[None]:

@@ -141,7 +141,8 @@ class Bridge:
 
     def run(self, steps: int = 1000) -> None:
         for _ in range(steps):
-            if not (self.data.step() or self.status.step()):
+            data, status = self.data.step(), self.status.step()  # both paths get their turn
+            if not (data or status):
                 return
 
 
@@ -244,12 +245,21 @@ def test_a_damaged_payload_comes_again_and_nothing_behind_it_is_applied_first() 
     assert bridge.receiver.expected == 11
 
 
-def test_three_damaged_payloads_suspend() -> None:
+def test_a_record_damaged_again_and_again_is_given_up_alone() -> None:
     bridge = Bridge()
-    bridge.data.hurt = lambda data: data[:-20] + bytes([data[-20] ^ 1]) + data[-19:]
-    bridge.copy(4)
+
+    def damage(data: bytes) -> bytes:
+        if BridgeHeader.decode(data[:64]).sequence == 2 and data[64:]:
+            return data[:-20] + bytes([data[-20] ^ 1]) + data[-19:]
+        return data
+
+    bridge.data.hurt = damage
+    bridge.copy(3, 4, 5)
     bridge.run()
-    assert bridge.done == [(4, Result.PAYLOAD_CRC)]
+    assert bridge.done == [(3, Result.APPLIED), (4, Result.PAYLOAD_CRC), (5, Result.APPLIED)]
+    assert bridge.store.read(TARGET, 4) is None
+    assert bridge.sender.outstanding == 0
+    assert bridge.failed == []
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -101,7 +101,6 @@ class Subsystem:
         self.settings = settings
         self._ports = ports
         self._peers: dict[PathId, BoxName] = {}
-        self._held: list[tuple[PathId, int, int]] = []  # (path, unit address, status): attention that waits
         self.devices: dict[int, Device] = {}
         self._volumes = {volume.unit_address: volume for volume in settings.volumes}
         shapes = {
@@ -166,17 +165,7 @@ class Subsystem:
             raise UnitCheck(0, image=replace(refused.refusal, cca=address).sense()) from refused
 
     def _attention(self, address: int, status: int) -> None:
-        """Tell every host; one whose chain on this device still waits for its ending status hears afterwards."""
         for path in self._ports.links.host_paths():
-            if self.devices[address].active_path == path:
-                self._held.append((path, address, status))
-            else:
-                self._ports.links.present_status(path, address, status)
-
-    def _present_held(self, path: PathId, address: int) -> None:
-        due = [held for held in self._held if held[:2] == (path, address)]
-        self._held = [held for held in self._held if held[:2] != (path, address)]
-        for _, _, status in due:
             self._ports.links.present_status(path, address, status)
 
     def _in_use(self, address: int) -> tuple[bool, bool]:
@@ -217,7 +206,6 @@ class Subsystem:
         device = self.devices[unit_address]
         self._store(device.end_chain(path))
         self._pay_device_ends(device)
-        self._present_held(path, unit_address)
 
     def reset(self, path: PathId, unit_address: int | None) -> None:
         """See `CommandServer`."""

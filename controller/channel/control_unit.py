@@ -8,7 +8,8 @@ C3. CommandServer.end_chain is called exactly once for each chain of which a com
 C4. A reply for a command that is void by then changes nothing.
 C5. Channel end alone drops the connection; device end is presented later in a connection of the control unit's own.
 C6. A command wins over a status that this end is presenting: the status is withdrawn and presented again later.
-C7. A status is kept until the channel accepts it; per path and unit there is at most one, later ones are added to it.
+C7. A status is kept until the channel accepts it; later ones of its kind are added to it. One that no chain asked for
+    waits while a chain of its unit is at work, so that it never passes for that chain's device end (owed.py).
 C8. A connect-SOF command makes any earlier connection of this link void.
 """
 
@@ -57,9 +58,9 @@ class ControlUnitRole:
         self._requests = ControlRequests(self, server, port)
         self.state = CuState.IDLE
         self.timer = Timer()
-        self.presenter = Presenter(port, settings)
-        self._chain: Chain | None = None
         self._working: dict[UnitKey, Chain] = {}  # channel end accepted, device end not
+        self.presenter = Presenter(port, settings, self._working)
+        self._chain: Chain | None = None
         self._owed = self.presenter.owed
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 from ccw.escon import StatusFlag
@@ -28,60 +29,67 @@ class Owed:
 
 
 class OwedQueue:
-    """First owed, first presented; at most one item per path and unit, later statuses are added to it.
+    """First owed, first presented. For each path and unit at most two items: the device end of a chain, and what no
+    chain asked for; later statuses are added to the item of their kind.
 
-    Bounded by the number of paths times 256 unit addresses.
+    The two are never put together, and the second waits while a chain is at work (`working`): its status would pass
+    for the chain's device end. Bounded by twice the number of paths times 256 unit addresses.
     """
 
-    def __init__(self) -> None:
-        self._items: dict[UnitKey, Owed] = {}
+    def __init__(self, working: Container[UnitKey]) -> None:
+        self._working = working
+        self._items: dict[tuple[UnitKey, bool], Owed] = {}  # by unit, and whether a chain's
 
     def __len__(self) -> int:
         return len(self._items)
 
     def add(self, key: UnitKey, owed: Owed) -> None:
-        """Queue a status, with what waits already for the same path and unit put into it."""
-        waiting = self._items.get(key)
+        """Queue a status, with what waits already of its kind for the same path and unit put into it."""
+        place = key, owed.chain is not None
+        waiting = self._items.get(place)
         if waiting is not None:
             owed.goes_on = False  # a status that says more than device end ends the chain
             owed.status |= waiting.status
             owed.sense = owed.sense or waiting.sense
-            owed.chain = owed.chain or waiting.chain
-        self._items[key] = owed
+        self._items[place] = owed
+
+    def _may_go(self, place: tuple[UnitKey, bool]) -> bool:
+        key, of_chain = place
+        return of_chain or key not in self._working
 
     def take_first(self) -> tuple[UnitKey, Owed] | None:
-        """Remove and return the first that is not stacked."""
-        for key, owed in self._items.items():
-            if not owed.stacked:
-                del self._items[key]
-                return key, owed
+        """Remove and return the first that is not stacked and may go."""
+        for place, owed in self._items.items():
+            if not owed.stacked and self._may_go(place):
+                del self._items[place]
+                return place[0], owed
         return None
 
     def take_for(self, path: PathId, unit_address: int | None) -> tuple[UnitKey, Owed] | None:
         """Remove and return what a unit owes a path, or (None) the first that any unit owes it."""
-        for key, owed in self._items.items():
-            if covers(path, unit_address, key):
-                del self._items[key]
-                return key, owed
+        for place, owed in self._items.items():
+            if covers(path, unit_address, place[0]) and self._may_go(place):
+                del self._items[place]
+                return place[0], owed
         return None
 
     def unstack(self, path: PathId) -> None:
         """The channel of `path` takes statuses again."""
-        for key, owed in self._items.items():
+        for (key, _), owed in self._items.items():
             if key[0] == path:
                 owed.stacked = False
                 owed.attempts = 0
 
     def discard(self, path: PathId, unit_address: int | None) -> None:
         """Forget what one unit, or (None) every unit, owes a path."""
-        for key in [key for key in self._items if covers(path, unit_address, key)]:
-            del self._items[key]
+        for place in [place for place in self._items if covers(path, unit_address, place[0])]:
+            del self._items[place]
 
     def discard_chain(self, chain: Chain) -> None:
         """Forget the device end of a chain that is over."""
-        owed = self._items.get(chain.key)
+        owed = self._items.get((chain.key, True))
         if owed is not None and owed.chain is chain:
-            del self._items[chain.key]
+            del self._items[chain.key, True]
 
 
 def covers(path: PathId, unit_address: int | None, key: UnitKey) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from controller.channel.api import LinkSettings, PathId
 from controller.channel.control_unit_states import Chain, Port, UnitKey
 from controller.channel.owed import Owed, OwedQueue
@@ -11,10 +13,10 @@ from controller.channel.timer import Timer
 class Presenter:
     """`current` is being presented; `owed` waits. What is withdrawn is presented again later (C6, C7)."""
 
-    def __init__(self, port: Port, settings: LinkSettings) -> None:
+    def __init__(self, port: Port, settings: LinkSettings, working: Container[UnitKey]) -> None:
         self._port = port
         self._settings = settings
-        self.owed = OwedQueue()
+        self.owed = OwedQueue(working)
         self.current: tuple[UnitKey, Owed] | None = None
         self.retry_timer = Timer()  # a status was answered by busy
 

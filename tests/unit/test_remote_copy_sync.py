@@ -115,6 +115,19 @@ async def test_suspend_then_resync_copies_only_what_changed(autojump_clock: obje
         assert equal(r, 0)
 
 
+async def test_an_attention_is_never_taken_for_the_device_end_of_the_next_order(autojump_clock: object) -> None:
+    """Suspend, resync, suspend ... without a pause: each order ends with its own status."""
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await set_up_bridge(to_a, to_b)
+        assert (await order(to_a, 0, operator.establish_pair(0))).completed
+        await until(lambda: duplex(r, 0))
+        for _ in range(3):
+            for parameters in (operator.suspend_pair(0), operator.establish_pair(0, mode=RESYNC, flags=0x20)):
+                result = await order(to_a, 0, parameters)
+                assert result.unit_status == 0x0C, result
+            assert duplex(r, 0)
+
+
 async def test_delete_frees_both_sides(autojump_clock: object) -> None:
     async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
         await set_up_bridge(to_a, to_b)

@@ -160,8 +160,16 @@ class Device:
         writes = self.end_chain(path)
         self._sense.pop(path, None)
         if not selective:
-            self.paths.reset(path)
+            self._forget(path)
         return writes
+
+    def _forget(self, path: Hashable) -> None:
+        """What is kept for a path, or for a group whose last path it is, goes with it: hosts come and go for years."""
+        identity = self.paths.identity(path)
+        self.paths.reset(path)
+        self.system_characteristics.pop(path, None)
+        if not self.paths.has_members(identity):
+            self.system_characteristics.pop(identity, None)
 
     def refuse(self, path: Hashable, command: Command, check: UnitCheck) -> Outcome:
         """End the command, and with it the chain, with the unit check `check` that the subsystem found."""

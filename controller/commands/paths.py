@@ -77,6 +77,8 @@ def set_path_group(chain: ChainState, command: Command) -> Ending:
             device.system_characteristics.pop(group, None)
         case Function.RESIGN:
             device.paths.resign(chain.path, group)
+            if not device.paths.has_members(group):
+                device.system_characteristics.pop(group, None)
         case _:
             raise invalid_parameter()
     return NORMAL_END, b"", PATH_GROUP_BYTES

@@ -80,7 +80,7 @@ class PathTable:
         """Leave the group; its reservation stays with the rest of it, with `path` when it was the last."""
         record = self._checked(path, group)
         record.state, record.group = PathState.UNGROUPED, group
-        if self.owner == group and not self._has_members(group):
+        if self.owner == group and not self.has_members(group):
             self.owner = path
 
     def reset(self, path: Hashable) -> None:
@@ -88,7 +88,7 @@ class PathTable:
         identity = self.identity(path)
         self._paths.pop(path, None)
         self._owed.pop(path, None)
-        if self.owner == path or (self.owner == identity and not self._has_members(identity)):
+        if self.owner == path or (self.owner == identity and not self.has_members(identity)):
             self.owner = None
 
     def sense(self, path: Hashable) -> bytes:
@@ -153,5 +153,6 @@ class PathTable:
             raise invalid_parameter()
         return self._paths.setdefault(path, PathRecord())
 
-    def _has_members(self, group: Hashable) -> bool:
+    def has_members(self, group: Hashable) -> bool:
+        """Whether a path is in the group of that id."""
         return any(record.state is PathState.GROUPED and record.group == group for record in self._paths.values())

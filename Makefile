@@ -22,7 +22,9 @@ lint: install
 test: lint
 	$(BIN)/pytest -m "not soak"
 
+# atheris has wheels for Linux only; without it the coverage-guided runs are skipped and say so.
 soak: install
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,soak]'
 	$(BIN)/pytest -m soak
 
 bench: install

@@ -64,7 +64,8 @@ def make_locate(rng: Random, extended: bool = False) -> bytes:
         code = rng.choice((0x3F, 0x3F, 0x7F, 0xBF))
         further = rng.choice((0x09, 0x0A, 0x0E, 0x10, 0x11, 0x13, 0x23))
         parameters = b"\x01" if further < 0x0B else rng.choice((b"\x80", b"\xc0", b"\xa0\x01", b"\x40"))
-    count = 0 if not code & 0x3F else sum(byte.bit_count() for byte in parameters) if further > 0x0A else rng.randint(1, 4)
+    ones = sum(byte.bit_count() for byte in parameters)
+    count = 0 if not code & 0x3F else ones if further > 0x0A else rng.randint(1, 4)
     length = rng.choice((0, 0, 16, 4096))
     at = bytes((0, 1, 0, rng.choice((0, 1, 2, 3))))
     head = bytes((code, 0x80 if length else 0, 0, count)) + at + at + bytes((rng.randint(0, 4), 0xFF))
@@ -81,7 +82,8 @@ def make_prefix(rng: Random) -> bytes:
 
 def make_order(rng: Random) -> bytes:
     """An order of Perform Subsystem Function, long enough or nearly."""
-    order = rng.choice((0x10, 0x11, 0x12, 0x18, 0x18, 0x18, 0x18, 0x1A, 0x1B, 0x1D, 0xB0, 0xB0, 0x81, rng.getrandbits(8)))
+    known = (0x10, 0x11, 0x12, 0x18, 0x18, 0x18, 0x18, 0x1A, 0x1B, 0x1D, 0xB0, 0xB0, 0x81)
+    order = rng.choice((*known, rng.getrandbits(8)))
     if order == 0x18:
         return bytes((order, 0, 0, 0, 0, 0, rng.choice((0, 1, 3, 0x0E, 0x1C, 0x41, 0x50, 0x52)))) + bytes(5)
     return bytes((order, rng.choice((0, 0, 0, 1)))) + random_bytes(rng, 2) + bytes(rng.choice((0, 8, 10, 20, 62)))

@@ -15,6 +15,8 @@ from ccw.pcapng import LINKTYPE_FC_2, LINKTYPE_USER0, Direction, encode_interfac
 from ccw.records import RawFrame, encode_raw, encode_sequence
 from ccw.stored_track import compress_track
 from ccw.tracks import Record, build_track, standard_record_zero
+from host_emulator import orders
+from host_emulator.orders import System
 from tests.fuzz.decoders import Decoder, find_decoders, modules
 from tests.fuzz.engine import Target
 from tests.fuzz.mutation import Mend, fields_of, mend_constants, mend_crc32, mend_frame
@@ -25,6 +27,7 @@ from tools.recording import load_recording
 TRACES = Path(__file__).parent.parent.parent / "traces"
 RECORDINGS = ("linux-cdl-2107",)
 DATA_MAX = 600      # of a recorded command, so that cases stay quick
+ORDER_LENGTHS = {0xD0: 48, 0xD1: 48, 0xD2: 64, 0xD3: 48, 0xD4: 56, 0xD5: 56, 0xD6: 48, 0xD7: 72, 0xD8: 48, 0xDA: 64}
 _BY_COMMAND: dict[int, tuple[type, ...]] = {
     0x07: (device_control.SeekAddress,),
     0x63: (eckd.DefineExtent,),
@@ -203,3 +206,16 @@ def target(decoder: Decoder) -> Target:
 def targets() -> dict[str, Target]:
     """Every decoder, ready to be fuzzed."""
     return {name: target(decoder) for name, decoder in find_decoders().items()}
+
+
+@cache
+def order_examples() -> tuple[bytes, ...]:
+    """One and more of each PPRC order, named for system A of the rig."""
+    system_a, system_b = System(0x0100, 0, "000000012345"), System(0x0200, 0, "000000067890")
+    found = [vector.data for vector in load_vectors("pprc") if vector.kind in ("D0", "D2", "D7")]
+    for order, length in ORDER_LENGTHS.items():
+        data = orders.order_header(order, length, system_a, system_b, 0, 0, 0).encode().ljust(length, b"\0")
+        found.append(data[:5] + (b"\1" if order == 0xD6 else b"\0") + data[6:])
+    found.append(orders.establish_path(system_a, system_b, (0x10, 0x11)).encode())
+    found += [orders.define_bridge(system_a, 0xF0, role, 1).encode() for role in range(5)]
+    return tuple(found)

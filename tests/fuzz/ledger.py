@@ -1,4 +1,4 @@
-"""What the fuzz tests of this session have done, so that one test can assert the sum."""
+"""What the fuzz tests of this run have done, so that one test can assert the sum."""
 
 from __future__ import annotations
 

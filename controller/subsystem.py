@@ -365,4 +365,6 @@ class _Hardening:
         if self._check is None or self._outcome.status & 0x02:
             self._reply(self._outcome)
         else:
-            self._reply(self._device.refuse(self._path, self._command, self._check))
+            refused = self._device.refuse(self._path, self._command, self._check)
+            refused.residual = self._outcome.residual  # the data were taken all the same
+            self._reply(refused)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -36,7 +36,7 @@ def encode_lines(source: str, capture: Path | None, fix_crc: bool) -> None:
     with ExitStack() as stack:
         try:
             text = stack.enter_context(click.open_file(source, encoding="utf-8"))
-            out = None if capture is None else stack.enter_context(capture.open("xb"))
+            out = None if capture is None else stack.enter_context(_new_file(capture))
         except OSError as error:
             raise BadInput(f"{error.filename}: {error.strerror}") from error
         name = "standard input" if source == "-" else source
@@ -53,6 +53,17 @@ def encode_lines(source: str, capture: Path | None, fix_crc: bool) -> None:
                     writer.write(given)
         except UnicodeDecodeError as error:
             raise BadInput(f"{name}: not UTF-8 at byte {error.start} of what was read last") from error
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that must not exist yet; an error leaves none behind."""
+    with path.open("xb") as out:
+        try:
+            yield out
+        except BaseException:
+            path.unlink()
+            raise
 
 
 class _CaptureWriter:
@@ -88,31 +99,43 @@ class ExportReport:
 
 
 def export_fc_sb3(packets: Iterator[Packet], target: Path, report: ExportReport) -> None:
-    """Write `target` as it goes.
+    """Write `target`; it is replaced only when at least one packet could be converted.
 
-    Raises BadInput (it cannot be written), FormatError (a packet is no record, or not of our link type).
+    Raises BadInput (it cannot be written), FormatError (a packet is no record, or not of our link type): what precedes
+    that packet is in `target`.
     """
+    unfinished = target.with_name(target.name + ".unfinished")
     try:
-        with target.open("wb") as out:
-            out.write(encode_section(APPLICATION))
-            links: dict[int, tuple[Interface, int, Converter]] = {}  # by identity: sections number anew
-            for packet in packets:
-                interface = packet.interface
-                if interface.link_type != LINKTYPE_USER0:
-                    raise FormatError("capture", f"link type {interface.link_type}, not 147 (USER0)", b"")
-                if id(interface) not in links:
-                    links[id(interface)] = interface, len(links), Converter()
-                    out.write(encode_interface(LINKTYPE_FC_2, interface.name, interface.description))
-                _, number, converter = links[id(interface)]
-                data = _converted(packet.data, converter)
-                if isinstance(data, LeftOut):
-                    report.left_out[data] += 1
-                else:
-                    report.written += 1
-                    comment = f"packet {packet.number}"
-                    out.write(encode_packet(number, packet.time_ns or 0, data, packet.direction, comment))
+        try:
+            _write_fc_sb3(packets, unfinished, report)
+        finally:
+            if report.written:
+                unfinished.replace(target)
+            else:
+                unfinished.unlink(missing_ok=True)
     except OSError as error:
         raise BadInput(f"{target}: {error.strerror or error}") from error
+
+
+def _write_fc_sb3(packets: Iterator[Packet], path: Path, report: ExportReport) -> None:
+    with path.open("wb") as out:
+        out.write(encode_section(APPLICATION))
+        links: dict[int, tuple[Interface, int, Converter]] = {}  # by identity: sections number anew
+        for packet in packets:
+            interface = packet.interface
+            if interface.link_type != LINKTYPE_USER0:
+                raise FormatError("capture", f"link type {interface.link_type}, not 147 (USER0)", b"")
+            if id(interface) not in links:
+                links[id(interface)] = interface, len(links), Converter()
+                out.write(encode_interface(LINKTYPE_FC_2, interface.name, interface.description))
+            _, number, converter = links[id(interface)]
+            data = _converted(packet.data, converter)
+            if isinstance(data, LeftOut):
+                report.left_out[data] += 1
+            else:
+                report.written += 1
+                comment = f"packet {packet.number}"
+                out.write(encode_packet(number, packet.time_ns or 0, data, packet.direction, comment))
 
 
 def _converted(data: bytes, converter: Converter) -> bytes | LeftOut:

@@ -3,6 +3,7 @@
 A peer port either listens or connects; a lost connection is made again. With no connection there is no light.
 """
 
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -139,11 +140,19 @@ class Adapters:
     async def _listen(self, adapter: Adapter, nursery: trio.Nursery) -> None:
         where = adapter.config.listen
         assert where is not None
-        listeners = await trio.open_tcp_listeners(where.port, host=where.host)
+        try:
+            listeners = await trio.open_tcp_listeners(where.port, host=where.host)
+        except OSError as error:
+            raise OSError(error.errno, f"port {adapter.said:04X} cannot listen at {where}: {error.strerror}") from error
         name = listeners[0].socket.getsockname()
         adapter.address = (name[0], name[1])
 
         async def accepted(stream: trio.SocketStream) -> None:
+            if adapter.link is not None:  # a port scan, or a stranger, must not end a working link
+                self.say("connection refused: the port has its link", {"said": f"{adapter.said:04X}"})
+                await stream.aclose()
+                return
+            _keep_alive(stream)
             await self.serve_stream(adapter.said, stream, opened=False)
 
         nursery.start_soon(trio.serve_listeners, accepted, listeners)
@@ -160,5 +169,14 @@ class Adapters:
                 delay = min(delay * 2, RECONNECT_MAX_S)
                 continue
             delay = RECONNECT_FIRST_S
+            _keep_alive(stream)
             await self.serve_stream(adapter.said, stream, opened=True)
             await trio.sleep(RECONNECT_FIRST_S)
+
+
+def _keep_alive(stream: trio.SocketStream) -> None:
+    """Let the operating system find out, within about 20 s, that the peer's machine is gone."""
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPIDLE", 5), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, option):
+            stream.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

@@ -21,6 +21,9 @@ from typing import Any, NamedTuple
 from host_emulator.orders import System
 
 
+LONGEST_DATA = 0xFFFF
+
+
 class ScriptError(ValueError):
     """What is wrong with a script, and where. The text is one line: file:line:column: message."""
 
@@ -98,6 +101,8 @@ def _ports(text: str) -> tuple[int, ...]:
 
 
 def _data(text: str) -> bytes:
+    if len(text) > 2 * LONGEST_DATA:
+        raise _BadValue(f"{len(text) // 2} bytes are more than a CCW moves ({LONGEST_DATA})")
     try:
         return bytes.fromhex(text)
     except ValueError:

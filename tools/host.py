@@ -47,6 +47,8 @@ def host(target: tuple[str, int], image: int, as_json: bool, capture: Path | Non
     try:
         with capturing(capture) as file:
             ok = trio.run(_session, target, image, steps, as_json, file)
+    except BrokenPipeError:
+        raise  # nobody reads our output any more: click ends quietly
     except OSError as error:
         _fail(f"tcp://{target[0]}:{target[1]}: {error.strerror or error}")
     except (InterfaceControlCheck, trio.TooSlowError) as error:

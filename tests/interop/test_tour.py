@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -37,11 +38,15 @@ def copy_examples(folder: Path) -> dict[str, int]:
     return ports
 
 
-def host(port: int, script: Path) -> list[dict[str, object]]:
+def host(port: int, script: Path, give_up_s: float = 0.0) -> list[dict[str, object]]:
+    """Run a script, again until `give_up_s` has passed (links of a system just started take a moment)."""
     command = [sys.executable, "-m", "tools", "host", "--json", "--target", f"tcp://127.0.0.1:{port}", str(script)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    started = time.monotonic()
+    while True:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        if done.returncode == 0:
+            return [json.loads(line) for line in done.stdout.splitlines()]
+        assert time.monotonic() - started < give_up_s, done.stdout + done.stderr
 
 
 def test_tour(tmp_path: Path) -> None:
@@ -51,6 +56,16 @@ def test_tour(tmp_path: Path) -> None:
         stack.enter_context(start_site(tmp_path, tmp_path / "a.toml"))
         host(ports["4001"], tmp_path / "bridge-at-b.txt")
         reports = host(ports["4000"], tmp_path / "mirror.txt")
+        with socket.create_connection(("127.0.0.1", ports["4120"])) as stranger:
+            stranger.settimeout(10)
+            assert stranger.recv(1) == b""  # the port has its link: refused, and the mirror goes on
+        write = tmp_path / "write.txt"
+        write.write_text("write-record device=05 cylinder=0 head=1 record=2 data=" + "C6" * 80)
+        assert host(ports["4000"], write)[0]["ok"]
+    with ExitStack() as stack:
+        stack.enter_context(start_site(tmp_path, tmp_path / "b.toml"))
+        stack.enter_context(start_site(tmp_path, tmp_path / "a.toml"))
+        assert host(ports["4000"], tmp_path / "resync.txt", give_up_s=20)[-1]["state_name"] == "duplex"
     assert all(report["ok"] for report in reports)
     assert reports[-1]["state_name"] == "duplex"
 

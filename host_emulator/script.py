@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 
 from host_emulator.orders import System
 
-
 LONGEST_DATA = 0xFFFF
 
 

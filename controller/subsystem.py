@@ -18,7 +18,7 @@ from controller.channel import PathId
 from controller.commands.device import Device, DeviceSettings
 from controller.commands.outcome import Command, Outcome, TrackSource, TrackWrite, UnitCheck
 from controller.commands.profiles import PROFILES, Profile
-from controller.remote_copy.checks import primary_box, secondary_box
+from controller.remote_copy.checks import primary_box
 from controller.remote_copy.core import VolumeShape
 from controller.remote_copy.pair import BoxName
 from controller.remote_copy.ports import (
@@ -175,7 +175,11 @@ class Subsystem:
     # Logical paths
 
     def path_requested(self, path: PathId, header: bytes) -> int | None:
-        """See `CommandServer`. A peer names itself and must name this box."""
+        """See `CommandServer`. A peer names itself, and the box it means to reach.
+
+        One that means another box is let in all the same: it reads this box's configuration data next and finds out
+        which part of the name is wrong (path status 06 or 07). Orders that name another box are refused (0F48).
+        """
         if path.image != 0:
             return NO_SUCH_IMAGE
         if header:
@@ -183,7 +187,7 @@ class Subsystem:
                 parsed = PprcHeader.decode(header)
             except FormatError:
                 return NO_SUCH_IMAGE
-            if secondary_box(parsed) != self.settings.own or not self.settings.pprc:
+            if not self.settings.pprc:
                 return NO_SUCH_IMAGE
             self._peers[path] = primary_box(parsed)
         return None

@@ -98,8 +98,8 @@ async def test_path_status_codes(autojump_clock: object) -> None:
         for system, said, status in (
             (B, 0x99, 0x10),  # no such adapter
             (B, 0x0001, 0x0A),  # a port with host paths
-            (stranger, 0x10, 0x02),  # refused by the other box: not its name
-            (other_ssid, 0x10, 0x02),
+            (stranger, 0x10, 0x06),  # another serial number
+            (other_ssid, 0x10, 0x07),
         ):
             result = await order(to_a, 0x00, orders.establish_path(A, system, (said,)).encode())
             assert result.sense is not None

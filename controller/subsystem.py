@@ -35,11 +35,8 @@ from controller.remote_copy.queries import SUBORDER_PPRC
 from controller.remote_copy.refusal import Refusal, Refused
 from controller.remote_copy.service import RemoteCopy
 
-NORMAL_END = 0x0C
 DEVICE_END = 0x04
-CHAIN_COMMAND = 0x40
 NO_SUCH_IMAGE = 4  # LPR reason
-WRITE_FULL_TRACK = 0x95
 EQUIPMENT_CHECK = UnitCheck(0x10, 0x00, 0x10)  # the array cannot make it durable
 BRIDGE_PROFILE = PROFILES["3990-6"]  # for bridge volumes of a profile without Locate Record Extended
 

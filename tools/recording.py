@@ -24,7 +24,6 @@ from ccw.errors import FormatError
 from ccw.tracks import split_image_file
 
 DESCRIPTION = "recording.toml"
-CHAIN_DATA = 0x80
 SUPPRESS_LENGTH_BYTE, SUPPRESS_LENGTH_BIT = 3, 0x80  # the L bit of the ORB: byte 7, of which bytes 4-7 are recorded
 
 

@@ -114,10 +114,6 @@ class Pair:
             if track < self.tracks:
                 self.dirty[track] = 1
 
-    def clear_all(self) -> None:
-        for bits in (self.waiting, self.in_flight, self.dirty):
-            bits.setall(0)
-
     def start_pass(self) -> None:
         """A new snapshot was taken: what is dirty is now waiting."""
         self.waiting |= self.dirty

@@ -10,8 +10,6 @@ from typing import Any, NamedTuple, Protocol
 from ccw.stored_track import StoredTrack
 from controller.channel import ChainCommand, ChainResult, PathReply
 
-TOD_PER_SECOND = 4_096_000_000  # TOD clock: bit 51 is one microsecond
-
 
 class ArrayFault(Exception):
     """The array takes no record: it is full, or fenced after a failed commit. What is acknowledged stays true."""

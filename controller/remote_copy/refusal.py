@@ -24,7 +24,7 @@
 Source: pprc-commands 6.1 (bytes 0-8 and 27 sourced there, 9-26 and 28-31 project-defined).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from controller.commands.outcome import Outcome
 from controller.remote_copy.states import Reason
@@ -32,7 +32,6 @@ from controller.remote_copy.states import Reason
 COMMAND_REJECT = 0x80
 STATUS_UNIT_CHECK_END = 0x0E  # channel end, device end, unit check
 STATUS_DEVICE_END_CHECK = 0x06  # the same after an earlier channel end
-FORMAT_SEQUENCE = 0x02
 FORMAT_SHORT = 0x03
 FORMAT_PARAMETER = 0x04
 FORMAT_SECONDARY = 0x0E
@@ -95,10 +94,6 @@ class Refused(Exception):
         super().__init__(
             f"sense {refusal.format_message:02X} reason {refusal.reason:02X} pointer {refusal.pointer:02X}"
         )
-
-    def about(self, **fields: int) -> "Refused":
-        """The same refusal with further fields filled in."""
-        return Refused(replace(self.refusal, **fields))
 
 
 def reject(reason: Reason, **fields: int) -> Refused:

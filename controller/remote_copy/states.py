@@ -115,11 +115,6 @@ class PathStatus(IntEnum):
     CONFIGURATION_ERROR = 0x10
 
 
-RETRIED = frozenset(
-    {PathStatus.TIME_OUT, PathStatus.LINK_OFFLINE, PathStatus.RETRY_LATER}
-)  # tried again every 30 s (pprc-commands 4.3)
-
-
 class BridgeRole(IntEnum):
     """Role of a bridge volume, as Define Bridge Volume (D8) names it."""
 

@@ -7,7 +7,7 @@ survive `crash`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
@@ -38,7 +38,6 @@ SERIALS = {"A": "000000012345", "B": "000000067890"}
 SSIDS = {"A": 0x0100, "B": 0x0200}
 EPOCH_S = 1_000_000_000.0  # time of day at the start of a rig: fixed, so that runs repeat
 
-Wrap = Callable[[trio.abc.Stream], trio.abc.Stream]
 Join = Callable[[str], tuple[trio.abc.Stream, trio.abc.Stream]]
 
 
@@ -193,6 +192,3 @@ async def until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
     with trio.fail_after(timeout_s):
         while not condition():
             await trio.sleep(0.01)
-
-
-Task = Callable[[], Awaitable[None]]

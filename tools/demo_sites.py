@@ -56,7 +56,7 @@ def write_config(folder: Path, name: str, plan: Plan, peers: Mapping[int, str] |
     ]
     for address, cylinders in {**plan.volumes, DATA_BRIDGE: SMALL_CYLINDERS, STATUS_BRIDGE: SMALL_CYLINDERS}.items():
         lines += ["", "[[volume]]", f'address = "{address:02X}"', 'type = "3390"', f"cylinders = {cylinders}"]
-        if name == "A" and address == plan.traced.unit_address:
+        if name == "A" and address == plan.traced.unit_address and plan.traced.initial is not None:
             lines.append(f"image = {json.dumps(str(plan.traced.initial.resolve()))}")
     lines += ["", "[[port]]", f'said = "{HOST_PORT:04X}"', 'kind = "host"', 'listen = "127.0.0.1:0"']
     for said, far in zip(PEER_PORTS[name], PEER_PORTS["B"], strict=True):

@@ -2,11 +2,11 @@
 
     recording.toml              name, architecture, features; per device: address, type, control unit, size, files
     trace.jsonl.gz              one channel program per line, in the order started
-    initial-DDDD.ckd.gz         plain CKD image of the volume before
-    final-DDDD.tracks.sha256.gz track number and sha256 of home address and records, per line
+    initial-DDDD.ckd.gz         plain CKD image of the volume before; not there when nobody knows it
+    final-DDDD.tracks.sha256.gz track number and sha256 of home address and records, per line; not there when unknown
 
-Every mistake in such a folder is a `RecordingError`: one line that says which file, where in it, and what.
-Source: traces/README.md.
+`tools.recording_writer` writes such folders. Every mistake in one is a `RecordingError`: one line that says which file,
+where in it, and what. Source: traces/README.md.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import json
 import tomllib
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +46,8 @@ class RecordedDevice:
     plant: str
     ssid: int
     interface_id: int
-    initial: Path
-    final: Path
+    initial: Path | None  # None: nobody knows what the volume held
+    final: Path | None
 
     @property
     def unit_address(self) -> int:
@@ -60,6 +60,8 @@ class RecordedCommand:
     """One command as executed: what the device was sent and what it answered.
 
     `flags` are those in force at its end (of the last CCW where data was chained). `data_out` is empty for reads.
+    A trace that shows only the beginning of the data gives its length in `data_out_known` or `data_in_known`; what
+    lies beyond is zeros and means nothing. None: all of it is known.
     """
 
     code: int
@@ -74,11 +76,16 @@ class RecordedCommand:
     sense: bytes | None
     immediate: bool
     executed: bool
+    data_out_known: int | None = None
+    data_in_known: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedProgram:
-    """One channel program. `number` is its place in the recording; `ended`: end, halt, clear or unfinished."""
+    """One channel program. `number` is its place in the recording; `ended`: end, halt, clear or unfinished.
+
+    `time_us`: when it was started, in microseconds since the first.
+    """
 
     number: int
     device: int
@@ -89,6 +96,7 @@ class RecordedProgram:
     status: int
     channel_status: int
     residual: int
+    time_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +121,9 @@ class Recording:
                 raise RecordingError(f"{self.trace.name}: line {number}: {_cause(error)}") from error
 
     def initial_tracks(self, device: RecordedDevice) -> Iterator[tuple[int, bytes]]:
-        """Yield (track number, image) of the volume as it was before the first program."""
+        """Yield (track number, image) of the volume as it was before the first program; nothing when unknown."""
+        if device.initial is None:
+            return
         data = _inflate(device.initial)
         try:
             header, tracks = split_image_file(data)
@@ -124,8 +134,10 @@ class Recording:
             raise RecordingError(f"{device.initial.name}: {error}") from error
 
     def final_hashes(self, device: RecordedDevice) -> dict[int, str]:
-        """Return the sha256 of every track, by track number, as it was after the last program."""
-        hashes = {}
+        """Return the sha256 of every track, by track number, as it was after the last program; none when unknown."""
+        hashes: dict[int, str] = {}
+        if device.final is None:
+            return hashes
         for number, line in enumerate(_lines(device.final), start=1):
             track, _, digest = line.strip().partition(" ")
             if not track.isdecimal() or len(digest) != 64:
@@ -162,7 +174,7 @@ def load_recording(folder: Path) -> Recording:
     except (KeyError, TypeError, ValueError) as error:
         raise RecordingError(f"{description}: {_cause(error)}") from error
     for path in (recording.trace, *(file for device in devices for file in (device.initial, device.final))):
-        if not path.is_file():
+        if path is not None and not path.is_file():
             raise RecordingError(f"{description}: {path.name} is not in the folder")
     return recording
 
@@ -171,7 +183,7 @@ def _device(folder: Path, table: dict[str, Any]) -> RecordedDevice:
     return RecordedDevice(
         address=int(table["address"], 16),
         device_type=str(table["type"]),
-        control_unit=str(table["control_unit"]),
+        control_unit=str(table.get("control_unit", "")),
         cylinders=int(table["cylinders"]),
         heads=int(table["heads"]),
         read_only=bool(table.get("read_only", False)),
@@ -180,9 +192,13 @@ def _device(folder: Path, table: dict[str, Any]) -> RecordedDevice:
         plant=str(table.get("plant", "ZZ")),
         ssid=int(table.get("ssid", "0"), 16),
         interface_id=int(table.get("interface_id", "0"), 16),
-        initial=folder / str(table["initial"]),
-        final=folder / str(table["final"]),
+        initial=_file(folder, table, "initial"),
+        final=_file(folder, table, "final"),
     )
+
+
+def _file(folder: Path, table: dict[str, Any], key: str) -> Path | None:
+    return folder / str(table[key]) if key in table else None
 
 
 def _program(content: dict[str, Any], devices: dict[int, RecordedDevice]) -> RecordedProgram:
@@ -200,6 +216,7 @@ def _program(content: dict[str, Any], devices: dict[int, RecordedDevice]) -> Rec
         status=int(content["device_status"], 16),
         channel_status=int(content["channel_status"], 16),
         residual=content["residual"],
+        time_us=content.get("t_us", 0),
     )
 
 
@@ -233,23 +250,24 @@ def _command(ccw: dict[str, Any]) -> RecordedCommand:
         sense=bytes.fromhex(sense) if sense else None,
         immediate=bool(ccw.get("immediate")),
         executed=True,
+        data_out_known=ccw.get("data_out_known"),
+        data_in_known=ccw.get("data_in_known"),
     )
 
 
 def _joined(first: RecordedCommand, second: RecordedCommand) -> RecordedCommand:
-    return RecordedCommand(
-        first.code,
-        second.flags,
-        first.count + second.count,
-        b"",
-        first.data_in + second.data_in,
-        second.status,
-        second.channel_status,
-        first.residual + second.residual,
-        second.more,
-        second.sense,
-        False,
-        second.executed,
+    known = first.data_in_known
+    if known is None and second.data_in_known is not None:
+        known = len(first.data_in) + second.data_in_known
+    return replace(
+        second,
+        code=first.code,
+        count=first.count + second.count,
+        data_out=b"",
+        data_in=first.data_in + second.data_in,
+        residual=first.residual + second.residual,
+        immediate=False,
+        data_in_known=known,
     )
 
 

@@ -7,16 +7,14 @@ Source: eckd-commands 3.1.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ccw.tracks import Record, build_track
+from controller.commands.device_state import DeviceState
 from controller.commands.domain import Domain
 from controller.commands.outcome import TrackWrite
-
-if TYPE_CHECKING:
-    from controller.commands.device import Device
 
 TRACKS_KEPT = 64  # tracks a chain only read are forgotten when there are more
 
@@ -64,7 +62,6 @@ class ChainState:
         "index_passed",
         "ipl_read",
         "last_track",
-        "load",
         "mask",
         "next",
         "order",
@@ -85,11 +82,10 @@ class ChainState:
         "working",
     )
 
-    def __init__(self, device: Device, path: Hashable, load: Callable[[int], list[Record]]) -> None:
+    def __init__(self, device: DeviceState, path: Hashable) -> None:
         geometry = device.geometry
         self.device = device
         self.path = path
-        self.load = load
         self.position = 0
         self.previous = 0
         self.continues = False
@@ -142,7 +138,7 @@ class ChainState:
             if records is None:
                 if len(self.working) >= TRACKS_KEPT:
                     self._forget_unchanged()
-                records = self.working[self.track] = self.load(self.track)
+                records = self.working[self.track] = self.device.load(self.track)
             self.records = records
         return records
 

@@ -1,4 +1,4 @@
-"""One device as the control unit sees it: what outlives a chain, and the one place where `UnitCheck` is caught.
+"""One device as the control unit sees it: the executor, and the one place where `UnitCheck` is caught.
 
 `Device.execute` runs one command after the checks of eckd-commands 3.1 in their order: gates, code, sequence and
 domain, count, then the command's own. Only one chain is active on a device; other paths are answered busy meanwhile.
@@ -9,34 +9,21 @@ chain (chaining off), and wherever the ending status stops the chain. They must 
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Hashable
 
-from ccw import identity as presented
-from ccw import sense
-from ccw.characteristics import device_characteristics
-from ccw.configuration import configuration_data
-from ccw.errors import FormatError
-from ccw.geometry import Cchh, Geometry
-from ccw.profiles import DeviceIdentity
-from ccw.tracks import Record, parse_track
 from controller.commands.chain import ChainState
 from controller.commands.checks import (
     COMMAND_REJECT,
-    IMPRECISE_ENDING,
     count_too_small,
     invalid_command,
     invalid_sequence,
-    invalid_track_format,
     reservation_taken,
 )
-from controller.commands.domain import Domain
+from controller.commands.device_state import DeviceSettings as DeviceSettings
+from controller.commands.device_state import DeviceState
 from controller.commands.ending import BUSY, NORMAL_END, STATUS_MODIFIER, UNIT_CHECK_END
 from controller.commands.outcome import Command, Outcome, TrackSource, TrackWrite, UnitCheck
-from controller.commands.profiles import Profile
-from controller.commands.reservation import PathTable
+from controller.commands.sensing import chain_sense, incomplete_domain, sense_image, state_change_pending
 from controller.commands.subsystem_functions import NOTHING
 from controller.commands.table import Rule, rules_for
 
@@ -48,11 +35,6 @@ SENSE_PATH_GROUP = 0x34
 UNCONDITIONAL_RESERVE = 0x14
 RESET_ALLEGIANCE = 0x44
 SUSPEND_RECONNECTION = 0x5B
-PARSED_TRACKS_MAX = 8
-DEVICE_TYPE_3380 = 0x3380
-# Conditions of remote copy: their sense carries the unit address in byte 4 (pprc-commands 6.1).
-REMOTE_COPY_MESSAGES = frozenset({0x0E, 0xF5, 0xFB})
-REMOTE_COPY_REASONS = range(0x40, 0x6D)
 
 # Accepted although the device is reserved to another path (eckd-commands 5.2).
 _NEVER_RESERVED = frozenset({SENSE_PATH_GROUP, UNCONDITIONAL_RESERVE, RESET_ALLEGIANCE})
@@ -61,51 +43,13 @@ _STOPPING_STATUS = ~STATUS_MODIFIER & 0xFF
 _MOVES_NOTHING = frozenset({0x01, 0x02})
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceSettings:
-    """What configuration says about a device.
-
-    `volume` is its number in the array, `unit_address` 0-255. `features`: what the feature codes announce ("prefix").
-    `bridge`: a bridge volume; Write Full Track hands its data out as `Outcome.record` instead of writing a track.
-    """
-
-    volume: int
-    unit_address: int
-    geometry: Geometry
-    profile: Profile
-    identity: DeviceIdentity
-    read_only: bool = False
-    features: frozenset[str] = frozenset()
-    bridge: bool = False
-
-
-class Device:
+class Device(DeviceState):
     """One device. Not safe for several threads."""
 
     def __init__(self, settings: DeviceSettings, tracks: TrackSource) -> None:
-        self.settings = settings
-        self.geometry = settings.geometry
-        self.profile = settings.profile
-        self.tracks = settings.geometry.tracks
-        self.track = 0
-        self.largest_block = settings.geometry.family.record_zero_length_max + 8
-        self.cells = lru_cache(maxsize=256)(settings.geometry.cells)
-        self.paths = PathTable()
-        self.system_characteristics: dict[Hashable, bytes] = {}
-        self.subsystem_data: dict[int, Callable[[bytes], bytes]] = {}
-        self.special_intercept = False
-        self.messages = 0
-        presentation = settings.profile.presentation
-        self.sense_id = presented.sense_id(presentation, settings.geometry)
-        self.characteristics = device_characteristics(presentation, settings.geometry)
-        self.configuration_data = configuration_data(presentation, settings.geometry, settings.identity)
-        self.subsystem_status = presented.subsystem_status(presentation, settings.identity)
+        super().__init__(settings, tracks)
         self._rules = rules_for(settings.profile)
-        self._source = tracks
-        self._parsed: dict[int, tuple[bytes, list[Record]]] = {}
         self._chain: ChainState | None = None
-        self._sense: dict[Hashable, bytes] = {}
-        self._requests = [0] * 8
 
     def execute(self, path: Hashable, command: Command) -> Outcome:
         """Run one command of `path`. Never raises for what a host does wrong: that is unit check in the outcome.
@@ -123,12 +67,12 @@ class Device:
             self.paths.owe_device_end(path)
             return Outcome(BUSY, residual=command.count)
         left_over = self.end_chain(path)
-        chain = self._chain = ChainState(self, path, self._load)
+        chain = self._chain = ChainState(self, path)
         try:
             if self.paths.take_dispossession(path):
                 raise reservation_taken()
             if command.code not in _LEAVES_SENSE:
-                self._sense.pop(path, None)
+                self.take_sense(path)
             outcome = self._run(chain, command)
         except UnitCheck as check:
             outcome = self._unit_check(chain, command, check)
@@ -158,7 +102,7 @@ class Device:
     def reset_path(self, path: Hashable, selective: bool) -> tuple[TrackWrite, ...]:
         """A reset on `path`: its chain and sense are gone; unless `selective`, so are its group id and reservation."""
         writes = self.end_chain(path)
-        self._sense.pop(path, None)
+        self.take_sense(path)
         if not selective:
             self._forget(path)
         return writes
@@ -176,12 +120,13 @@ class Device:
         chain = self._chain
         if chain is None or chain.path != path or not command.chained:
             self.end_chain(path)
-            chain = self._chain = ChainState(self, path, self._load)
+            chain = self._chain = ChainState(self, path)
         return self._unit_check(chain, command, check)
 
     def sense_for(self, check: UnitCheck) -> bytes:
         """Return the 32 sense bytes of `check` at the current position, without ending anything."""
-        return self._sense_image(self._chain or ChainState(self, None, self._load), check)
+        chain = self._chain
+        return chain_sense(chain, check) if chain is not None else sense_image(self, self.track, check)
 
     def take_owed_device_ends(self) -> tuple[Hashable, ...]:
         """Return the paths to which device end (04) is owed because they were answered busy; each once."""
@@ -189,37 +134,7 @@ class Device:
 
     def state_change_pending(self) -> UnitCheck:
         """The 32-byte sense with action 1D: the host waits for attention (85) and tries again. For long busy."""
-        return UnitCheck(0, image=sense.state_change_pending(*self._native_head(self._chain)))
-
-    def length_mismatch(self, chain: ChainState, length: int) -> UnitCheck:
-        """The record has `length` bytes, not the announced number (CKD conversion): action 0F."""
-        domain = chain.domain
-        assert domain is not None
-        image = sense.length_mismatch(*self._native_head(chain), domain.parameters, domain.count, length)
-        return UnitCheck(image[0], image[1], image=image)
-
-    def take_sense(self, chain: ChainState) -> bytes:
-        """Return the sense held for the chain's path, and clear it; without any, only the address fields are filled."""
-        held = self._sense.pop(chain.path, None)
-        return held if held is not None else self._sense_image(chain, UnitCheck(0))
-
-    def remember(self, track: int, image: bytes, records: list[Record]) -> None:
-        """Keep the parsed form of a track image."""
-        if len(self._parsed) >= PARSED_TRACKS_MAX:
-            del self._parsed[next(iter(self._parsed))]
-        self._parsed[track] = image, records
-
-    def count_request(self, *, write: bool, sequential: bool) -> None:
-        """Count one locate for the statistics record."""
-        self._requests[(4 if sequential else 0) + (2 if write else 0)] += 1
-        self._requests[(4 if sequential else 0) + (2 if write else 0) + 1] += 1
-
-    def statistics_record(self) -> bytes:
-        """Return the 96 bytes of one statistics set: requests and hits, since every request is a hit here."""
-        settings = self.settings
-        words = [count & 0xFFFFFFFF for count in self._requests]
-        head = struct.pack(">BBH8I", 0, settings.unit_address, 0, *words)
-        return head.ljust(94, b"\0") + settings.identity.ssid.to_bytes(2, "big")
+        return state_change_pending(self, self._chain.track if self._chain is not None else self.track)
 
     def _admit(self, chain: ChainState, command: Command) -> Rule:
         """Return the command's row after the checks that do not need its parameters: gates, code, sequence, count."""
@@ -277,21 +192,22 @@ class Device:
             or (wanted != count and not flags & SUPPRESS_LENGTH and not rule.immediate)
         )
         if stops and chain.domain is not None and chain.domain.writes and status == NORMAL_END:
-            self._report_incomplete(chain, outcome, chain.domain)
+            self._report_incomplete(chain, outcome)
         if chain.changed and (stops or domain_ended):
             outcome.writes = chain.take_writes()
         return outcome
 
-    def _report_incomplete(self, chain: ChainState, outcome: Outcome, domain: Domain) -> None:
+    def _report_incomplete(self, chain: ChainState, outcome: Outcome) -> None:
         """The chain ends inside a write domain: unit check with the 32-byte sense of an incomplete domain."""
         outcome.status = UNIT_CHECK_END
-        image = sense.incomplete_domain(*self._native_head(chain), domain.parameters, domain.count)
-        outcome.sense = self._sense[chain.path] = image
+        outcome.sense = chain_sense(chain, incomplete_domain(chain))
+        self.hold_sense(chain.path, outcome.sense)
         chain.domain = None
 
     def _unit_check(self, chain: ChainState, command: Command, check: UnitCheck) -> Outcome:
         """Turn `check` into unit check: sense held for the path, domain over, what was changed before is hardened."""
-        image = self._sense[chain.path] = self._sense_image(chain, check)
+        image = chain_sense(chain, check)
+        self.hold_sense(chain.path, image)
         chain.domain = None
         chain.gate = NOTHING
         self.track = chain.track
@@ -308,33 +224,6 @@ class Device:
             return 0
         return min(rule.parameters, command.count)
 
-    def _sense_image(self, chain: ChainState, check: UnitCheck) -> bytes:
-        if check.image is not None:
-            return check.image
-        device_id = 0
-        if check.message in REMOTE_COPY_MESSAGES or (check.message == 0x0F and check.reason in REMOTE_COPY_REASONS):
-            device_id = self.settings.unit_address
-        elif self.geometry.device_type == DEVICE_TYPE_3380:
-            device_id = self.settings.unit_address & 0x0F
-        return sense.compatible_sense(
-            check.byte0,
-            check.byte1,
-            check.message,
-            byte_2=check.byte2,
-            address=self.geometry.address_of(chain.track),
-            cylinders=self.geometry.cylinders,
-            remaining_count=chain.domain.count if chain.domain and check.byte1 & IMPRECISE_ENDING else 0,
-            device_id=device_id,
-            detail=bytes((check.reason,)) + check.detail,
-        )
-
-    def _native_head(self, chain: ChainState | None) -> tuple[int, int, int, Cchh]:
-        """What every image in the native layout begins with: control unit code, unit address, SSID, position."""
-        settings = self.settings
-        track = chain.track if chain is not None else self.track
-        code = self.profile.presentation.type_code
-        return code, settings.unit_address, settings.identity.ssid, self.geometry.address_of(track)
-
     def _is_busy(self, path: Hashable, code: int) -> bool:
         chain = self._chain
         if chain is not None and chain.path != path:
@@ -342,16 +231,3 @@ class Device:
         return self.paths.is_reserved_elsewhere(path) and code not in _NEVER_RESERVED and not (
             self.paths.is_dispossessed(path)
         )
-
-    def _load(self, track: int) -> list[Record]:
-        """Return the records of a track, R0 first. Raises ITF when the image is not readable."""
-        image = self._source.read(self.settings.volume, track)
-        known = self._parsed.get(track)
-        if known is not None and (known[0] is image or known[0] == image):
-            return known[1]
-        try:
-            records = parse_track(image)
-        except FormatError as error:
-            raise invalid_track_format() from error
-        self.remember(track, image, records)
-        return records

@@ -12,6 +12,7 @@ from controller.commands.checks import invalid_parameter, invalid_sequence
 from controller.commands.ending import NORMAL_END, Ending, sent
 from controller.commands.outcome import Command
 from controller.commands.reservation import NO_GROUP_ID
+from controller.commands.sensing import take_sense
 
 MULTIPATH = 0x80
 FUNCTION = 0x60
@@ -31,13 +32,13 @@ class Function(IntEnum):
 def device_reserve(chain: ChainState, command: Command) -> Ending:
     """Device Reserve B4: 32 sense bytes. The device is known to be free or ours when this runs."""
     chain.device.paths.reserve(chain.path)
-    return sent(chain.device.take_sense(chain))
+    return sent(take_sense(chain))
 
 
 def unconditional_reserve(chain: ChainState, command: Command) -> Ending:
     """Unconditional Reserve 14: takes the device from whoever holds it; 32 sense bytes."""
     chain.device.paths.reserve_unconditionally(chain.path)
-    return sent(chain.device.take_sense(chain))
+    return sent(take_sense(chain))
 
 
 def device_release(chain: ChainState, command: Command) -> Ending:
@@ -48,7 +49,7 @@ def device_release(chain: ChainState, command: Command) -> Ending:
     if chain.ipl_read and device.geometry.device_type == DEVICE_TYPE_3390:
         raise invalid_sequence()
     device.paths.release()
-    return sent(device.take_sense(chain))
+    return sent(take_sense(chain))
 
 
 def reset_allegiance(chain: ChainState, command: Command) -> Ending:

@@ -9,6 +9,7 @@ from controller.commands.chain import ChainState
 from controller.commands.checks import invalid_sequence
 from controller.commands.ending import Ending, sent
 from controller.commands.outcome import Command
+from controller.commands.sensing import take_sense
 
 READ_CHARACTERISTICS = 0x64
 READ_CONFIGURATION = 0xFA
@@ -19,7 +20,7 @@ NOTHING: frozenset[int] = frozenset()
 
 def basic_sense(chain: ChainState, command: Command) -> Ending:
     """Basic Sense 04: 32 bytes, which are cleared."""
-    return sent(chain.device.take_sense(chain))
+    return sent(take_sense(chain))
 
 
 def sense_id(chain: ChainState, command: Command) -> Ending:

@@ -22,6 +22,7 @@ from controller.commands.ending import END_OF_FILE, NORMAL_END, Ending
 from controller.commands.orientation import CKD_CONVERSION, advance_track, next_record, step_over_r0
 from controller.commands.outcome import Command
 from controller.commands.searches import home_address
+from controller.commands.sensing import length_mismatch
 
 WRITE_CONTROL = 0xC0
 INHIBIT_ALL = 0x40
@@ -250,7 +251,7 @@ def _check_length(chain: ChainState, domain: Domain, length: int, expected: int)
     if not chain.attributes & CKD_CONVERSION:
         raise invalid_track_format()
     if length:
-        raise chain.device.length_mismatch(chain, length)
+        raise length_mismatch(chain, length)
 
 
 def _may_format(chain: ChainState) -> None:

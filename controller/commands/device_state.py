@@ -1,0 +1,109 @@
+"""What outlives the chains of one device, and what commands may ask of it: identity, tracks, sense, paths, counters.
+
+Knows no command: the chain and the command functions stand on it, the executor (`device.py`) stands on them.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ccw import identity as presented
+from ccw.characteristics import device_characteristics
+from ccw.configuration import configuration_data
+from ccw.errors import FormatError
+from ccw.geometry import Geometry
+from ccw.profiles import DeviceIdentity
+from ccw.tracks import Record, parse_track
+from controller.commands.checks import invalid_track_format
+from controller.commands.outcome import TrackSource
+from controller.commands.profiles import Profile
+from controller.commands.reservation import PathTable
+
+PARSED_TRACKS_MAX = 8
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSettings:
+    """What configuration says about a device.
+
+    `volume` is its number in the array, `unit_address` 0-255. `features`: what the feature codes announce ("prefix").
+    `bridge`: a bridge volume; Write Full Track hands its data out as `Outcome.record` instead of writing a track.
+    """
+
+    volume: int
+    unit_address: int
+    geometry: Geometry
+    profile: Profile
+    identity: DeviceIdentity
+    read_only: bool = False
+    features: frozenset[str] = frozenset()
+    bridge: bool = False
+
+
+class DeviceState:
+    """One device without its executor. `track` is where the access stands between chains."""
+
+    def __init__(self, settings: DeviceSettings, tracks: TrackSource) -> None:
+        self.settings = settings
+        self.geometry = settings.geometry
+        self.profile = settings.profile
+        self.tracks = settings.geometry.tracks
+        self.track = 0
+        self.largest_block = settings.geometry.family.record_zero_length_max + 8
+        self.cells = lru_cache(maxsize=256)(settings.geometry.cells)
+        self.paths = PathTable()
+        self.system_characteristics: dict[Hashable, bytes] = {}
+        self.subsystem_data: dict[int, Callable[[bytes], bytes]] = {}
+        self.special_intercept = False
+        self.messages = 0
+        presentation = settings.profile.presentation
+        self.sense_id = presented.sense_id(presentation, settings.geometry)
+        self.characteristics = device_characteristics(presentation, settings.geometry)
+        self.configuration_data = configuration_data(presentation, settings.geometry, settings.identity)
+        self.subsystem_status = presented.subsystem_status(presentation, settings.identity)
+        self._source = tracks
+        self._parsed: dict[int, tuple[bytes, list[Record]]] = {}
+        self._sense: dict[Hashable, bytes] = {}
+        self._requests = [0] * 8
+
+    def load(self, track: int) -> list[Record]:
+        """Return the records of a track, R0 first. Raises ITF when the image is not readable."""
+        image = self._source.read(self.settings.volume, track)
+        known = self._parsed.get(track)
+        if known is not None and (known[0] is image or known[0] == image):
+            return known[1]
+        try:
+            records = parse_track(image)
+        except FormatError as error:
+            raise invalid_track_format() from error
+        self.remember(track, image, records)
+        return records
+
+    def remember(self, track: int, image: bytes, records: list[Record]) -> None:
+        """Keep the parsed form of a track image."""
+        if len(self._parsed) >= PARSED_TRACKS_MAX:
+            del self._parsed[next(iter(self._parsed))]
+        self._parsed[track] = image, records
+
+    def hold_sense(self, path: Hashable, image: bytes) -> None:
+        """Keep sense for the path until it is taken or cleared."""
+        self._sense[path] = image
+
+    def take_sense(self, path: Hashable) -> bytes | None:
+        """Return the sense held for the path, and clear it; None when there is none."""
+        return self._sense.pop(path, None)
+
+    def count_request(self, *, write: bool, sequential: bool) -> None:
+        """Count one locate for the statistics record."""
+        self._requests[(4 if sequential else 0) + (2 if write else 0)] += 1
+        self._requests[(4 if sequential else 0) + (2 if write else 0) + 1] += 1
+
+    def statistics_record(self) -> bytes:
+        """Return the 96 bytes of one statistics set: requests and hits, since every request is a hit here."""
+        settings = self.settings
+        words = [count & 0xFFFFFFFF for count in self._requests]
+        head = struct.pack(">BBH8I", 0, settings.unit_address, 0, *words)
+        return head.ljust(94, b"\0") + settings.identity.ssid.to_bytes(2, "big")

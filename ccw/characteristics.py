@@ -175,23 +175,24 @@ def device_characteristics(profile: ControlUnitProfile, geometry: Geometry, *, p
         features[3] |= VisibleFacility.COMPATIBLE_SENSE
     if pprc is not None:
         features[2] = features[2] & ~Feature.PPRC & 0xFF | (Feature.PPRC if pprc else 0)
-    extended = geometry.cylinders > CYLINDERS_BEFORE_EXTENDED
+    primary = geometry.primary_cylinders
+    extended = primary > CYLINDERS_BEFORE_EXTENDED
     alternates = geometry.alternate_cylinders
     return DeviceCharacteristics(
         control_unit_type=profile.control_unit_type, control_unit_model=profile.model,
         device_type=geometry.device_type, device_model=geometry.model,
         facilities=features[0], facilities_07=features[1], features=features[2], visible_facilities=features[3],
         device_class=CLASS_DASD, device_type_code=geometry.type_code,
-        primary_cylinders=CYLINDERS_TOO_MANY_FOR_16_BITS if extended else geometry.cylinders,
+        primary_cylinders=CYLINDERS_TOO_MANY_FOR_16_BITS if extended else primary,
         tracks_per_cylinder=geometry.heads, sectors=family.sectors,
         track_length=family.track_length.to_bytes(3, "big"),
         home_and_record_zero_length=family.home_and_record_zero_length,
         capacity_formula=family.capacity_formula, capacity_factors=family.capacity_factors,
-        alternate_cylinder=geometry.cylinders if alternates else 0, alternate_tracks=alternates * geometry.heads,
+        alternate_cylinder=primary if alternates else 0, alternate_tracks=alternates * geometry.heads,
         diagnostic_cylinder=0, diagnostic_tracks=0, device_support_cylinder=0, device_support_tracks=0,
         mdr_record_id=geometry.type_code, obr_record_id=geometry.type_code, control_unit_type_code=profile.type_code,
         extended_parameter_length_max=2, record_zero_length_max=family.record_zero_length_max, reserved_46=0,
         track_set_size=1, factor_6=family.factor_6, factors_7_8=family.factors_7_8,
         buffer_lower_limit=profile.buffer_range[0], buffer_upper_limit=profile.buffer_range[1],
         functions=profile.functions, reserved_55=0, real_control_unit_code=0, real_device_code=REAL_DEVICE_ARRAY,
-        reserved_58=bytes(2), cylinders=geometry.cylinders).encode()
+        reserved_58=bytes(2), cylinders=primary).encode()

@@ -8,23 +8,40 @@ Cylinder and head, 4 bytes, in two packings:
 The extended packing contains the classic one for up to 16 heads and 65,536 cylinders, so it is the default; drives with
 more heads (3330, 2305) need the classic one.
 
-Capacity is counted in cells. Records per track = floor(track cells / record cells); for mixed records the cells add up.
-The factors F1..F8 are those that Read Device Characteristics hands to the host.
+Capacity is counted in cells, which are bytes on the devices before the 3380 (capacity.py). The factors F1..F8 are those
+that Read Device Characteristics hands to the host.
 
-Source: eckd-commands 2.6-2.9: Linux DASD driver, Hercules device tables, DFSMS extended-address volumes. Alternate
-cylinders of an emulated volume: assumed none, defined by this project.
+Source: eckd-commands 2.6-2.9, older-ckd-devices 1: Linux DASD driver, Hercules device tables, DFSMS extended-address
+volumes. A volume that has exactly the primary and the alternate cylinders of its model has the alternates; any other
+has none: defined by this project, observed with an ICKDSF recording of a 3390-1 of 1,114 cylinders.
 """
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from construct import Int16ub, Struct
 
+from ccw.device_models import CYLINDERS_BEFORE_EXTENDED, HEADS, MODELS, DeviceFamily, Model
 from ccw.errors import FormatError
 from ccw.layout import Layout, wrong_length
 
-HEADS = 15
-CYLINDERS_BEFORE_EXTENDED = 65_520      # cylinders below are track-managed space
+__all__ = [
+    "CCHH",
+    "CYLINDERS_BEFORE_EXTENDED",
+    "HEADS",
+    "MODELS",
+    "NO_SECTOR",
+    "Cchh",
+    "DeviceFamily",
+    "Geometry",
+    "Model",
+    "cchh_of_halves",
+    "geometry_for",
+    "geometry_of",
+    "halves_of_cchh",
+    "track_address_bytes",
+]
+
 NO_SECTOR = 0xFF
 
 
@@ -73,79 +90,36 @@ def halves_of_cchh(address: Cchh) -> tuple[int, int]:
     return packed[0] << 8 | packed[1], packed[2] << 8 | packed[3]
 
 
+def track_address_bytes(cylinder: int, head: int) -> bytes:
+    """The 4 bytes CCHH of a track of any device: classic where the head needs more than 4 bits, else extended.
+
+    FormatError when a part fits neither.
+    """
+    address = Cchh(cylinder, head)
+    return address.pack_classic() if head > 0xF else address.pack()
+
+
 CCHH = Layout("CCHH", cchh_of_halves, Struct(
     "cc" / Int16ub,             # 0-1
     "hh" / Int16ub,             # 2-3
 ), 4, halves_of_cchh)
 
 
-class CellFormula(NamedTuple):
-    """How a record becomes cells: header + key area + data area, each in cells."""
-
-    cell_length: int            # bytes
-    record: int                 # cells of the count area and its gaps
-    data: int                   # cells a data area costs besides its bytes
-    key: int                    # cells a key area costs besides its bytes
-    tail: int                   # bytes added to an area
-    segment: int                # bytes a segment overhead costs; 0: no segments
-    segment_length: int         # bytes of an area per segment
-
-    def cells(self, key_length: int, data_length: int) -> int:
-        """Cells of one record with a key of `key_length` and data of `data_length` bytes."""
-        return (self.record + self.data + self._area(data_length)
-                + (self.key + self._area(key_length) if key_length else 0))
-
-    def _area(self, length: int) -> int:
-        segments = -(-(length + self.tail) // self.segment_length) if self.segment else 0
-        return -(-(length + self.segment * segments + self.tail) // self.cell_length)
-
-
-class SectorFormula(NamedTuple):
-    """Sector of a record = (first + cells before it) // cells_per_sector; record zero is at sector 0."""
-
-    first: int
-    cells_per_sector: int
-
-
-class DeviceFamily(NamedTuple):
-    """What all models of a device type share. Lengths in bytes."""
-
-    device_type: int                    # packed digits, 0x3390
-    track_cells: int
-    cell_formula: CellFormula
-    sectors: int
-    sector_formula: SectorFormula | None
-    track_length: int                   # RDC 17-19
-    home_and_record_zero_length: int    # RDC 20-21
-    capacity_formula: Literal[1, 2]     # RDC 22
-    capacity_factors: bytes             # RDC 23-27
-    factor_6: int                       # RDC 48
-    factors_7_8: int                    # RDC 49-50
-    record_zero_length_max: int         # RDC 44-45
-    record_length_max: int              # largest R1
-    image_slot_length: int              # a track in a plain CKD image file
-
-
-_3390 = DeviceFamily(0x3390, 1729, CellFormula(34, 10, 9, 9, 6, 6, 232), 224, SectorFormula(49, 8), 58786, 1428, 2,
-                     bytes.fromhex("2213090674"), 6, 0x7708, 57326, 56664, 56832)
-_3380 = DeviceFamily(0x3380, 1499, CellFormula(32, 8, 7, 7, 12, 0, 0), 222, SectorFormula(39, 7), 47968, 1088, 1,
-                     bytes.fromhex("2001EC00EC"), 0, 0x5007, 47988, 47476, 47616)
-# Source: assumed, the image slot: home address, R0, largest R1 and end mark, rounded up to 512 as for the other two.
-_9345 = DeviceFamily(0x9345, 1420, CellFormula(34, 18, 0, 7, 6, 6, 232), 213, None, 48280, 1184, 2,
-                     bytes.fromhex("2212070674"), 6, 0x8B07, 48174, 46456, 46592)
-
-
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """One device model with its number of cylinders. Lengths in bytes."""
+    """One device model with its number of cylinders. Lengths in bytes.
+
+    `cylinders` are all that the volume has, of which the last `alternate_cylinders` are for alternate tracks.
+    """
 
     name: str
     family: DeviceFamily
     model: int                          # Sense ID byte 6, RDC 5
     type_code: int                      # RDC 11, 40 and 41
-    cylinders: int                      # primary cylinders
+    cylinders: int
     heads: int = HEADS
     alternate_cylinders: int = 0
+    cylinder_shift: int = 4             # of the high cylinder bits in sense byte 6
 
     @property
     def device_type(self) -> int:
@@ -153,8 +127,13 @@ class Geometry:
         return self.family.device_type
 
     @property
+    def primary_cylinders(self) -> int:
+        """The cylinders that are not for alternate tracks."""
+        return self.cylinders - self.alternate_cylinders
+
+    @property
     def tracks(self) -> int:
-        """Number of primary tracks."""
+        """Number of tracks, alternate ones included."""
         return self.cylinders * self.heads
 
     @property
@@ -173,7 +152,7 @@ class Geometry:
         return self.family.sectors
 
     def contains(self, address: Cchh) -> bool:
-        """Is the track one of the primary tracks?"""
+        """Is the track on the volume, be it primary or alternate?"""
         return 0 <= address.cylinder < self.cylinders and 0 <= address.head < self.heads
 
     def track_of(self, address: Cchh) -> int:
@@ -184,17 +163,28 @@ class Geometry:
         """Track address of a track number."""
         return Cchh(*divmod(track, self.heads))
 
+    def address_in(self, data: bytes) -> Cchh:
+        """The track address in 4 bytes CCHH as this device reads them: classic with more than 16 heads."""
+        return Cchh.unpack_classic(data) if self.heads > 16 else Cchh.unpack(data)
+
     def cells(self, key_length: int, data_length: int) -> int:
-        """Cells that one record takes. Lengths of key (0: no key area) and data in bytes."""
-        return self.family.cell_formula.cells(key_length, data_length)
+        """Cells that one record takes when another follows. Lengths of key (0: no key area) and data in bytes."""
+        return self.family.cell_formula.used(key_length, data_length)
+
+    def last_cells(self, key_length: int, data_length: int) -> int:
+        """Cells that one record takes as the last of its track."""
+        return self.family.cell_formula.last(key_length, data_length)
 
     def records_per_track(self, key_length: int, data_length: int) -> int:
         """How many equal records a track holds besides record zero."""
-        return self.track_cells // self.cells(key_length, data_length)
+        rest = self.track_cells - self.last_cells(key_length, data_length)
+        return 0 if rest < 0 else rest // self.cells(key_length, data_length) + 1
 
     def record_bytes(self, key_length: int, data_length: int) -> int:
         """Track bytes one record takes, by the byte formula of RDC 22-27 (a host's way to the same figure)."""
         family = self.family
+        if family.capacity_formula == 0:
+            return self.cells(key_length, data_length)
         if family.capacity_formula == 1:
             unit = family.capacity_factors[0]
             factor_2 = int.from_bytes(family.capacity_factors[1:3], "big")
@@ -225,45 +215,10 @@ class Geometry:
         return self.sector_of((record - 1) * self.cells(0, data_length)) if record else 0
 
 
-class Model(NamedTuple):
-    """One device model. `alternate_cylinders`: what the real device has; emulated volumes have none."""
-
-    name: str
-    family: DeviceFamily
-    model: int                          # Sense ID byte 6
-    type_code: int                      # RDC byte 11
-    cylinders_max: int
-    alternate_cylinders: int
-
-
-# Smallest first: a volume is the first model that holds its cylinders.
-MODELS: dict[str, tuple[Model, ...]] = {
-    "3390": (
-        Model("3390-1", _3390, 0x02, 0x26, 1_113, 1),
-        Model("3390-2", _3390, 0x06, 0x27, 2_226, 1),
-        Model("3390-3", _3390, 0x0A, 0x24, 3_339, 1),
-        Model("3390-9", _3390, 0x0C, 0x32, 10_017, 3),
-        Model("3390-27", _3390, 0x0C, 0x32, 32_760, 3),
-        Model("3390-54", _3390, 0x0C, 0x32, CYLINDERS_BEFORE_EXTENDED, 3),
-        Model("3390-A", _3390, 0x0E, 0x32, 1_182_006, 0),
-    ),
-    "3380": (
-        Model("3380-A", _3380, 0x02, 0x0E, 885, 1),
-        Model("3380-D", _3380, 0x06, 0x0E, 885, 1),
-        Model("3380-J", _3380, 0x16, 0x0E, 885, 1),
-        Model("3380-E", _3380, 0x0A, 0x0E, 1_770, 2),
-        Model("3380-K", _3380, 0x1E, 0x0E, 2_655, 3),
-    ),
-    "9345": (
-        Model("9345-1", _9345, 0x04, 0x04, 1_440, 0),
-        Model("9345-2", _9345, 0x04, 0x04, 2_156, 0),
-    ),
-}
-
-
 def geometry_for(device_type: str, cylinders: int) -> Geometry:
-    """The smallest model of "3390", "3380" or "9345" that holds `cylinders`.
+    """The smallest model of "3390", "3330" or another device type that holds `cylinders`.
 
+    Exactly the primary and alternate cylinders of a model are that model with its alternates.
     Raises ValueError for another device type, no cylinders, or more than the largest model has.
     """
     models = MODELS.get(device_type)
@@ -273,17 +228,24 @@ def geometry_for(device_type: str, cylinders: int) -> Geometry:
         raise ValueError(f"{cylinders} cylinders: a volume has at least one")
     for model in models:
         if cylinders <= model.cylinders_max:
-            return Geometry(model.name, model.family, model.model, model.type_code, cylinders)
+            return _geometry(model, cylinders, 0)
+        if cylinders == model.cylinders_max + model.alternate_cylinders:
+            return _geometry(model, cylinders, model.alternate_cylinders)
     raise ValueError(f"{cylinders} cylinders: a {device_type} has at most {models[-1].cylinders_max}")
 
 
 def geometry_of(name: str, *, alternates: bool = False) -> Geometry:
-    """A model by its name, "3390-3" for one, with all its cylinders, and its alternate ones if `alternates`.
+    """A model by its name, "3390-3" for one, with all its primary cylinders, and its alternate ones if `alternates`.
 
     Raises ValueError for a name that no model has.
     """
     for model in (model for models in MODELS.values() for model in models):
         if model.name == name:
-            return Geometry(model.name, model.family, model.model, model.type_code, model.cylinders_max,
-                            alternate_cylinders=model.alternate_cylinders if alternates else 0)
+            alternate_cylinders = model.alternate_cylinders if alternates else 0
+            return _geometry(model, model.cylinders_max + alternate_cylinders, alternate_cylinders)
     raise ValueError(f"no device model {name!r}")
+
+
+def _geometry(model: Model, cylinders: int, alternate_cylinders: int) -> Geometry:
+    return Geometry(model.name, model.family, model.model, model.type_code, cylinders, model.family.heads,
+                    alternate_cylinders, model.cylinder_shift)

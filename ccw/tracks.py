@@ -32,7 +32,7 @@ from typing import NamedTuple
 from construct import Byte, Bytes, Check, Const, GreedyRange, Int16ub, Int16ul, Int32ul, Struct, Terminated, this
 
 from ccw.errors import FormatError
-from ccw.geometry import CCHH, Cchh, cchh_of_halves
+from ccw.geometry import CCHH, Cchh, cchh_of_halves, track_address_bytes
 from ccw.layout import Layout, Nested, wrong_length
 
 HOME_ADDRESS_LENGTH = 5
@@ -139,7 +139,7 @@ def track_image_length(data: bytes, start: int = 0) -> int:
 
 def build_track(cylinder: int, head: int, records: Iterable[Record]) -> bytes:
     """The image of a track with a good home address. FormatError when a record contradicts its count area."""
-    return build_image(b"\0" + Cchh(cylinder, head).pack(), records)
+    return build_image(b"\0" + track_address_bytes(cylinder, head), records)
 
 
 def build_image(home_address: bytes, records: Iterable[Record]) -> bytes:
@@ -159,12 +159,12 @@ def build_image(home_address: bytes, records: Iterable[Record]) -> bytes:
 
 def standard_record_zero(cylinder: int, head: int) -> Record:
     """Record zero as a formatted track has it: key length 0, eight zero bytes of data."""
-    return Record(Cchh(cylinder, head).pack() + b"\0\0\0\x08", b"", bytes(8))
+    return Record(track_address_bytes(cylinder, head) + b"\0\0\0\x08", b"", bytes(8))
 
 
 def null_track(cylinder: int, head: int) -> bytes:
     """The image of a track that was never written: home address, standard record zero, end mark; 29 bytes."""
-    address = Cchh(cylinder, head).pack()
+    address = track_address_bytes(cylinder, head)
     return b"\0" + address + address + b"\0\0\0\x08\0\0\0\0\0\0\0\0" + END_MARK
 
 

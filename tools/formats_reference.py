@@ -218,8 +218,9 @@ def _geometry() -> Iterator[str]:
     for name in (model.name for models in geometry.MODELS.values() for model in models):
         device = geometry.geometry_of(name, alternates=True)
         family = device.family
+        tracks = device.primary_cylinders * device.heads
         yield (f"| {name} | {device.device_type:04X} | {device.model:02X} | {device.type_code:02X} | "
-               f"{device.cylinders:,} | {device.alternate_cylinders} | {device.tracks:,} | {family.sectors} | "
+               f"{device.primary_cylinders:,} | {device.alternate_cylinders} | {tracks:,} | {family.sectors} | "
                f"{family.track_length:,} | {family.record_length_max:,} |")
     yield "\n## Track capacity\n\nEqual records on a track besides record zero; in parentheses the cells of one.\n"
     devices = [geometry.geometry_of(name) for name in ("3390-3", "3380-K", "9345-2")]

@@ -74,9 +74,9 @@ def test_sectors_of_4096_byte_records() -> None:
 
 
 @pytest.mark.parametrize(("device_type", "cylinders", "name", "model", "type_code"), [
-    ("3390", 1, "3390-1", 0x02, 0x26), ("3390", 1113, "3390-1", 0x02, 0x26), ("3390", 1114, "3390-2", 0x06, 0x27),
-    ("3390", 2226, "3390-2", 0x06, 0x27), ("3390", 2227, "3390-3", 0x0A, 0x24), ("3390", 3339, "3390-3", 0x0A, 0x24),
-    ("3390", 3340, "3390-9", 0x0C, 0x32), ("3390", 10017, "3390-9", 0x0C, 0x32), ("3390", 32760, "3390-27", 0x0C, 0x32),
+    ("3390", 1, "3390-1", 0x02, 0x26), ("3390", 1113, "3390-1", 0x02, 0x26), ("3390", 1115, "3390-2", 0x06, 0x27),
+    ("3390", 2226, "3390-2", 0x06, 0x27), ("3390", 2228, "3390-3", 0x0A, 0x24), ("3390", 3339, "3390-3", 0x0A, 0x24),
+    ("3390", 3341, "3390-9", 0x0C, 0x32), ("3390", 10017, "3390-9", 0x0C, 0x32), ("3390", 32760, "3390-27", 0x0C, 0x32),
     ("3390", 65520, "3390-54", 0x0C, 0x32), ("3390", 65521, "3390-A", 0x0E, 0x32),
     ("3390", 1182006, "3390-A", 0x0E, 0x32),
     ("3380", 885, "3380-A", 0x02, 0x0E), ("3380", 1770, "3380-E", 0x0A, 0x0E), ("3380", 2655, "3380-K", 0x1E, 0x0E),
@@ -91,7 +91,7 @@ def test_model_by_size(device_type: str, cylinders: int, name: str, model: int, 
     assert not device.contains(Cchh(cylinders, 0)) and not device.contains(Cchh(0, 15))
 
 
-@pytest.mark.parametrize(("device_type", "cylinders"), [("3375", 1), ("3390", 0), ("3390", 1182007), ("3380", 2656)])
+@pytest.mark.parametrize(("device_type", "cylinders"), [("3351", 1), ("3390", 0), ("3390", 1182007), ("3380", 2656)])
 def test_no_such_model(device_type: str, cylinders: int) -> None:
     with pytest.raises(ValueError, match=device_type if cylinders != 0 else "0 cylinders"):
         geometry_for(device_type, cylinders)

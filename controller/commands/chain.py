@@ -1,7 +1,8 @@
 """The state of one chain of commands on one device; a new one begins with every command that was not chained.
 
 At the start of a chain: file mask 00, the extent is the whole volume, nothing positioned, no domain, no permission to
-write, the access where it last was but at index. Changed tracks live here as working images until they are hardened.
+write, the access where it last was but at index. Changed tracks live here as working images until they are hardened,
+the flags of home addresses that were written beside them.
 Source: eckd-commands 3.1.
 """
 
@@ -11,7 +12,8 @@ from collections.abc import Hashable
 from enum import IntEnum
 from typing import Final
 
-from ccw.tracks import Record, build_track
+from ccw.geometry import Cchh
+from ccw.tracks import Record, build_image
 from controller.commands.device_state import DeviceState
 from controller.commands.domain import Domain
 from controller.commands.outcome import TrackWrite
@@ -59,6 +61,7 @@ class ChainState:
         "extent_mask_set",
         "first_track",
         "gate",
+        "home_flags",
         "index_passed",
         "ipl_read",
         "last_track",
@@ -72,6 +75,7 @@ class ChainState:
         "positioned",
         "prepared",
         "previous",
+        "raw_mask",
         "reconnection_suspended",
         "record",
         "records",
@@ -91,6 +95,7 @@ class ChainState:
         self.continues = False
         self.gate: frozenset[int] | None = None
         self.mask = 0
+        self.raw_mask = 0
         self.attributes = 0
         self.block_size = device.largest_block
         self.first_track = 0
@@ -116,6 +121,7 @@ class ChainState:
         self.used_cells = 0
         self.working: dict[int, list[Record]] = {}
         self.changed: dict[int, None] = {}
+        self.home_flags: dict[int, int] = {}
 
     def seek(self, track: int) -> None:
         """Stand at the index of `track`; the records are read when something needs them."""
@@ -160,6 +166,11 @@ class ChainState:
         self.records = self.working[self.track] = records
         self.used_until = 0
 
+    def home_address_flag(self, track: int) -> int:
+        """Return the flag byte of a track's home address as this chain sees it."""
+        flag = self.home_flags.get(track)
+        return self.device.home_address_flag(track) if flag is None else flag
+
     def take_writes(self) -> tuple[TrackWrite, ...]:
         """Return the images of all changed tracks, in the order of their first change; they count as unchanged then."""
         device = self.device
@@ -168,8 +179,10 @@ class ChainState:
         for track in self.changed:
             records = self.working[track]
             cylinder, head = divmod(track, heads)
-            image = build_track(cylinder, head, records)
+            home_address = bytes((self.home_address_flag(track),)) + Cchh(cylinder, head).pack()
+            image = build_image(home_address, records)
             device.remember(track, image, records)
             writes.append(TrackWrite(device.settings.volume, track, image))
         self.changed.clear()
+        self.home_flags.clear()
         return tuple(writes)

@@ -88,6 +88,12 @@ class DeviceState:
             del self._parsed[next(iter(self._parsed))]
         self._parsed[track] = image, records
 
+    def home_address_flag(self, track: int) -> int:
+        """Return the flag byte of the track's home address: 02 defective, 01 alternate."""
+        known = self._parsed.get(track)
+        image = known[0] if known is not None else self._source.read(self.settings.volume, track)
+        return image[0]
+
     def hold_sense(self, path: Hashable, image: bytes) -> None:
         """Keep sense for the path until it is taken or cleared."""
         self._sense[path] = image

@@ -68,9 +68,9 @@ class Domain:
     """The run of data commands that a locate opened.
 
     `bit` is the operation's. `count` is what remains (records, or tracks), `total` what it began with,
-    `transfer_length` the length in bytes each record must have, `parameters` the 16 bytes of the locate (for sense),
-    `tracks` the track numbers of a trackset. `update_command` remembers whether 85 or 8D was used: they may not be
-    mixed.
+    `transfer_length` the length in bytes each record must have (`length_valid`: the locate gave it), `parameters` the
+    16 bytes of the locate (for sense), `tracks` the track numbers of a trackset. `update_command` remembers whether 85
+    or 8D was used: they may not be mixed.
     """
 
     operation: Operation
@@ -82,6 +82,7 @@ class Domain:
     suffix: bool
     extended: bool
     parameters: bytes
+    length_valid: bool = False
     tracks: tuple[int, ...] = ()
     stays_on_track: bool = False
     update_command: int = 0

@@ -72,6 +72,8 @@ _EXTENDED_VALID: dict[tuple[int, int], Operation] = {
     (0x3F, 0x23): Operation.UPDATE_WRITE_TRACKSET,
     (0xBF, 0x23): Operation.UPDATE_WRITE_TRACKSET,
 }
+# A hint, and a write that brings whole tracks: nothing on the track needs to be found for them.
+_NO_SEARCH = frozenset({Operation.PRESTAGE_TRACKSET, Operation.WRITE_TRACKSET})
 _SUFFIX_ALLOWED = frozenset({Operation.WRITE_DATA, Operation.READ})
 _EXTENDED_SUFFIX_ALLOWED = _SUFFIX_ALLOWED | {Operation.READ_DATA, Operation.WRITE_ANY, Operation.READ_ANY}
 # Mask bits 0-1 under which an operation is allowed (3.9.3 step 5; 3.7.1).
@@ -87,12 +89,12 @@ _MASKS_ALLOWED: dict[Operation, frozenset[int]] = {
 
 def define_extent(chain: ChainState, command: Command) -> Ending:
     """Define Extent 63: file mask, attributes, block size, first and last track; 16 bytes, or 32."""
-    if chain.domain is not None:
-        raise invalid_sequence()
     data = command.data
     length = DefineExtent.length(data)
     if len(data) < length:
         raise count_too_small()
+    if chain.domain is not None:
+        raise invalid_sequence()
     _take_extent(chain, DefineExtent.decode(data[:length]), one_track=False)
     return NORMAL_END, b"", length
 
@@ -107,7 +109,8 @@ def locate(chain: ChainState, command: Command) -> Ending:
         raise invalid_parameter()
     _check_authority(chain, operation)
     _check_flags(request, operation, _SUFFIX_ALLOWED)
-    _open_domain(chain, request, operation, data, tracks=())
+    track = _check_position(chain, request)
+    _open_domain(chain, request, operation, data, track, tracks=())
     return NORMAL_END, b"", LOCATE_BYTES
 
 
@@ -140,14 +143,19 @@ def prefix(chain: ChainState, command: Command) -> Ending:
 
 
 def _take_extent(chain: ChainState, extent: DefineExtent, *, one_track: bool) -> None:
-    """Judge and take over a Define Extent. `one_track` (Read Any, Write Any): only the first track is looked at."""
+    """Judge and take over a Define Extent. `one_track` (Read Any, Write Any): only the first track is looked at.
+
+    A second one in the chain may only narrow the extent; anything else about it is a matter of sequence.
+    """
     if chain.extent_mask_set or (chain.ipl_read and chain.device.geometry.device_type == 0x3390):
         raise invalid_sequence()
     device = chain.device
     geometry = device.geometry
     attributes = extent.global_attributes
-    mask = effective_mask(chain, extent.file_mask)
     block_size = extent.block_size or device.largest_block
+    if chain.extent_defined and not _repeats(chain, extent, block_size):
+        raise invalid_sequence()
+    mask = effective_mask(chain, extent.file_mask)
     if (
         attributes & ECKD_ATTRIBUTES != ECKD_ATTRIBUTES
         or attributes >> 2 & 7 in (6, 7)
@@ -164,17 +172,23 @@ def _take_extent(chain: ChainState, extent: DefineExtent, *, one_track: bool) ->
     last = first if one_track else geometry.track_of(extent.last)
     if last < first:
         raise invalid_parameter()
-    if chain.extent_defined and not (
-        (mask, attributes, block_size) == (chain.mask, chain.attributes, chain.block_size)
-        and chain.first_track <= first
-        and last <= chain.last_track
-    ):
+    if chain.extent_defined and not (chain.first_track <= first and last <= chain.last_track):
         raise invalid_sequence()
+    chain.raw_mask = extent.file_mask
     chain.mask, chain.attributes, chain.block_size = mask, attributes, block_size
     chain.first_track, chain.last_track = first, last
     chain.regular_r0 = bool(extent.extended_attributes & REGULAR_R0)
     chain.extent_defined = True
     chain.rewind()
+
+
+def _repeats(chain: ChainState, extent: DefineExtent, block_size: int) -> bool:
+    """Are mask, attributes and block size of a second Define Extent those of the first?"""
+    return (extent.file_mask, extent.global_attributes, block_size) == (
+        chain.raw_mask,
+        chain.attributes,
+        chain.block_size,
+    )
 
 
 def _may_locate(chain: ChainState) -> None:
@@ -223,15 +237,18 @@ def _take_locate_extended(chain: ChainState, data: bytes) -> int:
         raise invalid_parameter()
     _check_authority(chain, operation)
     _check_flags(request, operation, _EXTENDED_SUFFIX_ALLOWED)
+    track = _check_position(chain, request)
     if request.reserved_16:
         raise invalid_parameter()
-    tracks = _trackset(chain, request, operation)
-    _open_domain(chain, request, operation, data[:LOCATE_BYTES], tracks)
+    tracks = _trackset(chain, request, operation, track)
+    _open_domain(chain, request, operation, data[:LOCATE_BYTES], track, tracks)
     return length
 
 
-def _trackset(chain: ChainState, request: LocateRecordExtended, operation: Operation) -> tuple[int, ...]:
-    """Return the tracks that the bitmap in the extended parameters selects. Raises CR 0/4 and FP."""
+def _trackset(
+    chain: ChainState, request: LocateRecordExtended, operation: Operation, start: int
+) -> tuple[int, ...]:
+    """Return the tracks from `start` on that the bitmap in the extended parameters selects. Raises CR 0/4 and FP."""
     parameters = request.extended_parameters
     if operation in ONE_TRACK_OPERATIONS:
         if parameters != b"\x01":
@@ -247,25 +264,15 @@ def _trackset(chain: ChainState, request: LocateRecordExtended, operation: Opera
     width = 8 * len(parameters)
     if bits.bit_count() != request.count:
         raise invalid_parameter()
-    if not chain.device.geometry.contains(request.seek):
-        raise invalid_parameter()
-    start = chain.device.geometry.track_of(request.seek)
     tracks = tuple(start + bit for bit in range(width) if bits >> (width - 1 - bit) & 1)
     if any(not chain.first_track <= track <= chain.last_track for track in tracks):
         raise file_protected()
     return tracks
 
 
-def _open_domain(
-    chain: ChainState,
-    request: LocateRecord | LocateRecordExtended,
-    operation: Operation,
-    parameters: bytes,
-    tracks: tuple[int, ...],
-) -> None:
-    """Steps 10 to 14: address, extent, sector, length, then seek and search; then the domain is open."""
-    device = chain.device
-    geometry = device.geometry
+def _check_position(chain: ChainState, request: LocateRecord | LocateRecordExtended) -> int:
+    """Steps 10 to 13: address, extent, sector, length. Return the track to seek."""
+    geometry = chain.device.geometry
     if not geometry.contains(request.seek):
         raise invalid_parameter()
     track = geometry.track_of(request.seek)
@@ -276,14 +283,27 @@ def _open_domain(
     length = request.transfer_length_factor
     if bool(length) != bool(request.auxiliary & LENGTH_VALID) or length > chain.block_size:
         raise invalid_parameter()
+    return track
+
+
+def _open_domain(
+    chain: ChainState,
+    request: LocateRecord | LocateRecordExtended,
+    operation: Operation,
+    parameters: bytes,
+    track: int,
+    tracks: tuple[int, ...],
+) -> None:
+    """Step 14, seek and search; then the domain is open."""
+    length = request.transfer_length_factor
     chain.seek(track)
     chain.positioned = True
     orientation = LocateOrientation(request.operation >> 6)
     if operation in ONE_TRACK_OPERATIONS:
         step_over_r0(chain)
-    elif not tracks:
+    elif operation not in _NO_SEARCH:
         _search(chain, orientation, request.search)
-    device.count_request(write=operation in WRITE_OPERATIONS, sequential=chain.attributes >> 2 & 7 in (3, 4))
+    chain.device.count_request(write=operation in WRITE_OPERATIONS, sequential=chain.attributes >> 2 & 7 in (3, 4))
     if operation is Operation.ORIENT or operation is Operation.PRESTAGE_TRACKSET:
         return
     chain.domain = Domain(
@@ -293,6 +313,7 @@ def _open_domain(
         count=request.count,
         total=request.count,
         transfer_length=length or chain.block_size,
+        length_valid=bool(length),
         suffix=bool(request.auxiliary & COUNT_SUFFIX),
         extended=isinstance(request, LocateRecordExtended),
         parameters=parameters,

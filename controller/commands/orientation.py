@@ -62,10 +62,11 @@ def next_record(
         records = chain.current_records()
     index = chain.next
     while True:
-        if index == 0 and not with_r0:
+        if index == 0:
             if not records:
                 raise no_record_found()  # rule 7: R0 is missing
-            index = 1
+            if not with_r0:
+                index = 1
         if index < len(records):
             chain.current = index
             chain.next = index + 1

@@ -42,20 +42,35 @@ def seek(chain: ChainState, command: Command) -> Ending:
     geometry = chain.device.geometry
     address = Cchh.unpack(data[2:6])
     if code == SEEK_HEAD:
-        address = Cchh(chain.track // geometry.heads, data[4] << 8 | data[5])
+        address = _in_this_cylinder(chain, address)
     if data[0] or data[1] or not geometry.contains(address):
         raise invalid_parameter()
     go_to(chain, geometry.track_of(address))
     return NORMAL_END, b"", SEEK_BYTES
 
 
+def _in_this_cylinder(chain: ChainState, address: Cchh) -> Cchh:
+    """The track that Seek Head means: CC is ignored; the cylinder bits in HH must be zero or those of this cylinder."""
+    cylinder = chain.track // chain.device.geometry.heads
+    if address.cylinder >> 16 not in (0, cylinder >> 16):
+        raise invalid_parameter()
+    return Cchh(cylinder, address.head)
+
+
 def recalibrate(chain: ChainState, command: Command) -> Ending:
-    """Recalibrate 13 / Restore 17: seek to cylinder 0 head 0 where the control unit still knows it."""
+    """Recalibrate 13: seek to cylinder 0 head 0 where the control unit still knows it."""
     if chain.device.geometry.device_type == 0x3390:
         raise invalid_command()
     if chain.mask & 0x18:
         raise file_protected()
     go_to(chain, 0)
+    return NORMAL_END, b"", 0
+
+
+def restore(chain: ChainState, command: Command) -> Ending:
+    """Restore 17: nothing, where the control unit still knows it."""
+    if chain.device.geometry.device_type == 0x3390:
+        raise invalid_command()
     return NORMAL_END, b"", 0
 
 

@@ -78,7 +78,7 @@ def read_home_address(chain: ChainState, command: Command) -> Ending:
     _require_locate(chain, LocateOrientation.INDEX)
     _go_to_index(chain, command)
     chain.orientation = Orientation.HOME_ADDRESS
-    return NORMAL_END, b"\0" + home_address(chain), 5
+    return NORMAL_END, bytes((chain.home_address_flag(chain.track),)) + home_address(chain), 5
 
 
 def read_special_home_address(chain: ChainState, command: Command) -> Ending:
@@ -88,7 +88,8 @@ def read_special_home_address(chain: ChainState, command: Command) -> Ending:
     _require_locate(chain, LocateOrientation.INDEX)
     _go_to_index(chain, command)
     chain.orientation = Orientation.HOME_ADDRESS
-    data = (bytes(20) + home_address(chain)).ljust(SPECIAL_HOME_ADDRESS_BYTES, b"\0")
+    data = bytes(19) + bytes((chain.home_address_flag(chain.track),)) + home_address(chain)
+    data = data.ljust(SPECIAL_HOME_ADDRESS_BYTES, b"\0")
     return NORMAL_END, data, SPECIAL_HOME_ADDRESS_BYTES
 
 
@@ -120,7 +121,7 @@ def read_track_data(chain: ChainState, command: Command) -> Ending:
     if chain.previous not in AFTER_LOCATE:
         advance_track(chain)
     data = b"".join([record.data for record in remaining_records(chain, with_r0=False)])
-    if domain.count == 1 and domain.transfer_length < chain.block_size:
+    if domain.count == 1 and domain.length_valid:
         data = data[: domain.transfer_length]
     return NORMAL_END, data, len(data)
 

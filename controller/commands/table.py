@@ -31,7 +31,7 @@ ANYWHERE = sum(operation.bit for operation in Operation)
 _READ_DATA, _WRITE_DATA = Operation.READ_DATA.bit, Operation.WRITE_DATA.bit
 _READ = _READ_DATA | Operation.READ.bit
 _READ_ANY = _READ | Operation.READ_ANY.bit
-_COUNT = _READ_ANY | _WRITE_DATA | Operation.WRITE_ANY.bit
+_COUNT = _READ | _WRITE_DATA | Operation.WRITE_ANY.bit
 _DATA = _WRITE_DATA | Operation.WRITE_TRACK.bit
 _FORMAT = Operation.FORMAT_WRITE.bit
 _TRACKS = Operation.READ_TRACKS.bit | Operation.READ_TRACKSET.bit
@@ -92,7 +92,7 @@ def _position_rows(profile: Profile) -> Iterator[tuple[int, Rule]]:
     yield CommandCode.READ_SECTOR, Rule(positioning.read_sector, keeps_index_passed=True)
     if profile.recalibrate:
         yield CommandCode.RECALIBRATE, Rule(positioning.recalibrate, immediate=True)
-        yield CommandCode.RESTORE, Rule(positioning.recalibrate, immediate=True)
+        yield CommandCode.RESTORE, Rule(positioning.restore, immediate=True)
 
 
 def _search_rows() -> Iterator[tuple[int, Rule]]:
@@ -117,7 +117,7 @@ def _read_rows() -> Iterator[tuple[int, Rule]]:
     yield from _multitrack(
         CommandCode.READ_COUNT,
         Rule(reads.read_count, positioned=True, domains=_COUNT, keeps_index_passed=True),
-        Rule(reads.read_count, positioned=True, domains=_COUNT),
+        Rule(reads.read_count, positioned=True, domains=_COUNT | Operation.READ_ANY.bit),
     )
     yield from _multitrack(
         CommandCode.READ_COUNT_KEY_AND_DATA,

@@ -17,7 +17,7 @@ from controller.commands.checks import (
     no_record_found,
     write_inhibited,
 )
-from controller.commands.domain import Domain, LocateOrientation, Operation
+from controller.commands.domain import LocateOrientation, Operation
 from controller.commands.ending import END_OF_FILE, NORMAL_END, Ending
 from controller.commands.orientation import CKD_CONVERSION, advance_track, next_record, step_over_r0
 from controller.commands.outcome import Command
@@ -30,6 +30,9 @@ UPDATE_ONLY = 0x80
 ALLOW_ALL = 0xC0
 COUNT_BYTES = 8
 HOME_ADDRESS_BYTES = 5
+HOME_ADDRESS_FLAGS = 0x03  # defective, alternate
+EMPTY_TRACK_BYTES = HOME_ADDRESS_BYTES + COUNT_BYTES + 8  # home address, count area of R0, end mark
+AUTHORITY = 0x06
 R0_DATA_BYTES = 8
 NO_COUNT = b"\xff" * COUNT_BYTES
 FULL_TRACK_BYTES = 24
@@ -85,7 +88,7 @@ def write_next_track(chain: ChainState, command: Command) -> Ending:
 
 
 def write_r0(chain: ChainState, command: Command) -> Ending:
-    """Write R0 15: standard R0 at the index; all user records are erased."""
+    """Write R0 15: R0 at the index; all user records are erased."""
     domain = chain.domain
     if domain is None:
         if not chain.permissions & _MAY_WRITE_R0:
@@ -94,27 +97,36 @@ def write_r0(chain: ChainState, command: Command) -> Ending:
         raise invalid_sequence()
     if len(command.data) < COUNT_BYTES:
         raise count_too_small()
-    _require_standard_r0(chain, command.data[:COUNT_BYTES])
+    count = command.data[:COUNT_BYTES]
+    length = count[6] << 8 | count[7]
+    _require_r0(chain, count)
     _may_write_home_address(chain)
-    count, data = command.data[:COUNT_BYTES], command.data[COUNT_BYTES : COUNT_BYTES + R0_DATA_BYTES]
-    chain.replace_records([Record(count, b"", bytes(R0_DATA_BYTES) if chain.regular_r0 else data.ljust(8, b"\0"))])
+    if EMPTY_TRACK_BYTES + length > chain.device.geometry.track_size:
+        raise invalid_track_format()
+    data = command.data[COUNT_BYTES : COUNT_BYTES + length].ljust(length, b"\0")
+    chain.replace_records([Record(count, b"", bytes(length) if chain.regular_r0 else data)])
     chain.current, chain.next = 0, 1
     chain.orientation = Orientation.DATA
     if domain is None:
         chain.permissions |= Permission.COUNT_WRITTEN
-    return NORMAL_END, b"", COUNT_BYTES + R0_DATA_BYTES
+    return NORMAL_END, b"", COUNT_BYTES + length
 
 
 def write_home_address(chain: ChainState, command: Command) -> Ending:
-    """Write HA 19: 5 bytes, flag 00 and the track's CCHH; the records of the track are erased."""
+    """Write HA 19: 5 bytes, flag (02 defective, 01 alternate) and the track's CCHH; the track's records are erased.
+
+    The flag is kept and read back. The control unit does not follow a defective track to its alternate.
+    """
     if chain.domain is not None and chain.domain.orientation is not LocateOrientation.HOME_ADDRESS:
         raise invalid_sequence()
     if len(command.data) < HOME_ADDRESS_BYTES:
         raise count_too_small()
-    if command.data[:HOME_ADDRESS_BYTES] != b"\0" + home_address(chain):
+    flag = command.data[0]
+    if flag & ~HOME_ADDRESS_FLAGS or command.data[1:HOME_ADDRESS_BYTES] != home_address(chain):
         raise invalid_parameter()
     _may_write_home_address(chain)
     chain.replace_records([])
+    chain.home_flags[chain.track] = flag
     chain.rewind()
     chain.orientation = Orientation.HOME_ADDRESS
     chain.permissions |= Permission.HOME_ADDRESS_WRITTEN
@@ -145,7 +157,7 @@ def write_full_track(chain: ChainState, command: Command) -> Ending:
         raise count_too_small()
     if done:
         chain.seek(domain.tracks[done])
-    _require_standard_r0(chain, command.data[:COUNT_BYTES])
+    _require_r0(chain, command.data[:COUNT_BYTES])
     image = b"\0" + home_address(chain) + command.data
     try:
         image = image[: track_image_length(image)]
@@ -153,8 +165,8 @@ def write_full_track(chain: ChainState, command: Command) -> Ending:
     except FormatError as error:
         raise invalid_track_format() from error
     geometry = chain.device.geometry
-    cells = sum([chain.device.cells(len(record.key), len(record.data)) for record in records[1:]])
-    if cells > geometry.track_cells:
+    cells = sum([chain.device.cells(len(record.key), len(record.data)) for record in records])
+    if cells - chain.device.cells(0, R0_DATA_BYTES) > geometry.track_cells:
         raise invalid_track_format()
     chain.replace_records(records)
     chain.current = len(records) - 1
@@ -228,7 +240,8 @@ def _update(chain: ChainState, command: Command, *, with_key: bool, multitrack: 
     record = chain.current_records()[index]
     wanted = len(record.data) + (len(record.key) if with_key else 0)
     if domain is not None:
-        _check_length(chain, domain, wanted, R0_DATA_BYTES if tracks_r0 and index == 0 else domain.transfer_length)
+        expected = R0_DATA_BYTES if tracks_r0 and index == 0 else domain.transfer_length
+        _check_length(chain, record, wanted, expected)
     if not record.data:
         chain.orientation = Orientation.DATA
         return END_OF_FILE, b"", 0
@@ -244,13 +257,16 @@ def _update(chain: ChainState, command: Command, *, with_key: bool, multitrack: 
     return NORMAL_END, b"", wanted
 
 
-def _check_length(chain: ChainState, domain: Domain, length: int, expected: int) -> None:
-    """Inside a domain a record must have the length announced. Raises ITF, or length mismatch with CKD conversion."""
+def _check_length(chain: ChainState, record: Record, length: int, expected: int) -> None:
+    """Inside a domain a record must have the length announced. Raises ITF, or length mismatch with CKD conversion.
+
+    With CKD conversion an end-of-file record passes: it ends with unit exception.
+    """
     if length == expected:
         return
     if not chain.attributes & CKD_CONVERSION:
         raise invalid_track_format()
-    if length:
+    if record.data:
         raise length_mismatch(chain, length)
 
 
@@ -268,9 +284,22 @@ def _may_write_home_address(chain: ChainState) -> None:
         raise write_inhibited()
 
 
-def _require_standard_r0(chain: ChainState, count: bytes) -> None:
-    """R0 has the track's CCHH, R = 0, KL = 0, DL = 8; anything else is an invalid parameter."""
-    if count != home_address(chain) + b"\0\0\0\x08":
+def _require_r0(chain: ChainState, count: bytes) -> None:
+    """R0 has the track's CCHH, R = 0, KL = 0, DL = 8; anything else is an invalid parameter.
+
+    Two exceptions, both made for surface analysis: on a track whose home address is flagged R0 points to its alternate
+    track, or back, and device support or diagnostic authority may write a longer R0. Source: IBM SA22-1025 for the
+    rule, 2.2 for the pointer; observed: ICKDSF R13 writes both, the longer R0 under authority 01 and 11.
+    """
+    if count == home_address(chain) + b"\0\0\0\x08":
+        return
+    length = count[6] << 8 | count[7]
+    longest = chain.device.largest_block - COUNT_BYTES
+    if (
+        count[4:6] != b"\0\0"
+        or (count[:4] != home_address(chain) and not chain.home_address_flag(chain.track))
+        or (length != R0_DATA_BYTES and not (chain.mask & AUTHORITY and 0 < length <= longest))
+    ):
         raise invalid_parameter()
 
 
@@ -284,8 +313,9 @@ def _append(chain: ChainState, command: Command) -> Ending:
     device = chain.device
     index = chain.next
     if chain.used_until != index or index == 1:
-        earlier = chain.current_records()[1:index]
+        earlier = chain.current_records()[:index]
         chain.used_cells = sum([device.cells(len(record.key), len(record.data)) for record in earlier])
+        chain.used_cells -= device.cells(0, R0_DATA_BYTES)  # the track's cells are counted without a standard R0
     used = chain.used_cells + device.cells(key_length, data_length)
     if used > device.geometry.track_cells:
         raise invalid_track_format()

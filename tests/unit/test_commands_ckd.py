@@ -122,8 +122,32 @@ def test_write_home_address(bench: Bench) -> None:
     ended = bench.run([(0x1F, b"\xc0"), SEEK, (0x19, home), (0x15, r0), (0x1D, count(1, 0, 2) + b"ok")])
     assert ended.status == 0x0C
     assert [record.data for record in bench.records(5, 2)] == [bytes(8), b"ok"]
-    assert refused(bench, (0x1F, b"\xc0"), SEEK, (0x19, b"\x02" + AT)) == (REJECT, 4)
+    for wrong in (b"\x04" + AT, b"\0" + AT[:3] + b"\x03"):
+        assert refused(bench, (0x1F, b"\xc0"), SEEK, (0x19, wrong)) == (REJECT, 4)
     assert refused(bench, SEEK, (0x19, home)) == (REJECT, 2)
+
+
+def test_flag_of_the_home_address_is_kept(bench: Bench) -> None:
+    """A defective track: R0 points to the alternate, and back; only on a flagged track may it."""
+    pointer = bytes.fromhex("0D0A 0003 00 00 0008") + bytes(8)
+    mark = [(0x1F, b"\xc0"), SEEK, (0x39, AT), ("TIC", 2), (0x19, b"\x02" + AT)]
+    assert bench.run([*mark, (0x15, pointer)]).status == 0x0C
+    assert bench.run([SEEK, (0x1A, 5), (0x16, 16)]).data == [b"\x02" + AT, pointer]
+    assert bench.run([(0x1F, b"\x04"), SEEK, (0x0A, 28)]).data[0][19:24] == b"\x02" + AT
+    bench.run([(0x1F, b"\xc0"), SEEK, (0x39, AT), ("TIC", 2), (0x15, pointer)])
+    assert bench.tracks.read(7, 77)[0] == 0x02, "a later format write leaves the flag alone"
+    assert refused(bench, *mark[:4], (0x19, b"\0" + AT), (0x15, pointer)) == (REJECT, 4)
+
+
+def test_long_record_zero_needs_authority(bench: Bench) -> None:
+    long, too_long = count(0, 0, 1000) + bytes(1000), count(0, 0, 57_326) + bytes(57_326)
+    home = [SEEK, (0x39, AT), ("TIC", 1)]
+    assert refused(bench, (0x1F, b"\xc0"), SEEK, (0x39, AT), ("TIC", 2), (0x15, long)) == (REJECT, 4)
+    authority = [(0x1F, b"\xc2"), SEEK, (0x39, AT), ("TIC", 2)]
+    assert refused(bench, *authority, (0x15, too_long)) == (b"\0\x40", 0), "no track image holds it"
+    assert bench.run([*authority, (0x15, long), (0x1D, count(1, 0, 56_664) + bytes(56_664))]).status == 0x0E
+    assert bench.run([*authority, (0x15, long), (0x1D, count(1, 0, 50_000) + bytes(50_000))]).status == 0x0C
+    assert bench.run([*home, (0x16, 1008)]).data == [long]
 
 
 def test_reads_of_home_address_and_r0(bench: Bench) -> None:

@@ -23,6 +23,7 @@ from controller.remote_copy.core import VolumeShape
 from controller.remote_copy.pair import BoxName
 from controller.remote_copy.ports import (
     ArrayFault,
+    ArrayFull,
     ArrayPort,
     Clock,
     EventSink,
@@ -37,6 +38,7 @@ from controller.remote_copy.service import RemoteCopy
 
 DEVICE_END = 0x04
 NO_SUCH_IMAGE = 4  # LPR reason
+INTERVENTION_REQUIRED = UnitCheck(0x40, 0x00, 0x19)  # no room in the array: eckd-commands 4.4, device not ready
 EQUIPMENT_CHECK = UnitCheck(0x10, 0x00, 0x10)  # the array cannot make it durable
 BRIDGE_PROFILE = PROFILES["3990-6"]  # for bridge volumes of a profile without Locate Record Extended
 
@@ -242,8 +244,9 @@ class Subsystem:
             return
         try:
             self._run(device, path, command, sender, reply)
-        except ArrayFault:
-            reply(device.refuse(path, command, EQUIPMENT_CHECK))
+        except ArrayFault as fault:
+            check = INTERVENTION_REQUIRED if isinstance(fault, ArrayFull) else EQUIPMENT_CHECK
+            reply(device.refuse(path, command, check))
 
     def _run(
         self,

@@ -228,6 +228,10 @@ class FaultyDisk:
         """As the disk."""
         return self._disk.read(number, offset, length)
 
+    def reserve(self, length: int, count: int) -> None:
+        """As the disk."""
+        self._disk.reserve(length, count)
+
     def create(self, number: int, length: int, beginning: bytes) -> None:
         """As the disk, while there is power."""
         self._spend()

@@ -1,8 +1,10 @@
 """The medium under the log, as a port: numbered segments of fixed length. FileDisk in files, MemoryDisk in memory.
 
 What a disk promises, and nothing more:
- * `create` is atomic and durable: after it, or after a crash in the middle of it, the segment is there with all its
-   bytes (the given beginning, then zeros), or not at all.
+ * `create` is atomic and durable: after it, or after a crash in the middle of it, the segment is there with its
+   beginning, or not at all. What follows the beginning is zeros, or whatever a removed segment held at that place.
+ * `reserve` holds room: as many creates as it was asked for, of that length, then never find the medium full, and
+   need not be filled with zeros first. Room is held until it is used or the disk is closed.
  * `write` promises nothing until `sync` of that segment returns: after a crash each written byte is old, new, or
    garbage.
  * `read` sees every write at once, from any thread. Different segments, or different ranges of one, never disturb
@@ -28,8 +30,14 @@ class Disk(Protocol):
     def segments(self) -> dict[int, int]:
         """Length in bytes of every segment, as found on the medium now, by number."""
 
+    def reserve(self, length: int, count: int) -> None:
+        """Hold room for `count` segments of `length` bytes in all. DiskFullError; what could be held is held then.
+
+        From any thread, also two at a time. May take long, unless as many are held already.
+        """
+
     def create(self, number: int, length: int, beginning: bytes) -> None:
-        """Make segment `number`: `beginning`, then zeros up to `length`. Atomic and durable."""
+        """Make segment `number`, of what is reserved if it can. Atomic and durable."""
 
     def read(self, number: int, offset: int, length: int) -> bytes:
         """At most `length` bytes from `offset`; fewer only where the segment ends."""
@@ -41,7 +49,7 @@ class Disk(Protocol):
         """Make all earlier writes to the segment durable."""
 
     def remove(self, number: int) -> None:
-        """Give the segment back. Durable."""
+        """Give the segment back, or keep its room reserved. Durable."""
 
     def close(self) -> None:
         """Let the medium go. Does not sync."""

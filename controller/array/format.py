@@ -3,34 +3,37 @@
 The array is a log in **segments**: preallocated, zero-filled files that are only ever appended to. One log, in one
 order of sequence numbers, carries the tracks and everything that says where they belong. All numbers are big-endian.
 
-Segment header, 64 bytes, at offset 0; the first record follows at 64
+Segment header, 80 bytes, at offset 0; the first record follows at 80
 ---------------------------------------------------------------------
     off len  field
       0   8  magic "TBARRAY" and a zero byte
-      8   2  format version, 1
-     10   2  header length, 64
-     12   4  segment number, from 1, without gaps
+      8   2  format version, 2
+     10   2  header length, 80
+     12   4  segment number, from 1; never given twice
      16   8  store identity, the same in every segment of a store
      24   8  segment length: the size of the file, a multiple of 4096, at most 2 GiB
      32   8  previous sequence: that of the last record of the segment before; 0 in segment 1
      40   4  previous epoch: that of the same record; 0 in segment 1
-     44  12  reserved, zero
-     56   8  XXH3-64 of bytes 0-55, seed 0
+     44   4  reserved, zero
+     48   8  location of the end of the newest checkpoint that was durable when the segment was begun; 0: none
+     56   8  location of the end of the checkpoint before that; 0: none
+     64   8  reserved, zero
+     72   8  XXH3-64 of bytes 0-71, seed 0
 
 Record, 72 bytes and the payload; zeros up to a multiple of 8; the next record follows at once
 ----------------------------------------------------------------------------------------------
     off len  field
       0   4  magic "TBLR"
-      4   1  format version, 1
+      4   1  format version, 2
       5   1  kind, see below
       6   1  codec of the payload of a track: 0 none, 1 zlib (compression.py); otherwise 0
       7   1  reserved, zero
       8   4  epoch: how many times the store had been opened for writing
-     12   4  volume          functional address; with MOVE and SNAPSHOT the target
+     12   4  volume          functional address; with MOVE, SNAPSHOT and EXTENT the target
      16   4  track
-     20   4  other volume    MOVE and SNAPSHOT: the source
-     24   4  other track     MOVE: the source; RELEASE: the first track after the range
-     28   4  raw length in bytes of the track image; otherwise 0
+     20   4  other volume    MOVE, SNAPSHOT, EXTENT: the source
+     24   4  other track     MOVE, EXTENT: the source; RELEASE: the first track after the range
+     28   4  raw length in bytes of the track image; EXTENT: how many tracks; otherwise 0
      32   4  payload length in bytes
      36   4  reserved, zero
      40   8  sequence
@@ -46,6 +49,7 @@ every error burst that matters with probability 1 - 2**-64; it is a guard agains
       1 TRACK    track t of v is this payload                                the stored track
       2 MOVE     t of v takes the pointer of u of s, u of s becomes unwritten  -
       3 SNAPSHOT v takes all pointers of s                                   -
+     14 EXTENT   n tracks of v from t on take the pointers of s from u on     -
       4 RELEASE  tracks t..u-1 of v become unwritten                         -
       5 DEFINE   v exists, with these attributes                             JSON object, UTF-8
       6 DELETE   v and its tracks are gone                                   -
@@ -104,24 +108,23 @@ import xxhash
 from ccw.errors import FormatError
 from controller.array.errors import CorruptionError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SEGMENT_MAGIC = b"TBARRAY\0"
 RECORD_MAGIC = b"TBLR"
-SEGMENT_HEADER_BYTES = 64
+SEGMENT_HEADER_BYTES = 80
 RECORD_HEADER_BYTES = 72
 ALIGNMENT_BYTES = 8
 SEGMENT_BYTES_UNIT = 4096
 SEGMENT_BYTES_MAX = 1 << 31
 SEQUENCE_GAP = 1 << 20
 
-_SEGMENT = struct.Struct(">8sHHIQQQI12sQ")
-_SEGMENT_CHECKED = struct.Struct(">8sHHIQQQI12s")
+_SEGMENT = struct.Struct(">8sHHIQQQIIQQQQ")
+_SEGMENT_CHECKED = struct.Struct(">8sHHIQQQIIQQQ")
 _RECORD = struct.Struct(">4sBBBB8I3QQ")
 _RECORD_CHECKED = struct.Struct(">4sBBBB8I3Q")
 _CHECKSUM = struct.Struct(">Q")
 assert _SEGMENT.size == SEGMENT_HEADER_BYTES
 assert _RECORD.size == RECORD_HEADER_BYTES
-_RESERVED_12 = bytes(12)
 
 digest = xxhash.xxh3_64_intdigest
 
@@ -142,9 +145,10 @@ class Kind(IntEnum):
     RELOCATE = 11
     FREE = 12
     PARITY = 13
+    EXTENT = 14
 
 
-KINDS_READ = frozenset(range(Kind.TRACK, Kind.CLOSE + 1))
+KINDS_READ = frozenset((*range(Kind.TRACK, Kind.CLOSE + 1), Kind.EXTENT))
 """The kinds this version understands."""
 
 
@@ -156,6 +160,8 @@ class SegmentHeader(NamedTuple):
     length: int
     previous_sequence: int
     previous_epoch: int
+    checkpoint: int = 0
+    previous_checkpoint: int = 0
 
 
 class RecordHeader(NamedTuple):
@@ -215,8 +221,8 @@ def check_segment_bytes(length: int) -> None:
 
 
 def encode_segment_header(header: SegmentHeader) -> bytes:
-    """The 64 bytes of a segment header."""
-    number, identity, length, previous_sequence, previous_epoch = header
+    """The 80 bytes of a segment header."""
+    number, identity, length, previous_sequence, previous_epoch, checkpoint, previous_checkpoint = header
     checked = _SEGMENT_CHECKED.pack(
         SEGMENT_MAGIC,
         FORMAT_VERSION,
@@ -226,7 +232,10 @@ def encode_segment_header(header: SegmentHeader) -> bytes:
         length,
         previous_sequence,
         previous_epoch,
-        _RESERVED_12,
+        0,
+        checkpoint,
+        previous_checkpoint,
+        0,
     )
     return checked + _CHECKSUM.pack(digest(checked))
 
@@ -239,7 +248,8 @@ def decode_segment_header(data: bytes, number: int) -> SegmentHeader:
     what = f"segment {number}"
     if len(data) != SEGMENT_HEADER_BYTES:
         raise FormatError(what, "header length", data, len(data))
-    magic, version, header_length, found, identity, length, sequence, epoch, _, check = _SEGMENT.unpack(data)
+    magic, version, header_length, found, identity, length, sequence, epoch, *rest, check = _SEGMENT.unpack(data)
+    _, checkpoint, previous_checkpoint, _ = rest
     if magic != SEGMENT_MAGIC:
         raise FormatError(what, "not a segment of a track store: magic", data, 0)
     if check != digest(data[: _SEGMENT_CHECKED.size]):
@@ -250,7 +260,7 @@ def decode_segment_header(data: bytes, number: int) -> SegmentHeader:
         raise FormatError(what, f"format version {version}, this program reads {FORMAT_VERSION}: version", data, 8)
     if found != number:
         raise CorruptionError(number, 12, f"the header is that of segment {found}")
-    return SegmentHeader(found, identity, length, sequence, epoch)
+    return SegmentHeader(found, identity, length, sequence, epoch, checkpoint, previous_checkpoint)
 
 
 def encode_record_header(header: RecordHeader, seed: int) -> bytes:

@@ -6,10 +6,16 @@
 Only one batch is on its way at a time, so that segment n is durable before segment n+1 exists (I7) and a batch is
 durable only after all before it. `commit` reads the batch and calls the disk; everything else belongs to the main
 thread.
+
+Room: a record that needs a new segment is refused (DiskFullError, nothing changed) unless the disk holds room for that
+segment, and for `keep` more behind it; so a commit never meets a full medium. Tracks leave most room, changes that
+may free something less, free-space collection and the end of the log use all there is.
 """
 
+from enum import IntEnum
+
 from controller.array.disk import Disk
-from controller.array.errors import DiskError, FencedError
+from controller.array.errors import DiskError, DiskFullError, FencedError
 from controller.array.format import (
     RECORD_HEADER_BYTES,
     SEGMENT_HEADER_BYTES,
@@ -26,31 +32,49 @@ from controller.array.format import (
     record_bytes,
 )
 
+RESERVED_SEGMENTS = 3
+"""Segments that tracks leave free, at least: collection needs somewhere to copy to."""
+_WITH_TRACK = (Kind.TRACK, Kind.RELOCATE)
+
+
+class Room(IntEnum):
+    """Who asks for room."""
+
+    TRACKS = 0  # leaves `reserved_segments`
+    CHANGES = 1  # leaves one less: even a full array takes a delete
+    ALL = 2  # leaves nothing
+
 
 class Run:
-    """Bytes that go one behind the other into one segment. `length`, if not 0: the segment is to be made, that long."""
+    """Bytes that go one behind the other into one segment. `length`, if not 0: the segment is to be made, that long.
 
-    __slots__ = ("length", "offset", "parts", "segment")
+    `made`: it was.
+    """
+
+    __slots__ = ("length", "made", "offset", "parts", "segment")
 
     def __init__(self, segment: int, offset: int, length: int = 0) -> None:
         self.segment = segment
         self.offset = offset
         self.length = length
+        self.made = not length
         self.parts: list[bytes] = []
 
 
 class Batch:
     """Records that become durable together.
 
-    `last` is the sequence of the last one, `locations` where its tracks will be, `records` and `bytes` how much it is.
+    `last` is the sequence of the last one, `locations` where its tracks will be, `records` and `bytes` how much it is,
+    `freed` the segments that are removed when it is durable.
     `writing`: a commit is at work on it; `written`: it is durable.
     """
 
-    __slots__ = ("bytes", "last", "locations", "records", "runs", "writing", "written")
+    __slots__ = ("bytes", "freed", "last", "locations", "records", "runs", "writing", "written")
 
     def __init__(self) -> None:
         self.runs: list[Run] = []
         self.locations: list[int] = []
+        self.freed: list[int] = []
         self.records = 0
         self.bytes = 0
         self.last = 0
@@ -73,16 +97,34 @@ class Tail:
 
 
 class LogWriter:
-    """Appends to the log on a disk. New segments are `segment_bytes` long."""
+    """Appends to the log on a disk. New segments are `segment_bytes` long.
 
-    def __init__(self, disk: Disk, tail: Tail, segment_bytes: int) -> None:
+    `segments`: the length of every segment that belongs to the log, made or still to be made. `capacity_bytes` bounds
+    them together; None: only the medium does. `checkpoints`: the locations that go into the next segment's header.
+    """
+
+    def __init__(
+        self,
+        disk: Disk,
+        tail: Tail,
+        segment_bytes: int,
+        segments: dict[int, int] | None = None,
+        capacity_bytes: int | None = None,
+    ) -> None:
         self._disk = disk
         self._tail = tail
-        self._segment_bytes = segment_bytes
         self._open: Batch | None = None
         self._under_way: Batch | None = None
+        self._planned: list[Run] = []
         self._fenced = False
+        self.segment_bytes = segment_bytes
+        self.capacity_bytes = capacity_bytes
+        self.reserved_segments = RESERVED_SEGMENTS
+        self.segments = dict(segments or {})
+        self.checkpoints = (0, 0)
         self.durable = tail.sequence
+        self.records = 0
+        self.bytes = 0
 
     @property
     def appended(self) -> int:
@@ -110,16 +152,17 @@ class LogWriter:
         codec: int = 0,
         raw_length: int = 0,
         payload: bytes = b"",
+        room: Room = Room.CHANGES,
     ) -> tuple[RecordHeader, int]:
         """Add one record to the open batch: its header and its location.
 
-        Raises FencedError after a failed commit, ValueError if the record does not fit a segment.
+        Raises FencedError after a failed commit, ValueError if the record does not fit a segment, DiskFullError.
         """
         if self._fenced:
             raise FencedError
         tail = self._tail
         size = record_bytes(len(payload))
-        run = self._run(size)
+        run = self._run(size, room)
         assert tail.sequence - self.durable < SEQUENCE_GAP - 1, "too many records without a commit"  # I9
         offset = tail.offset
         header = RecordHeader(
@@ -148,39 +191,78 @@ class LogWriter:
         batch.records += 1
         batch.bytes += size
         batch.last = header.sequence
+        self.records += 1
+        self.bytes += size
         location = pack_location(tail.segment, offset, size)
-        if kind == Kind.TRACK:
+        if kind in _WITH_TRACK:
             batch.locations.append(location)
         return header, location
 
-    def _run(self, size: int) -> Run:
+    def _run(self, size: int, room: Room) -> Run:
         """The run that takes a record of `size` bytes: in a new segment, where it does not fit the old one."""
         tail = self._tail
-        if size > self._segment_bytes - SEGMENT_HEADER_BYTES:
-            raise ValueError(f"a record of {size} bytes does not fit a segment of {self._segment_bytes}")
+        if size > self.segment_bytes - SEGMENT_HEADER_BYTES:
+            raise ValueError(f"a record of {size} bytes does not fit a segment of {self.segment_bytes}")
+        full = tail.segment == 0 or tail.offset + size > tail.segment_length
+        if full:
+            self._hold(room)
         if self._open is None:
             self._open = Batch()
         runs = self._open.runs
-        if tail.segment == 0 or tail.offset + size > tail.segment_length:
-            if tail.segment == SEGMENTS_MAX:
-                raise DiskError("the log has used up its segment numbers")
-            header = SegmentHeader(tail.segment + 1, tail.identity, self._segment_bytes, tail.sequence, tail.epoch)
+        if full:
+            header = SegmentHeader(
+                tail.segment + 1, tail.identity, self.segment_bytes, tail.sequence, tail.epoch, *self.checkpoints
+            )
             tail.segment += 1
-            tail.segment_length = self._segment_bytes
+            tail.segment_length = self.segments[tail.segment] = self.segment_bytes
             tail.offset = SEGMENT_HEADER_BYTES
-            runs.append(Run(tail.segment, 0, self._segment_bytes))
+            runs.append(Run(tail.segment, 0, self.segment_bytes))
             runs[-1].parts.append(encode_segment_header(header))
+            self._planned.append(runs[-1])
         elif not runs:
             runs.append(Run(tail.segment, tail.offset))
         return runs[-1]
 
+    def _hold(self, room: Room) -> None:
+        """Make sure of room for a new segment, and of what has to be left behind it. Raises DiskFullError."""
+        if self._tail.segment == SEGMENTS_MAX:
+            raise DiskError("the log has used up its segment numbers")
+        count = 1 + (0 if room == Room.ALL else max(self.reserved_segments - room, 0))
+        if self.capacity_bytes is not None:
+            free = self.capacity_bytes - sum(self.segments.values())
+            if free < count * self.segment_bytes:
+                raise DiskFullError(f"the array is full: all of its {self.capacity_bytes} bytes are in use")
+        self._disk.reserve(self.segment_bytes, self._to_be_made() + count)
+
+    def _to_be_made(self) -> int:
+        return sum(not run.made for run in self._planned)
+
+    def prepare(self, ahead: int) -> None:
+        """Hold room for the next `ahead` segments, so that no append has to wait for it. For a worker thread.
+
+        Raises DiskError. Does nothing beyond the array's capacity.
+        """
+        count = ahead + self.reserved_segments
+        if self.capacity_bytes is not None:
+            used = sum(list(self.segments.values()))
+            count = min(count, (self.capacity_bytes - used) // self.segment_bytes)
+        self._disk.reserve(self.segment_bytes, self._to_be_made() + count)
+
+    def free(self, segment: int) -> None:
+        """Append FREE: the segment is removed when that is durable. Nothing may point into it any more."""
+        self.append(Kind.FREE, track=segment, room=Room.ALL)
+        assert self._open is not None
+        self._open.freed.append(segment)
+        del self.segments[segment]
+
     def start_epoch(self, sequence: int) -> None:
         """Append OPEN with `sequence`, alone, and make it durable (I8). Raises DiskError."""
         assert self._open is None and self._under_way is None and sequence > self._tail.sequence
-        self._run(record_bytes(0))  # a new segment names the record before it, so it is made before the numbers jump
+        # A new segment names the record before it, so it is made before the numbers jump.
+        self._run(record_bytes(0), Room.ALL)
         self._tail.epoch += 1
         self._tail.sequence = self.durable = sequence - 1
-        self.append(Kind.OPEN)
+        self.append(Kind.OPEN, room=Room.ALL)
         batch = self.take_batch()
         assert batch is not None
         self.commit(batch)
@@ -205,10 +287,13 @@ class LogWriter:
             for run in batch.runs:
                 if run.length:
                     self._disk.create(run.segment, run.length, run.parts[0])
+                    run.made = True
                     self._disk.write(run.segment, len(run.parts[0]), run.parts[1:])
                 else:
                     self._disk.write(run.segment, run.offset, run.parts)
                 self._disk.sync(run.segment)
+            for segment in batch.freed:
+                self._disk.remove(segment)
             batch.written = True
         finally:
             batch.writing = False
@@ -217,6 +302,7 @@ class LogWriter:
         """Acknowledge a batch whose commit returned; the durable sequence."""
         assert batch is self._under_way and batch.written, "only a batch that was written can be acknowledged"
         self._under_way = None
+        self._planned = [run for run in self._planned if not run.made]
         self.durable = batch.last
         return self.durable
 

@@ -7,15 +7,17 @@ from controller.array.errors import DiskError, DiskFullError
 
 SECTOR_BYTES = 512
 """A real disk writes this much at once or not at all; a torn write is torn here."""
+_REMOVED_KEPT = 4
 _MEMORY_IDENTITY = 0x4D454D4F52594449
 
 
 class MemoryDisk:
     """Segments in memory. Deterministic: chance enters only through the `Random` given to `crash`.
 
-    `capacity_bytes` bounds the segments together (DiskFullError). Memory is used for written bytes only. The contents
-    outlive close(), so the same object can be opened again, as after the end of a process; crash() is the loss of
-    power.
+    `capacity_bytes` bounds the segments and what is reserved together (DiskFullError). A segment that is made has the
+    bytes of one that was removed behind its beginning, as on a disk that recycles its files. Memory is used for
+    written bytes only. The contents outlive close(), so the same object can be opened again, as after the end of a
+    process; crash() is the loss of power.
     """
 
     writable = True
@@ -26,6 +28,7 @@ class MemoryDisk:
         self._visible: dict[int, bytearray] = {}
         self._durable: dict[int, bytearray] = {}
         self._unsynced: dict[int, list[tuple[int, bytes]]] = {}
+        self._removed: list[bytearray] = []
 
     def new_identity(self) -> int:
         """Always the same: a simulation must not depend on chance."""
@@ -35,14 +38,21 @@ class MemoryDisk:
         """Length of every segment by number."""
         return dict(self._length)
 
+    def reserve(self, length: int, count: int) -> None:
+        """Only see whether there is room: memory is taken when it is written."""
+        if self.capacity_bytes is not None and sum(self._length.values()) + count * length > self.capacity_bytes:
+            raise DiskFullError(f"no room for {count} more segments of {length} bytes")
+
     def create(self, number: int, length: int, beginning: bytes) -> None:
         """Make a segment, durable at once."""
         if number in self._length:
             raise DiskError(f"segment {number} exists already")
         if self.capacity_bytes is not None and sum(self._length.values()) + length > self.capacity_bytes:
             raise DiskFullError(f"no room for segment {number} of {length} bytes")
-        self._durable[number] = bytearray(beginning)
-        self._visible[number] = bytearray(beginning)
+        stale = self._removed.pop() if self._removed else bytearray()
+        self._durable[number] = stale[:length]
+        _overwrite(self._durable[number], 0, beginning)
+        self._visible[number] = bytearray(self._durable[number])
         self._unsynced[number] = []
         self._length[number] = length
 
@@ -70,7 +80,9 @@ class MemoryDisk:
         self._unsynced[number].clear()
 
     def remove(self, number: int) -> None:
-        """Forget a segment."""
+        """Forget a segment; its bytes come back in a later one."""
+        if number in self._visible and len(self._removed) < _REMOVED_KEPT:
+            self._removed.append(self._visible[number])
         for table in (self._length, self._visible, self._durable, self._unsynced):
             table.pop(number, None)
 

@@ -31,10 +31,11 @@ _SEARCH_BYTES = 1 << 20
 
 
 class Found:
-    """What recovery found: the end of the log, and whether the last epoch ended in order."""
+    """What recovery found: the end of the log, its segments' lengths, whether the last epoch ended in order."""
 
     def __init__(self, tail: Tail) -> None:
         self.tail = tail
+        self.segments: dict[int, int] = {}
         self.closed = True
 
 
@@ -112,6 +113,7 @@ class Recovery:
                     f" segment {number} follows sequence {header.previous_sequence}",
                 )
             self._apply_until(tail.sequence)  # R2: a successor proves all of its predecessor
+            found.segments[number] = header.length
             self._read_segment(_Segment(self._disk, header), found)
         assert found is not None
         self._end(found)

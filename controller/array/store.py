@@ -27,7 +27,7 @@ from ccw.stored_track import (
     expand_payload,
     expand_track,
 )
-from controller.array.directory import JSON, TRACKS_MAX, Directory, Volume, encode_attributes, encode_value
+from controller.array.directory import JSON, Directory, Volume, encode_attributes, encode_value
 from controller.array.disk import Disk
 from controller.array.errors import CorruptionError, FencedError, StoreError, UnknownVolumeError
 from controller.array.format import (
@@ -41,8 +41,9 @@ from controller.array.format import (
     place,
     unpack_location,
 )
-from controller.array.log import Batch, LogWriter
+from controller.array.log import Batch, LogWriter, Room
 from controller.array.recovery import Recovery
+from controller.array.track_map import TRACKS_MAX
 
 SEGMENT_BYTES = 32 << 20
 VOLUMES_MAX = 1 << 32
@@ -53,7 +54,8 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
 
     A volume is a number, a track a number in it (cylinder * heads + head): the store knows no geometry. Verbs raise
     UnknownVolumeError for a volume that is not defined, ValueError for numbers out of range, FencedError after a failed
-    commit, StoreError when the disk was opened only to be read.
+    commit, DiskFullError when there is no room (nothing has changed then, and it may work later), StoreError when the
+    disk was opened only to be read.
     """
 
     def __init__(self, disk: Disk, directory: Directory, log: LogWriter, identity: int, recovered: int) -> None:
@@ -66,8 +68,12 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
         self._closed = False
 
     @classmethod
-    def open(cls, disk: Disk, *, segment_bytes: int = SEGMENT_BYTES) -> "VirtualArrayStore":
+    def open(
+        cls, disk: Disk, *, segment_bytes: int = SEGMENT_BYTES, capacity_bytes: int | None = None
+    ) -> "VirtualArrayStore":
         """Open the store on `disk`; an empty disk becomes an empty store. New segments are `segment_bytes` long.
+
+        `capacity_bytes` bounds the log's segments together; None: only the medium does.
 
         A torn tail is left out: nobody was told of it. Raises CorruptionError when acknowledged data is damaged,
         FormatError when it is no store of this version, DiskError; the disk is then unchanged and still open.
@@ -77,7 +83,7 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
         found = Recovery(disk, directory.apply).run()
         tail = found.tail
         recovered = tail.sequence
-        log = LogWriter(disk, tail, segment_bytes)
+        log = LogWriter(disk, tail, segment_bytes, found.segments, capacity_bytes)
         if disk.writable:
             if tail.segment:
                 disk.sync(tail.segment)
@@ -152,7 +158,13 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
         tracks = self._volume(volume).tracks
         _check_track(track)
         header, location = self._appendable().append(
-            Kind.TRACK, volume, track, codec=stored.codec, raw_length=stored.raw_length, payload=stored.payload
+            Kind.TRACK,
+            volume,
+            track,
+            codec=stored.codec,
+            raw_length=stored.raw_length,
+            payload=stored.payload,
+            room=Room.TRACKS,
         )
         self._unwritten[location] = stored
         tracks.set(track, location, header.sequence)
@@ -179,6 +191,21 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
         if source_volume == target_volume:
             raise ValueError("a volume cannot be its own snapshot")
         return self._change(Kind.SNAPSHOT, target_volume, 0, source_volume)
+
+    def snapshot_extent(self, source_volume: int, first: int, count: int, target_volume: int, target_first: int) -> int:
+        """Give `count` tracks of the target, from `target_first` on, the pointers of the source's from `first` on.
+
+        No data is copied; each track keeps its sequence, and one the source never wrote becomes never written. O(pages
+        of 512 tracks), and whole pages are shared where both extents lie alike in them. The change's sequence.
+        Raises ValueError for a range outside of a volume, or two that overlap.
+        """
+        self._volume(source_volume)
+        self._volume(target_volume)
+        if count < 1 or min(first, target_first) < 0 or max(first, target_first) + count > TRACKS_MAX:
+            raise ValueError(f"{count} tracks from {first} to {target_first} are not extents of tracks")
+        if source_volume == target_volume and abs(first - target_first) < count:
+            raise ValueError(f"the extents of {count} tracks from {first} and from {target_first} overlap")
+        return self._change(Kind.EXTENT, target_volume, target_first, source_volume, first, raw_length=count)
 
     def release_space(self, volume: int, first: int, stop: int) -> int:
         """Make tracks `first` to `stop - 1` never written; O(1) for the whole volume. The change's sequence."""
@@ -283,7 +310,7 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
                 self.committed(batch)
             if self._disk.writable and not self._log.fenced and self._log.under_way is None:
                 self.sync()
-                self._log.append(Kind.CLOSE)
+                self._log.append(Kind.CLOSE, room=Room.ALL)
                 self.sync()
         finally:
             self._disk.close()
@@ -316,10 +343,13 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
         other_volume: int = 0,
         other_track: int = 0,
         *,
+        raw_length: int = 0,
         payload: bytes = b"",
     ) -> int:
         """Append one record and do what it says (I11). Everything that can be refused was refused before."""
-        header, location = self._appendable().append(kind, volume, track, other_volume, other_track, payload=payload)
+        header, location = self._appendable().append(
+            kind, volume, track, other_volume, other_track, raw_length=raw_length, payload=payload
+        )
         self._directory.apply(header, location, payload)
         return header.sequence
 

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 from ccw.geometry import Geometry
 from ccw.stored_track import StoredTrack
 from ccw.tracks import null_track
-from controller.array import CorruptionError, StoreError, VirtualArrayStore
+from controller.array import CorruptionError, DiskFullError, StoreError, VirtualArrayStore
 from controller.commands.outcome import UnitCheck
-from controller.remote_copy.ports import ArrayFault
+from controller.remote_copy.ports import ArrayFault, ArrayFull
 
 CACHED_TRACKS_MAX = 1024  # at most about 58 MB of 3390 tracks
 DATA_CHECK = UnitCheck(0x08, 0x80, 0x43)
@@ -23,10 +23,20 @@ Value = TypeVar("Value")
 
 
 class ArrayAdapter:
-    """`TrackStorage` and `TrackSource` over a `VirtualArrayStore`."""
+    """`TrackStorage` and `TrackSource` over a `VirtualArrayStore`.
 
-    def __init__(self, store: VirtualArrayStore, geometries: dict[int, Geometry]) -> None:
+    say_full: called with the reason when the array is found full, with None when it takes writes again.
+    """
+
+    def __init__(
+        self,
+        store: VirtualArrayStore,
+        geometries: dict[int, Geometry],
+        say_full: Callable[[str | None], None] = lambda why: None,
+    ) -> None:
         self._store = store
+        self._say = say_full
+        self._full = False
         self._geometries = geometries
         self._cache: OrderedDict[tuple[int, int], tuple[int, bytes]] = OrderedDict()
         self._null: dict[tuple[int, int], bytes] = {}
@@ -61,12 +71,23 @@ class ArrayAdapter:
 
     def _guarded(self, action: Callable[..., Value], *arguments: Any) -> Value:
         try:
-            return action(*arguments)
+            result = action(*arguments)
+        except DiskFullError as error:
+            self._tell_full(str(error))
+            raise ArrayFull(str(error)) from error
         except StoreError as error:
             raise ArrayFault(str(error)) from error
+        return result
+
+    def _tell_full(self, why: str | None) -> None:
+        """Tell once that writes are refused, and once that they are taken again (None)."""
+        if self._full != (why is not None):
+            self._full = why is not None
+            self._say(why)
 
     def write(self, volume: int, track: int, image: bytes) -> int:
         sequence = self._guarded(self._store.write, volume, track, image)
+        self._tell_full(None)
         self._cache[volume, track] = (sequence, image)
         return sequence
 

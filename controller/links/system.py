@@ -37,7 +37,8 @@ class StorageSystem:
         self._path_table = PathTable()
         self.timers = Timers()
         self.committer = Committer(store, run_blocking, self._fenced)
-        self.array = ArrayAdapter(store, {volume.unit_address: volume.geometry for volume in settings.volumes})
+        geometries = {volume.unit_address: volume.geometry for volume in settings.volumes}
+        self.array = ArrayAdapter(store, geometries, self._full)
         self.subsystem = Subsystem(
             settings,
             Ports(
@@ -72,6 +73,12 @@ class StorageSystem:
 
     def _fenced(self, why: str) -> None:
         self.log(None, "the array is fenced: nothing more is acknowledged", {"why": why})
+
+    def _full(self, why: str | None) -> None:
+        if why is None:
+            self.log(None, "the array takes writes again", {})
+        else:
+            self.log(None, "the array is full: writes are refused, reads go on", {"why": why})
 
     def _make_link(self, link_id: str, said: int, own_address: int, peer_address: int) -> Link:
         node = NodeDescriptor(

@@ -15,6 +15,10 @@ class ArrayFault(Exception):
     """The array takes no record: it is full, or fenced after a failed commit. What is acknowledged stays true."""
 
 
+class ArrayFull(ArrayFault):
+    """The array has no room for the record now; nothing else is wrong with it, and later it may have."""
+
+
 class ArrayPort(Protocol):
     """The part of the virtual array that remote copy uses. Volume: unit address; track: cylinder * heads + head.
 

@@ -106,6 +106,16 @@ class DictStore:
         self.tracks[target_volume] = dict(self._tracks(source_volume))
         return self._next()
 
+    def snapshot_extent(self, source_volume: int, first: int, count: int, target_volume: int, target_first: int) -> int:
+        source, target = self._tracks(source_volume), self._tracks(target_volume)
+        overlap = source_volume == target_volume and abs(first - target_first) < count
+        if count < 1 or min(first, target_first) < 0 or overlap:
+            raise ValueError("not two extents")
+        kept = {track: entry for track, entry in target.items() if not target_first <= track < target_first + count}
+        taken = {track: entry for track, entry in source.items() if first <= track < first + count}
+        self.tracks[target_volume] = kept | {track - first + target_first: entry for track, entry in taken.items()}
+        return self._next()
+
     def release_space(self, volume: int, first: int, stop: int) -> int:
         tracks = self._tracks(volume)
         if first > stop:
@@ -251,6 +261,41 @@ class TrackStoreContract:
             store.snapshot(volume - 1, volume)
             store.write(volume, 1, image(b"%d" % volume))
         assert [store.read(volume, 1) for volume in range(6)] == [image(b"%d" % volume) for volume in range(6)]
+
+    @pytest.mark.parametrize("shift", [0, 512, 1, -15, 40_000])
+    def test_an_extent_is_copied_by_pointer_and_never_changes(self, store: Any, shift: int) -> None:  # I2
+        store.define_volume(1, {})
+        store.define_volume(2, {})
+        for track in range(100, 3000, 7):
+            store.write(1, track, image(b"%d" % track))
+        for track in (114 + shift, 115 + shift, 620 + shift, 2999 + shift):
+            store.write(2, track, image(b"old"))
+        sequence = store.sequence_of(1, 114)
+        store.snapshot_extent(1, 110, 2500, 2, 110 + shift)
+        expected = {t + shift: store.read(1, t) for t in range(110, 2610) if store.read(1, t) is not None}
+        expected[2999 + shift] = image(b"old")
+        store.write(1, 611, image(b"new"))
+        store.release_space(1, 1000, 2000)
+        assert list(store.written_since(2, 0)) == sorted(expected)
+        assert {track: store.read(2, track) for track in expected} == expected
+        assert store.sequence_of(2, 114 + shift) == sequence
+        assert store.allocated(2) == len(expected)
+        store.write(2, 611 + shift, image(b"other"))
+        assert store.read(1, 611) == image(b"new")
+
+    def test_an_extent_may_be_copied_within_its_volume(self, store: Any) -> None:
+        store.define_volume(1, {})
+        for track in range(600):
+            store.write(1, track, image(b"%d" % track))
+        store.snapshot_extent(1, 0, 600, 1, 600)
+        store.snapshot_extent(1, 100, 50, 1, 0)
+        assert store.allocated(1) == 1200
+        assert [store.read(1, track) for track in (0, 49, 50, 600, 1199)] == [
+            image(b"%d" % track) for track in (100, 149, 50, 0, 599)
+        ]
+        for first, target, count in ((0, 5, 10), (5, 0, 10), (0, 1, 0), (-1, 5, 1)):
+            with pytest.raises(ValueError):
+                store.snapshot_extent(1, first, count, 1, target)
 
     def test_move_redirects_by_pointer(self, store: Any) -> None:
         store.define_volume(1, {})

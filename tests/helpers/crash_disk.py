@@ -17,7 +17,7 @@ class PowerLoss(Exception):
 
 @dataclass(frozen=True, slots=True)
 class DiskFaults:
-    """Which operation fails: creates, writes and syncs count from 0 on, together; syncs also alone. None: never."""
+    """Which operation fails: creates, writes, syncs, removals count from 0 on; syncs also alone. None: never."""
 
     power_loss_at: int | None = None
     power_loss_after: bool = False
@@ -50,10 +50,13 @@ class CrashDisk:
     def segments(self) -> dict[int, int]:
         return self.disk.segments()
 
+    def reserve(self, length: int, count: int) -> None:
+        if self.faults.full:
+            raise DiskFullError(f"no room for {count} more segments")
+        self.disk.reserve(length, count)
+
     def create(self, number: int, length: int, beginning: bytes) -> None:
         self._before("create", number)
-        if self.faults.full:
-            raise DiskFullError(f"no room for segment {number}")
         self.disk.create(number, length, beginning)
         self._after()
 
@@ -76,7 +79,9 @@ class CrashDisk:
         self._after()
 
     def remove(self, number: int) -> None:
+        self._before("remove", number)
         self.disk.remove(number)
+        self._after()
 
     def close(self) -> None:
         self.disk.close()

@@ -31,6 +31,9 @@ verb = st.just
 writes = st.tuples(verb("write"), volumes, tracks, images)
 moves = st.tuples(verb("move"), volumes, tracks, volumes, tracks)
 snapshots = st.tuples(verb("snapshot"), volumes, volumes)
+extents = st.tuples(
+    verb("snapshot_extent"), volumes, tracks, st.sampled_from((1, 2, 600, 1100, 80_000)), volumes, tracks
+)
 changes = st.one_of(
     writes,
     writes,
@@ -39,6 +42,8 @@ changes = st.one_of(
     moves,
     snapshots,
     snapshots,
+    extents,
+    extents,
     st.tuples(verb("release_space"), volumes, tracks, st.sampled_from((*TRACKS, 1 << 20))),
     st.tuples(verb("put"), st.sampled_from(("a", "a/b", "b")), st.binary(max_size=50)),
     st.tuples(verb("define_volume"), volumes, attributes),

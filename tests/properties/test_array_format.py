@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 
 from ccw.errors import FormatError
 from controller.array import CorruptionError, StoredTrack, compress_track, expand_track
-from controller.array.directory import TrackMap, decode_value, encode_value
+from controller.array.directory import decode_value, encode_value
 from controller.array.format import (
     RECORD_HEADER_BYTES,
+    SEGMENT_HEADER_BYTES,
     SEGMENTS_MAX,
     Kind,
     RecordHeader,
@@ -20,26 +21,27 @@ from controller.array.format import (
     pack_location,
     unpack_location,
 )
+from controller.array.track_map import TrackMap
 
 u32 = st.integers(0, 2**32 - 1)
 u64 = st.integers(0, 2**64 - 1)
 record_headers = st.builds(
     RecordHeader, st.integers(1, 9), st.integers(0, 255), u32, u32, u32, u32, u32, u32, u32, u64, u64, u64
 )
-segment_headers = st.builds(SegmentHeader, u32, u64, u64, u64, u32)
+segment_headers = st.builds(SegmentHeader, u32, u64, u64, u64, u32, u64, u64)
 
 
 def test_the_format_never_changes() -> None:
     """Vectors: the bytes that this version has written and must read for ever."""
-    segment = encode_segment_header(SegmentHeader(2, 0x0123456789ABCDEF, 32 << 20, 1000, 3))
+    segment = encode_segment_header(SegmentHeader(2, 0x0123456789ABCDEF, 32 << 20, 1000, 3, 0x77, 0x66))
     assert segment.hex(" ", 8) == (
-        "5442415252415900 0001004000000002 0123456789abcdef 0000000002000000"
-        " 00000000000003e8 0000000300000000 0000000000000000 6963f7eda9627ad0"
+        "5442415252415900 0002005000000002 0123456789abcdef 0000000002000000 00000000000003e8"
+        " 0000000300000000 0000000000000077 0000000000000066 0000000000000000 b139af57eb5fb976"
     )
     record = encode_record_header(RecordHeader(Kind.MOVE, 0, 3, 0x120, 5, 0x1F0, 9, 0, 0, 1001, 998, 0x11), 7)
     assert record.hex(" ", 8) == (
-        "54424c5201020000 0000000300000120 00000005000001f0 0000000900000000"
-        " 0000000000000000 00000000000003e9 00000000000003e6 0000000000000011 7ac653db4e290c52"
+        "54424c5202020000 0000000300000120 00000005000001f0 0000000900000000"
+        " 0000000000000000 00000000000003e9 00000000000003e6 0000000000000011 802fcae2cc1a7d46"
     )
 
 
@@ -74,7 +76,7 @@ def test_a_segment_header_survives(header: SegmentHeader) -> None:
         decode_segment_header(data, header.number ^ 1)
 
 
-@given(segment_headers, st.integers(0, 64 * 8 - 1))
+@given(segment_headers, st.integers(0, SEGMENT_HEADER_BYTES * 8 - 1))
 def test_any_flipped_bit_of_a_segment_header_is_seen(header: SegmentHeader, bit: int) -> None:
     data = bytearray(encode_segment_header(header))
     data[bit // 8] ^= 1 << bit % 8
@@ -137,7 +139,8 @@ track_numbers = st.integers(0, 2000) | st.integers(0, 2**32 - 2)
 map_changes = st.lists(
     st.tuples(st.just("set"), st.integers(0, 2), track_numbers, st.just(0))
     | st.tuples(st.just("clear"), st.integers(0, 2), track_numbers, st.integers(0, 3000))
-    | st.tuples(st.just("snapshot"), st.integers(0, 2), st.integers(0, 2), st.just(0)),
+    | st.tuples(st.just("snapshot"), st.integers(0, 2), st.integers(0, 2), st.just(0))
+    | st.tuples(st.just("extent"), st.integers(0, 2), st.integers(0, 2000), st.sampled_from((0, 1, 512, 1024, 700))),
     max_size=60,
 )
 
@@ -154,6 +157,13 @@ def test_maps_that_share_pages_behave_as_if_they_did_not(changes: list[tuple[str
         elif verb == "clear":
             maps[number].clear(argument, argument + length)
             plain[number] = {t: s for t, s in plain[number].items() if not argument <= t < argument + length}
+        elif verb == "extent":  # 1100 tracks of map `number` from `argument` on, into the next map
+            target = (number + 1) % 3
+            maps[target].copy_extent(maps[number], argument, 1100, argument + length)
+            taken = {t: s for t, s in plain[number].items() if argument <= t < argument + 1100}
+            first = argument + length
+            plain[target] = {t: s for t, s in plain[target].items() if not first <= t < first + 1100}
+            plain[target] |= {t - argument + first: s for t, s in taken.items()}
         else:
             maps[argument] = maps[number].snapshot()
             plain[argument] = dict(plain[number])

@@ -54,7 +54,7 @@ def test_a_segment_is_durable_before_the_next_exists() -> None:  # I7
             assert not any(dirty.values())
         dirty[number] = operation == "write"
     assert not any(dirty.values())
-    assert len(disk.segments()) == 100 // 5  # five such records fill one
+    assert len(disk.segments()) == 100 // 5 + 1  # five fill one; the first has others beside
 
 
 def test_the_middle_phase_may_run_beside_the_main_thread() -> None:
@@ -178,11 +178,11 @@ def test_an_error_at_every_sync_of_a_run() -> None:  # I1, I10
 
 
 def test_a_full_medium_says_so_and_keeps_what_it_has() -> None:
-    memory = MemoryDisk(capacity_bytes=3 * SEGMENT_BYTES)
+    memory = MemoryDisk(capacity_bytes=7 * SEGMENT_BYTES)
     store = open_store(memory)
     store.define_volume(1, {})
     written = 0
-    with pytest.raises(DiskFullError, match="no room for segment 4"):
+    with pytest.raises(DiskFullError, match="no room for"):
         while True:
             store.write_stored(1, written, StoredTrack(0, 900, bytes(900)))
             store.sync()
@@ -202,7 +202,7 @@ def test_a_record_longer_than_a_segment_changes_nothing() -> None:
     with pytest.raises(ValueError):
         store.write(1, 0, b"")
     assert (store.appended, store.read(1, 0), store.reference_counts()) == (appended, None, {})
-    largest = SEGMENT_BYTES - 64 - record_bytes(0)
+    largest = SEGMENT_BYTES - 80 - record_bytes(0)
     store.write_stored(1, 0, StoredTrack(0, largest, bytes(largest)))
     store.sync()
     assert store.read(1, 0) == bytes(largest)
@@ -237,3 +237,37 @@ def test_close_takes_a_batch_that_was_written_and_refuses_under_a_commit() -> No
     store.close()
     memory.crash(Random(0))
     assert open_store(memory).read(1, 0) == image(b"A")
+
+
+def test_a_full_array_takes_what_frees_it_and_goes_on_when_there_is_room() -> None:
+    """A refused write changes nothing and fences nothing; a delete is taken even then; room makes writes work again."""
+    memory = MemoryDisk(capacity_bytes=7 * SEGMENT_BYTES)
+    store = open_store(memory)
+    store.define_volume(1, {})
+    with pytest.raises(DiskFullError):
+        for track in range(100):
+            store.write_stored(1, track, StoredTrack(0, 900, bytes(900)))
+    appended, allocated = store.appended, store.allocated(1)
+    for _ in range(3):
+        with pytest.raises(DiskFullError):
+            store.write_stored(1, 200, StoredTrack(0, 900, bytes(900)))
+    assert (store.appended, store.allocated(1), store.fenced) == (appended, allocated, False)
+    assert store.sync() == appended
+    for track in range(40):
+        store.release_space(1, track, track + 1)
+    assert store.sync() == appended + 40
+    memory.capacity_bytes = 9 * SEGMENT_BYTES
+    store.write_stored(1, 200, StoredTrack(0, 900, bytes(900)))
+    store.sync()
+    assert open_store(memory).read(1, 200) == bytes(900)
+
+
+def test_the_array_keeps_to_its_capacity() -> None:
+    memory = MemoryDisk()
+    store = VirtualArrayStore.open(memory, segment_bytes=SEGMENT_BYTES, capacity_bytes=10 * SEGMENT_BYTES)
+    store.define_volume(1, {})
+    with pytest.raises(DiskFullError, match="the array is full: all of its 40960 bytes are in use"):
+        for track in range(100):
+            store.write_stored(1, track, StoredTrack(0, 900, bytes(900)))
+            store.sync()
+    assert len(memory.segments()) == 7

@@ -40,6 +40,7 @@ def test_what_was_written_is_there_when_opened_again(tmp_path: Path) -> None:
     fill(tmp_path / "a" / "store")
     assert sorted(os.listdir(tmp_path / "a" / "store")) == [
         *(f"segment-{number:08d}" for number in range(1, 5)),
+        *(f"spare-{number:08d}" for number in range(5, 8)),
         "track-store",
     ]
     with open_store(tmp_path / "a" / "store") as store:
@@ -128,7 +129,7 @@ def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
         file.seek(8)
         file.write(b"\x00\x09")
     disk = FileDisk(tmp_path)
-    with pytest.raises(FormatError, match="format version 9, this program reads 1"):
+    with pytest.raises(FormatError, match="format version 9, this program reads 2"):
         VirtualArrayStore.open(disk)
     disk.close()
 

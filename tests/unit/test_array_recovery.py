@@ -265,7 +265,7 @@ def filled() -> tuple[MemoryDisk, int]:
 
 
 @pytest.mark.parametrize("number", [1, 2, 5])
-@pytest.mark.parametrize("length", [0, 10, 64, 100, 4095])
+@pytest.mark.parametrize("length", [0, 10, 80, 100, 4095])
 def test_a_segment_cut_short_is_named(number: int, length: int) -> None:  # I7
     disk, _ = filled()
     disk.truncate(number, length)
@@ -332,10 +332,10 @@ def test_garbage_behind_the_tail_is_ignored() -> None:  # I6
 
 def test_a_later_version_is_refused_in_one_line() -> None:
     disk, _ = filled()
-    disk.damage(1, 8, b"\x00\x02")
+    disk.damage(1, 8, b"\x00\x03")
     with pytest.raises(FormatError) as caught:
         open_store(disk)
-    assert str(caught.value) == "segment 1: format version 2, this program reads 1: version at byte 8 (of 64 bytes)"
+    assert str(caught.value) == "segment 1: format version 3, this program reads 2: version at byte 8 (of 80 bytes)"
 
 
 def test_foreign_bytes_are_refused_in_one_line() -> None:

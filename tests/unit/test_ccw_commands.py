@@ -247,7 +247,7 @@ def test_dynamic_characteristics() -> None:
     assert changed[8] == plain[8] & ~Feature.PPRC & 0xFF
     assert changed[:6] + changed[9:] == plain[:6] + plain[9:]
     assert device_characteristics(PROFILES["3990-6"], geometry, pprc=True)[8] == 0x30
-    alternates = device_characteristics(profile, replace(geometry, alternate_cylinders=1))
+    alternates = device_characteristics(profile, replace(geometry, cylinders=51, alternate_cylinders=1))
     assert alternates[28:32] == bytes.fromhex("0032000F")
 
 

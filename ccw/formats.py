@@ -23,6 +23,7 @@ from ccw import (
     geometry,
     identity,
     link_control,
+    older_sense,
     pprc,
     pprc_header,
     pprc_query,
@@ -133,7 +134,7 @@ _IDENTITY = (
           tail="long form: storage status, 4 bytes"),
 )
 _SENSE = _fixed("sense", sense.COMPATIBLE_SENSE, sense_messages.DataCheckDetail.LAYOUT, sense.NATIVE_SENSE,
-                sense.PPRC_SENSE)
+                sense.PPRC_SENSE, older_sense.SIX_BYTE_SENSE, older_sense.TWENTY_FOUR_BYTE_SENSE)
 _PPRC = (
     *_fixed("pprc", pprc_header.PPRC_HEADER),
     *(_kind(kind.LAYOUT.what, "pprc", kind, kind.LAYOUT, *(

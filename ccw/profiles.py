@@ -1,6 +1,6 @@
 """Control unit models and device identities: the tables behind what a device says about itself (identity.py).
 
-Source: eckd-commands 2.10: Hercules device tables, IBM SA22-1025, Linux.
+Source: eckd-commands 2.10: Hercules device tables, IBM SA22-1025, Linux; those before the 3880-3: older-ckd-devices 1.
 """
 
 from __future__ import annotations
@@ -53,6 +53,11 @@ class ControlUnitProfile:
 
 
 PROFILES = {profile.name: profile for profile in (
+    ControlUnitProfile("2841", 0x2841, 0x00, 0x00, 0x00, 0, ()),
+    ControlUnitProfile("2314", 0x2314, 0x00, 0x00, 0x00, 0, ()),
+    ControlUnitProfile("2835", 0x2835, 0x00, 0x00, 0x00, 0, ()),
+    ControlUnitProfile("3830", 0x3830, 0x02, 0x00, 0x00, 0, ()),
+    ControlUnitProfile("3880", 0x3880, 0x05, 0x09, 0x00, 0x80000000, ()),
     ControlUnitProfile("3880-3", 0x3880, 0xC3, 0x09, 0x00, 0x80000000, ()),
     ControlUnitProfile("3990-2", 0x3990, 0xC2, 0x05, 0x00, 0xD0000000, (_CONFIGURATION_CIW,)),
     ControlUnitProfile("3990-3", 0x3990, 0xEC, 0x06, 0x00, 0xD0801094, _node_ciws(0x40), (0x0F, 0x003F)),

@@ -306,11 +306,11 @@ def is_compatible(sense: bytes) -> bool:
     return sense[27] & SenseByte27.COMPATIBLE_24 != 0
 
 
-def track_bytes(address: Cchh, cylinders: int) -> tuple[int, int]:
-    """Bytes 5 and 6 for a track of a device of `cylinders`."""
+def track_bytes(address: Cchh, cylinders: int, cylinder_shift: int = 4) -> tuple[int, int]:
+    """Bytes 5 and 6 for a track of a device of `cylinders`; the high cylinder bits stand at `cylinder_shift`."""
     if cylinders > CYLINDERS_IN_BYTES_5_6:
         return LARGE_DEVICE, LARGE_DEVICE
-    return address.cylinder & 0xFF, address.cylinder >> 8 << 4 | address.head
+    return address.cylinder & 0xFF, address.cylinder >> 8 << cylinder_shift | address.head
 
 
 def compatible_sense(byte_0: int, byte_1: int, format_message: int, *, address: Cchh, cylinders: int, byte_2: int = 0,

@@ -16,9 +16,9 @@ from typing import Any, Protocol
 from ccw.geometry import Geometry, geometry_for
 from ccw.profiles import DeviceIdentity
 from ccw.tracks import null_track, track_digest
+from controller.commands.attachment import profile_of
 from controller.commands.device import Device, DeviceSettings
 from controller.commands.outcome import Command
-from controller.commands.profiles import PROFILES, profile_for
 from host_emulator.channel import InterfaceControlCheck, Response, Start
 from tools.follower import Followed, follow
 from tools.recording import RecordedDevice, Recording, RecordingError
@@ -172,14 +172,16 @@ def device_geometry(device: RecordedDevice) -> Geometry:
 
 def device_settings(device: RecordedDevice, features: frozenset[str]) -> DeviceSettings:
     """Return the settings of the device that was recorded. Raises RecordingError for an unknown control unit."""
-    if device.control_unit not in PROFILES:
-        known = ", ".join(PROFILES)
-        raise RecordingError(f"device {device.address:04X}: control unit {device.control_unit!r} is none of {known}")
+    geometry = device_geometry(device)
+    try:
+        profile = profile_of(geometry, device.control_unit)
+    except ValueError as error:
+        raise RecordingError(f"device {device.address:04X}: {error}") from error
     return DeviceSettings(
         volume=device.address,
         unit_address=device.unit_address,
-        geometry=device_geometry(device),
-        profile=profile_for(device.control_unit),
+        geometry=geometry,
+        profile=profile,
         identity=DeviceIdentity(
             unit_address=device.unit_address,
             ssid=device.ssid,

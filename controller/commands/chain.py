@@ -12,12 +12,15 @@ from collections.abc import Hashable
 from enum import IntEnum
 from typing import Final
 
-from ccw.geometry import Cchh
+from ccw.geometry import track_address_bytes
 from ccw.tracks import Record, build_image
+from controller.commands.checks import no_count_area, track_condition
 from controller.commands.device_state import DeviceState
+from controller.commands.device_types import Alternates
 from controller.commands.domain import Domain
 from controller.commands.outcome import TrackWrite
 
+DEFECTIVE = 0x02  # flag of a home address
 TRACKS_KEPT = 64  # tracks a chain only read are forgotten when there are more
 
 
@@ -45,7 +48,9 @@ class Permission:
 class ChainState:
     """One chain: position, extent, domain, gates, and the working images of the tracks it touched.
 
-    `track` is cylinder * heads + head, `records` the records of that track, `next` the index of the next count field,
+    `track` is cylinder * heads + head, `records` the records of that track, `surface` the track they are on: the
+    alternate where the control unit follows a defective track there, unless the command is `physical` and works on the
+    track itself. `next` is the index of the next count field,
     `current` the index of the record passed last. `first_track`/`last_track` bound the extent, both included.
     """
 
@@ -71,6 +76,7 @@ class ChainState:
         "orientation",
         "path",
         "permissions",
+        "physical",
         "position",
         "positioned",
         "prepared",
@@ -80,6 +86,8 @@ class ChainState:
         "record",
         "records",
         "regular_r0",
+        "space_counted",
+        "surface",
         "track",
         "used_cells",
         "used_until",
@@ -104,7 +112,9 @@ class ChainState:
         self.extent_mask_set = False
         self.regular_r0 = False
         self.ipl_read = False
-        self.positioned = False
+        self.positioned = device.profile.starts_positioned
+        self.physical = True
+        self.space_counted = False
         self.reconnection_suspended = False
         self.domain: Domain | None = None
         self.permissions = 0
@@ -113,6 +123,7 @@ class ChainState:
         self.order: bytes | None = None
         self.record: bytes | None = None
         self.track = min(device.track, geometry.cylinders * geometry.heads - 1)
+        self.surface = self.track
         self.records: list[Record] | None = None
         self.orientation = Orientation.INDEX
         self.next = 0
@@ -140,13 +151,31 @@ class ChainState:
         """Return the records of the current track, R0 first, as this chain sees them. Not to be changed."""
         records = self.records
         if records is None:
-            records = self.working.get(self.track)
-            if records is None:
-                if len(self.working) >= TRACKS_KEPT:
-                    self._forget_unchanged()
-                records = self.working[self.track] = self.device.load(self.track)
-            self.records = records
+            surface = self.track
+            if not self.physical and self.device.follows_alternates:
+                surface = self._good_track(surface)
+            self.surface = surface
+            records = self.records = self._records_of(surface)
         return records
+
+    def _records_of(self, track: int) -> list[Record]:
+        records = self.working.get(track)
+        if records is None:
+            if len(self.working) >= TRACKS_KEPT:
+                self._forget_unchanged()
+            records = self.working[track] = self.device.load(track)
+        return records
+
+    def _good_track(self, track: int) -> int:
+        """Return the track, or its alternate when it is defective. Raises track condition check, message B."""
+        if not self.home_address_flag(track) & DEFECTIVE:
+            return track
+        if self.device.kind.alternates is Alternates.REPORTED:
+            raise track_condition()
+        records = self._records_of(track)
+        if not records:
+            raise no_count_area()
+        return self.device.alternate_of(records[0].count)
 
     def _forget_unchanged(self) -> None:
         for track in [track for track in self.working if track not in self.changed]:
@@ -155,13 +184,14 @@ class ChainState:
     def change_records(self) -> list[Record]:
         """Return the records of the current track to be changed in place; the track counts as changed."""
         records = self.current_records()
-        if self.track not in self.changed:
-            self.changed[self.track] = None
-            records = self.records = self.working[self.track] = list(records)
+        if self.surface not in self.changed:
+            self.changed[self.surface] = None
+            records = self.records = self.working[self.surface] = list(records)
         return records
 
     def replace_records(self, records: list[Record]) -> None:
         """Put `records` in the place of everything on the current track; the track counts as changed."""
+        self.surface = self.track
         self.changed[self.track] = None
         self.records = self.working[self.track] = records
         self.used_until = 0
@@ -179,7 +209,7 @@ class ChainState:
         for track in self.changed:
             records = self.working[track]
             cylinder, head = divmod(track, heads)
-            home_address = bytes((self.home_address_flag(track),)) + Cchh(cylinder, head).pack()
+            home_address = bytes((self.home_address_flag(track),)) + track_address_bytes(cylinder, head)
             image = build_image(home_address, records)
             device.remember(track, image, records)
             writes.append(TrackWrite(device.settings.volume, track, image))

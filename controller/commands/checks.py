@@ -13,12 +13,15 @@ END_OF_CYLINDER = 0x20
 NO_RECORD_FOUND = 0x08
 FILE_PROTECTED = 0x04
 IMPRECISE_ENDING = 0x01
+OPERATION_INCOMPLETE = 0x01  # the same bit on devices before ECKD
+TRACK_CONDITION = 0x02
 
 INVALID_COMMAND = 0x01
 INVALID_SEQUENCE = 0x02
 COUNT_TOO_SMALL = 0x03
 INVALID_PARAMETER = 0x04
 NOT_AUTHORISED = 0x05
+POINTER_NOT_VALID = 0x0B
 STATUS_NOT_AS_REQUIRED = 0x0F
 
 
@@ -65,6 +68,33 @@ def end_of_cylinder() -> UnitCheck:
 def invalid_track_format() -> UnitCheck:
     """The record does not fit the track, or its length is not the one announced."""
     return UnitCheck(0, INVALID_TRACK_FORMAT)
+
+
+def no_count_area() -> UnitCheck:
+    """A device before ECKD met no readable count area on the track."""
+    return UnitCheck(0, INVALID_TRACK_FORMAT | NO_RECORD_FOUND)
+
+
+def overflow_stopped(operation: int, *, at_cylinder_end: bool, sent: bytes, taken: int) -> UnitCheck:
+    """Mask or end of the cylinder keeps a record in segments from going on; `operation` says how to resume."""
+    condition = END_OF_CYLINDER if at_cylinder_end else FILE_PROTECTED
+    return UnitCheck(0, condition | OPERATION_INCOMPLETE, operation=operation, data=sent, moved=len(sent) + taken)
+
+
+def overflow_without_segment(operation: int, *, sent: bytes, taken: int) -> UnitCheck:
+    """The next track has no record that continues the one in segments."""
+    condition = NO_RECORD_FOUND | OPERATION_INCOMPLETE
+    return UnitCheck(0, condition, operation=operation, data=sent, moved=len(sent) + taken)
+
+
+def track_condition() -> UnitCheck:
+    """The track is defective and the control unit leaves it to the program to go to the alternate track."""
+    return UnitCheck(TRACK_CONDITION)
+
+
+def alternate_pointer_invalid() -> UnitCheck:
+    """R0 of a defective track does not name a track of the volume."""
+    return command_reject(POINTER_NOT_VALID)
 
 
 def write_inhibited() -> UnitCheck:

@@ -25,7 +25,7 @@ from controller.commands.ending import BUSY, NORMAL_END, STATUS_MODIFIER, UNIT_C
 from controller.commands.outcome import Command, Outcome, TrackSource, TrackWrite, UnitCheck
 from controller.commands.sensing import chain_sense, incomplete_domain, sense_image, state_change_pending
 from controller.commands.subsystem_functions import NOTHING
-from controller.commands.table import Rule, rules_for
+from controller.commands.table import Rule, rules_for, with_sense_id
 
 CHAIN_COMMAND = 0x40
 SUPPRESS_LENGTH = 0x20
@@ -48,7 +48,9 @@ class Device(DeviceState):
 
     def __init__(self, settings: DeviceSettings, tracks: TrackSource) -> None:
         super().__init__(settings, tracks)
-        self._rules = rules_for(settings.profile)
+        self._rules = rules_for(settings.profile, self.kind, settings.geometry)
+        if settings.sense_id is not None:
+            self._rules = with_sense_id(self._rules, settings.sense_id)
         self._chain: ChainState | None = None
 
     def execute(self, path: Hashable, command: Command) -> Outcome:
@@ -124,7 +126,7 @@ class Device(DeviceState):
         return self._unit_check(chain, command, check)
 
     def sense_for(self, check: UnitCheck) -> bytes:
-        """Return the 32 sense bytes of `check` at the current position, without ending anything."""
+        """Return the sense bytes of `check` at the current position, without ending anything."""
         chain = self._chain
         return chain_sense(chain, check) if chain is not None else sense_image(self, self.track, check)
 
@@ -159,6 +161,9 @@ class Device(DeviceState):
             raise count_too_small()
         if not rule.keeps_index_passed:
             chain.index_passed = False
+        if self.follows_alternates and rule.physical != chain.physical:
+            chain.physical = rule.physical
+            chain.records = None
         return rule
 
     def _run(self, chain: ChainState, command: Command) -> Outcome:
@@ -213,7 +218,8 @@ class Device(DeviceState):
         self.track = chain.track
         writes = chain.take_writes() if chain.changed else ()
         residual = command.count - self._parameters_moved(command, check)
-        return Outcome(UNIT_CHECK_END, b"", residual, sense=image, writes=writes)
+        data = check.data[: command.count]
+        return Outcome(UNIT_CHECK_END, data, residual, len(check.data) > command.count, image, writes=writes)
 
     def _parameters_moved(self, command: Command, check: UnitCheck) -> int:
         """Return how many parameter bytes count as moved at a unit check (eckd-commands section 6, head)."""

@@ -17,7 +17,8 @@ from ccw.errors import FormatError
 from ccw.geometry import Geometry
 from ccw.profiles import DeviceIdentity
 from ccw.tracks import Record, parse_track
-from controller.commands.checks import invalid_track_format
+from controller.commands.checks import alternate_pointer_invalid, invalid_track_format
+from controller.commands.device_types import DEVICE_TYPES, Alternates
 from controller.commands.outcome import TrackSource
 from controller.commands.profiles import Profile
 from controller.commands.reservation import PathTable
@@ -31,6 +32,8 @@ class DeviceSettings:
 
     `volume` is its number in the array, `unit_address` 0-255. `features`: what the feature codes announce ("prefix").
     `bridge`: a bridge volume; Write Full Track hands its data out as `Outcome.record` instead of writing a track.
+    `sense_id`: does Sense ID exist; None: as the device type has it. `seek_check`: a bad seek on a device with six
+    sense bytes shows seek check beside command reject.
     """
 
     volume: int
@@ -41,6 +44,8 @@ class DeviceSettings:
     read_only: bool = False
     features: frozenset[str] = frozenset()
     bridge: bool = False
+    sense_id: bool | None = None
+    seek_check: bool = False
 
 
 class DeviceState:
@@ -54,6 +59,9 @@ class DeviceState:
         self.track = 0
         self.largest_block = settings.geometry.family.record_zero_length_max + 8
         self.cells = lru_cache(maxsize=256)(settings.geometry.cells)
+        self.last_cells = lru_cache(maxsize=256)(settings.geometry.last_cells)
+        self.kind = DEVICE_TYPES[settings.geometry.device_type]
+        self.follows_alternates = self.kind.alternates is not Alternates.NOT_FOLLOWED
         self.paths = PathTable()
         self.system_characteristics: dict[Hashable, bytes] = {}
         self.subsystem_data: dict[int, Callable[[bytes], bytes]] = {}
@@ -87,6 +95,13 @@ class DeviceState:
         if len(self._parsed) >= PARSED_TRACKS_MAX:
             del self._parsed[next(iter(self._parsed))]
         self._parsed[track] = image, records
+
+    def alternate_of(self, record_zero: bytes) -> int:
+        """Return the track that the count area of a defective track's R0 names. Raises message B when there is none."""
+        address = self.geometry.address_in(record_zero[:4])
+        if not self.geometry.contains(address):
+            raise alternate_pointer_invalid()
+        return self.geometry.track_of(address)
 
     def home_address_flag(self, track: int) -> int:
         """Return the flag byte of the track's home address: 02 defective, 01 alternate."""

@@ -9,7 +9,8 @@ from enum import IntEnum
 
 from ccw.tracks import Record
 from controller.commands.chain import ChainState, Orientation
-from controller.commands.checks import end_of_cylinder, file_protected, no_record_found
+from controller.commands.checks import end_of_cylinder, file_protected, no_count_area, no_record_found
+from controller.commands.outcome import UnitCheck
 
 CKD_CONVERSION = 0x20
 SEEK_CONTROL = 0x18
@@ -23,6 +24,11 @@ class Search(IntEnum):
     NONE = 0
     IDENTIFIER = 1
     KEY = 2
+
+
+def r0_missing(chain: ChainState) -> UnitCheck:
+    """What a track without R0 is: NRF, on devices before ECKD a track without a readable count area."""
+    return no_count_area() if chain.device.kind.before_eckd else no_record_found()
 
 
 def advance_track(chain: ChainState) -> None:
@@ -64,7 +70,7 @@ def next_record(
     while True:
         if index == 0:
             if not records:
-                raise no_record_found()  # rule 7: R0 is missing
+                raise r0_missing(chain)  # rule 7
             if not with_r0:
                 index = 1
         if index < len(records):
@@ -111,7 +117,7 @@ def step_over_r0(chain: ChainState) -> None:
     """Stand behind R0 when at index or home address. Raises NRF when the track has no R0."""
     if chain.next == 0:
         if not chain.current_records():
-            raise no_record_found()
+            raise r0_missing(chain)
         chain.current = 0
         chain.next = 1
         chain.orientation = Orientation.DATA
@@ -126,7 +132,7 @@ def remaining_records(chain: ChainState, *, with_r0: bool) -> list[Record]:
     index = chain.next
     if index == 0:
         if not records:
-            raise no_record_found()
+            raise r0_missing(chain)
         if not with_r0:
             index = 1
     chain.next = len(records)

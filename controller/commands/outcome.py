@@ -40,7 +40,7 @@ class Outcome:
 
     `status` is the unit status byte, `data` what the channel gets (at most the command's count), `residual` the count
     minus the bytes moved, `long_record` True when the device had or wanted more than the count. `sense` comes with unit
-    check only and has 32 bytes. `immediate`: the operation had no data phase.
+    check only and has 32 bytes, 24 or 6 from control units before the 3990. `immediate`: there was no data phase.
     `writes` must be durable before the status is presented. `order` is a PPRC order (X'D0'-X'D8', X'DA') accepted as
     far as sequence and chaining go, `record` what a Write Full Track brought to a bridge volume; the subsystem deals
     with either and answers in place of this outcome.
@@ -71,7 +71,8 @@ class UnitCheck(Exception):
 
     `byte0`, `byte1` and `byte2` are the first sense bytes, `message` byte 7 (format and message), `reason` byte 8,
     `detail` byte 9 onwards. `image`, where given, is a complete 32-byte sense that is sent as it is. `moved` is the
-    number of parameter bytes counted as transferred. Source: eckd-commands section 4.
+    number of bytes counted as transferred, `data` what was sent to the channel before the error. `operation` tells on
+    devices before ECKD how to resume a record in segments. Source: eckd-commands section 4, older-ckd-devices 3 and 4.
     """
 
     def __init__(
@@ -85,6 +86,8 @@ class UnitCheck(Exception):
         byte2: int = 0,
         image: bytes | None = None,
         moved: int | None = None,
+        operation: int = 0,
+        data: bytes = b"",
     ) -> None:
         super().__init__(byte0, byte1, message, reason)
         self.byte0 = byte0
@@ -95,6 +98,8 @@ class UnitCheck(Exception):
         self.detail = detail
         self.image = image
         self.moved = moved
+        self.operation = operation
+        self.data = data
 
     def __str__(self) -> str:
         sense = bytes((self.byte0, self.byte1, self.byte2)).hex(" ").upper()

@@ -44,7 +44,7 @@ def unconditional_reserve(chain: ChainState, command: Command) -> Ending:
 def device_release(chain: ChainState, command: Command) -> Ending:
     """Device Release 94: 32 sense bytes; not after Define Extent, Set File Mask or (3390) Read IPL."""
     device = chain.device
-    if chain.extent_defined or chain.extent_mask_set:
+    if chain.extent_defined or chain.extent_mask_set or chain.space_counted:
         raise invalid_sequence()
     if chain.ipl_read and device.geometry.device_type == DEVICE_TYPE_3390:
         raise invalid_sequence()

@@ -6,6 +6,7 @@ Source: eckd-commands 3.4.
 from __future__ import annotations
 
 from ccw.geometry import Cchh
+from ccw.older_sense import SIX, SixByteCondition0
 from controller.commands.chain import ChainState
 from controller.commands.checks import (
     count_too_small,
@@ -15,14 +16,13 @@ from controller.commands.checks import (
     invalid_sequence,
 )
 from controller.commands.ending import NORMAL_END, Ending
-from controller.commands.outcome import Command
+from controller.commands.outcome import Command, UnitCheck
 
 SEEK = 0x07
 SEEK_CYLINDER = 0x0B
 SEEK_HEAD = 0x1B
 SEEK_BYTES = 6
 NO_SECTOR = 0xFF
-MASK_RESERVED = 0x20
 AUTHORITY = 0x06
 DEVICE_SUPPORT_AUTHORITY = 0x02
 DIAGNOSTIC_AUTHORITY = 0x04
@@ -37,16 +37,24 @@ def seek(chain: ChainState, command: Command) -> Ending:
     if (chain.mask >> 3 & 3) > _SEEK_CONTROL_MAX[code]:
         raise file_protected()
     if len(command.data) < SEEK_BYTES:
-        raise count_too_small()
+        raise _bad_seek(chain, count_too_small())
     data = command.data
     geometry = chain.device.geometry
-    address = Cchh.unpack(data[2:6])
+    address = geometry.address_in(data[2:6])
     if code == SEEK_HEAD:
         address = _in_this_cylinder(chain, address)
     if data[0] or data[1] or not geometry.contains(address):
-        raise invalid_parameter()
+        raise _bad_seek(chain, invalid_parameter())
     go_to(chain, geometry.track_of(address))
     return NORMAL_END, b"", SEEK_BYTES
+
+
+def _bad_seek(chain: ChainState, check: UnitCheck) -> UnitCheck:
+    """Seek check beside command reject, where six sense bytes have it and the configuration wants it."""
+    device = chain.device
+    if device.settings.seek_check and device.profile.sense_bytes == SIX:
+        return UnitCheck(check.byte0 | SixByteCondition0.SEEK_CHECK, check.byte1, check.message)
+    return check
 
 
 def _in_this_cylinder(chain: ChainState, address: Cchh) -> Cchh:
@@ -84,7 +92,7 @@ def go_to(chain: ChainState, track: int) -> None:
 
 def effective_mask(chain: ChainState, mask: int) -> int:
     """Return the file mask that holds. Raises CR 0/4: reserved bit; authority 10 where the profile restricts it."""
-    if mask & MASK_RESERVED:
+    if mask & chain.device.kind.mask_reserved:
         raise invalid_parameter()
     if chain.device.profile.restricted_authority:
         if mask & AUTHORITY == DIAGNOSTIC_AUTHORITY:

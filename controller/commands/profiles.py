@@ -16,7 +16,8 @@ class Profile:
     """The abilities of one control unit model.
 
     `restricted_authority`: file-mask authority 10 is refused and 11 means 01. `status_chainable`: commands may be
-    chained behind Sense Subsystem Status.
+    chained behind Sense Subsystem Status. `sense_bytes`: 6, 24 or 32. `starts_positioned`: a chain may read where the
+    arm stands. `absent`: commands of the table that the unit does not know.
     """
 
     presentation: ControlUnitProfile
@@ -27,6 +28,9 @@ class Profile:
     recalibrate: bool = False
     restricted_authority: bool = False
     status_chainable: bool = False
+    sense_bytes: int = 32
+    starts_positioned: bool = False
+    absent: frozenset[int] = frozenset()
 
     @property
     def name(self) -> str:
@@ -34,9 +38,41 @@ class Profile:
         return self.presentation.name
 
 
+# What came with ECKD or later: no control unit up to the 3880 knows it. Source: older-ckd-devices 2.
+_LATER = frozenset(
+    bytes.fromhex("09 27 34 3E 44 47 4B 4E 53 54 5B 63 73 85 87 8D 95 9D A4 A5 A6 AF B5 B6 C4 DE E7 F3 F7 F9 FA")
+)
+# From the 3880 on: Read Special HA, Unconditional Reserve, Read Device Characteristics.
+_BEFORE_3880 = _LATER | {0x0A, 0x14, 0x64}
+_READ_MULTIPLE = 0x5E
+
+
+def _before_3830(name: str) -> Profile:
+    return Profile(
+        PRESENTATIONS[name],
+        cached=False,
+        recalibrate=True,
+        sense_bytes=6,
+        starts_positioned=True,
+        absent=_BEFORE_3880 | {_READ_MULTIPLE},
+    )
+
+
 PROFILES: dict[str, Profile] = {
     profile.name: profile
     for profile in (
+        _before_3830("2841"),
+        _before_3830("2314"),
+        _before_3830("2835"),
+        Profile(
+            PRESENTATIONS["3830"],
+            cached=False,
+            recalibrate=True,
+            sense_bytes=24,
+            starts_positioned=True,
+            absent=_BEFORE_3880,
+        ),
+        Profile(PRESENTATIONS["3880"], cached=False, recalibrate=True, sense_bytes=24, absent=_LATER),
         Profile(PRESENTATIONS["3990-3"], recalibrate=True),
         Profile(PRESENTATIONS["3990-6"], locate_extended=True),
         Profile(PRESENTATIONS["2105"], locate_extended=True, prefix=True, restricted_authority=True),
@@ -53,5 +89,5 @@ PROFILES: dict[str, Profile] = {
 
 
 def profile_for(name: str) -> Profile:
-    """Return the profile of that name (`3990-3`, `3990-6`, `2105`, `2107`). Raises KeyError."""
+    """Return the profile of that name, `3990-6` for one. Raises KeyError."""
     return PROFILES[name]

@@ -11,12 +11,12 @@ from controller.commands.checks import (
     NOT_AUTHORISED,
     command_reject,
     invalid_sequence,
-    no_record_found,
 )
 from controller.commands.domain import LocateOrientation, Operation
 from controller.commands.ending import END_OF_FILE, NORMAL_END, Ending
 from controller.commands.orientation import advance_track, next_record, remaining_records
 from controller.commands.outcome import Command
+from controller.commands.overflow import plain, read_on
 from controller.commands.searches import home_address
 
 MULTITRACK = 0x80
@@ -37,7 +37,9 @@ def read_data(chain: ChainState, command: Command) -> Ending:
         record = next_record(chain, multitrack=command.code >= MULTITRACK)
     chain.orientation = Orientation.DATA
     data = record.data
-    return (NORMAL_END if data else END_OF_FILE), data, len(data)
+    if chain.device.kind.track_overflow:
+        record, data = read_on(chain, record, data)
+    return (NORMAL_END if record.data else END_OF_FILE), data, len(data)
 
 
 def read_key_and_data(chain: ChainState, command: Command) -> Ending:
@@ -48,6 +50,8 @@ def read_key_and_data(chain: ChainState, command: Command) -> Ending:
         record = next_record(chain, multitrack=command.code >= MULTITRACK)
     chain.orientation = Orientation.DATA
     data = record.key + record.data
+    if chain.device.kind.track_overflow:
+        record, data = read_on(chain, record, data)
     return (NORMAL_END if record.data else END_OF_FILE), data, len(data)
 
 
@@ -56,7 +60,8 @@ def read_count(chain: ChainState, command: Command) -> Ending:
     domain = chain.domain
     if domain is not None and domain.operation in UPDATES and not domain.is_suffix():
         raise invalid_sequence()
-    return NORMAL_END, next_record(chain, multitrack=command.code >= MULTITRACK).count, 8
+    count = next_record(chain, multitrack=command.code >= MULTITRACK).count
+    return NORMAL_END, plain(count) if chain.device.kind.track_overflow else count, 8
 
 
 def read_count_key_data(chain: ChainState, command: Command) -> Ending:
@@ -68,8 +73,6 @@ def read_r0(chain: ChainState, command: Command) -> Ending:
     """Read R0 16/96: count, key and data of R0; 96 outside a domain goes one track further first."""
     _require_locate(chain, LocateOrientation.HOME_ADDRESS, LocateOrientation.INDEX)
     _go_to_index(chain, command)
-    if not chain.current_records():
-        raise no_record_found()
     return _whole(chain, next_record(chain, with_r0=True))
 
 
@@ -96,6 +99,8 @@ def read_special_home_address(chain: ChainState, command: Command) -> Ending:
 def read_multiple(chain: ChainState, command: Command) -> Ending:
     """Read Multiple CKD 5E: every record from the next user record to the end of the track, no end marker."""
     records = remaining_records(chain, with_r0=False)
+    if chain.device.kind.track_overflow:
+        records = [record._replace(count=plain(record.count)) for record in records]
     data = b"".join([part for record in records for part in record])
     return NORMAL_END, data, len(data)
 
@@ -128,7 +133,7 @@ def read_track_data(chain: ChainState, command: Command) -> Ending:
 
 def read_ipl(chain: ChainState, command: Command) -> Ending:
     """Read IPL 02: seek to cylinder 0 head 0 and read the data of its first user record."""
-    if chain.extent_defined or chain.extent_mask_set:
+    if chain.extent_defined or chain.extent_mask_set or chain.space_counted:
         raise invalid_sequence()
     chain.seek(0)
     chain.positioned = True
@@ -141,6 +146,8 @@ def read_ipl(chain: ChainState, command: Command) -> Ending:
 def _whole(chain: ChainState, record: Record) -> Ending:
     chain.orientation = Orientation.DATA
     data = record.count + record.key + record.data
+    if chain.device.kind.track_overflow:
+        record, data = read_on(chain, record, plain(record.count) + record.key + record.data)
     return (NORMAL_END if record.data else END_OF_FILE), data, len(data)
 
 

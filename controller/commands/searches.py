@@ -5,11 +5,12 @@ A shorter CCW compares a prefix; it can satisfy the search but gives no permissi
 
 from __future__ import annotations
 
-from ccw.geometry import Cchh
+from ccw.geometry import track_address_bytes
 from controller.commands.chain import ChainState, Orientation, Permission
 from controller.commands.ending import NORMAL_END, STATUS_MODIFIER, Ending
 from controller.commands.orientation import Search, advance_track, next_record
 from controller.commands.outcome import Command
+from controller.commands.overflow import plain
 
 MULTITRACK = 0x80
 EQUAL = 0x20
@@ -24,7 +25,8 @@ def search_identifier(chain: ChainState, command: Command) -> Ending:
     code = command.code
     record = next_record(chain, multitrack=code >= MULTITRACK, with_r0=True, search=Search.IDENTIFIER)
     argument = command.data[:IDENTIFIER_BYTES]
-    field = record.count[: len(argument)]
+    count = plain(record.count) if chain.device.kind.track_overflow else record.count
+    field = count[: len(argument)]
     if field == argument:
         satisfied = code & EQUAL
         if code & HIGH == 0 and len(argument) == IDENTIFIER_BYTES:
@@ -77,4 +79,4 @@ def search_home_address(chain: ChainState, command: Command) -> Ending:
 
 def home_address(chain: ChainState) -> bytes:
     """Return the 4 bytes CCHH of the current track."""
-    return Cchh(*divmod(chain.track, chain.device.geometry.heads)).pack()
+    return track_address_bytes(*divmod(chain.track, chain.device.geometry.heads))

@@ -1,6 +1,7 @@
 """Every command by its code: the function that runs it and the rules that hold before and after.
 
-Source: eckd-commands 3.2 (master table), 3.1 (what survives a command), 3.9.2 and 3.7.4 (commands of a domain).
+Source: eckd-commands 3.2 (master table), 3.1 (what survives a command), 3.9.2 and 3.7.4 (commands of a domain);
+older-ckd-devices 2 (what is otherwise on devices before ECKD).
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ccw.ccws import MULTITRACK, CommandCode
+from ccw.geometry import Geometry
 from controller.commands import (
     locate,
+    older,
     paths,
     positioning,
     reads,
@@ -20,6 +23,7 @@ from controller.commands import (
     writes,
 )
 from controller.commands.chain import Permission
+from controller.commands.device_types import DeviceType
 from controller.commands.domain import Operation
 from controller.commands.ending import CommandFunction
 from controller.commands.profiles import PROFILES, Profile
@@ -36,6 +40,8 @@ _DATA = _WRITE_DATA | Operation.WRITE_TRACK.bit
 _FORMAT = Operation.FORMAT_WRITE.bit
 _TRACKS = Operation.READ_TRACKS.bit | Operation.READ_TRACKSET.bit
 
+_SECTOR_COMMANDS = frozenset({int(CommandCode.READ_SECTOR), int(CommandCode.SET_SECTOR)})
+
 _ID = Permission.ID_EQUAL
 _KEY = Permission.KEY_EQUAL
 _HOME = Permission.HOME_ADDRESS_EQUAL | Permission.HOME_ADDRESS_WRITTEN
@@ -51,6 +57,7 @@ class Rule:
     over parameters. `first`: only first in the chain or behind a first Suspend Multipath Reconnection; `last`: nothing
     may follow. `keeps`: permissions that survive it; `keeps_index_passed`: so does the index-passed flag. `immediate`:
     no data phase. `locates`: does not count as a command of the domain. `hands_out`: may hand data to the subsystem.
+    `physical`: works on the track itself where the control unit follows defective tracks to their alternates.
     """
 
     run: CommandFunction
@@ -66,6 +73,7 @@ class Rule:
     immediate: bool = False
     locates: bool = False
     hands_out: bool = False
+    physical: bool = False
 
 
 def _multitrack(code: int, single: Rule, multi: Rule | None = None) -> Iterator[tuple[int, Rule]]:
@@ -102,7 +110,7 @@ def _search_rows() -> Iterator[tuple[int, Rule]]:
         yield from _multitrack(code, identifier)
     for code in (CommandCode.SEARCH_KEY_EQUAL, CommandCode.SEARCH_KEY_HIGH, CommandCode.SEARCH_KEY_EQUAL_OR_HIGH):
         yield from _multitrack(code, key)
-    home = Rule(searches.search_home_address, positioned=True, minimum=1, keeps=_HOME)
+    home = Rule(searches.search_home_address, positioned=True, minimum=1, keeps=_HOME, physical=True)
     yield from _multitrack(CommandCode.SEARCH_HOME_ADDRESS_EQUAL, home)
 
 
@@ -124,9 +132,9 @@ def _read_rows() -> Iterator[tuple[int, Rule]]:
         Rule(reads.read_count_key_data, positioned=True, domains=_READ),
         Rule(reads.read_count_key_data, positioned=True, domains=_READ_ANY),
     )
-    record_zero = Rule(reads.read_r0, positioned=True, domains=_READ)
+    record_zero = Rule(reads.read_r0, positioned=True, domains=_READ, physical=True)
     yield from _multitrack(CommandCode.READ_RECORD_ZERO, record_zero)
-    home = Rule(reads.read_home_address, positioned=True, domains=_READ)
+    home = Rule(reads.read_home_address, positioned=True, domains=_READ, physical=True)
     yield from _multitrack(CommandCode.READ_HOME_ADDRESS, home)
     yield CommandCode.READ_SPECIAL_HOME_ADDRESS, Rule(reads.read_special_home_address, positioned=True, domains=_READ)
     yield CommandCode.READ_MULTIPLE_COUNT_KEY_AND_DATA, Rule(reads.read_multiple, positioned=True)
@@ -209,9 +217,36 @@ def _subsystem_rows(profile: Profile) -> Iterator[tuple[int, Rule]]:
         yield CommandCode.DEFINE_SUBSYSTEM_OPERATION, Rule(functions.define_operation, minimum=2, parameters=12)
 
 
-def rules_for(profile: Profile) -> dict[int, Rule]:
-    """Return the commands that a control unit of this profile knows, by code."""
-    return {int(code): rule for code, rule in _rows(profile)}
+def _before_eckd_rows(kind: DeviceType) -> Iterator[tuple[int, Rule]]:
+    """What the main rows are replaced with, or joined by, for a device type before ECKD (older-ckd-devices 2)."""
+    if kind.track_overflow:
+        yield CommandCode.WRITE_SPECIAL_CKD, Rule(older.write_special, keeps=_COUNTED)
+    yield CommandCode.SPACE_COUNT, Rule(older.space_count, positioned=True, minimum=3, parameters=3)
+    yield CommandCode.ERASE, Rule(older.erase)
+    yield CommandCode.WRITE_RECORD_ZERO, Rule(older.write_r0, keeps=_COUNTED, physical=True)
+    yield CommandCode.WRITE_HOME_ADDRESS, Rule(older.write_home_address, positioned=True, keeps=_HOME, physical=True)
+    yield CommandCode.READ_SPECIAL_HOME_ADDRESS, Rule(older.read_special_home_address, positioned=True, physical=True)
+    if kind.vary_sensing:
+        yield CommandCode.PERFORM_SUBSYSTEM_FUNCTION, Rule(positioning.no_operation, immediate=True)
+
+
+def rules_for(profile: Profile, kind: DeviceType, geometry: Geometry) -> dict[int, Rule]:
+    """Return the commands that a control unit of this profile knows for a device of this kind, by code."""
+    absent = profile.absent | kind.absent | (frozenset() if geometry.sectors else _SECTOR_COMMANDS)
+    rules = {int(code): rule for code, rule in _rows(profile) if code not in absent}
+    if kind.before_eckd:
+        own = {int(code): rule for code, rule in _before_eckd_rows(kind)}
+        if CommandCode.READ_SPECIAL_HOME_ADDRESS in absent:
+            del own[CommandCode.READ_SPECIAL_HOME_ADDRESS]
+        rules |= own
+    return rules
+
+
+def with_sense_id(rules: dict[int, Rule], exists: bool) -> dict[int, Rule]:
+    """Return the rules with Sense ID, or without it, whatever the device type has."""
+    return {code: rule for code, rule in rules.items() if code != CommandCode.SENSE_ID} | (
+        {int(CommandCode.SENSE_ID): Rule(self_description.sense_id)} if exists else {}
+    )
 
 
 # Commands that read or write tracks, or lead to them: what a PPRC secondary or a bridge volume refuses to a host.

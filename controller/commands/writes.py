@@ -21,6 +21,7 @@ from controller.commands.domain import LocateOrientation, Operation
 from controller.commands.ending import END_OF_FILE, NORMAL_END, Ending
 from controller.commands.orientation import CKD_CONVERSION, advance_track, next_record, step_over_r0
 from controller.commands.outcome import Command
+from controller.commands.overflow import flagged, write_on
 from controller.commands.searches import home_address
 from controller.commands.sensing import length_mismatch
 
@@ -39,8 +40,8 @@ FULL_TRACK_BYTES = 24
 NEXT_TRACK_AFTER = frozenset({0x1D, 0x9D})
 
 _MAY_UPDATE = Permission.ID_EQUAL | Permission.KEY_EQUAL
-_MAY_FORMAT = _MAY_UPDATE | Permission.COUNT_WRITTEN
-_MAY_WRITE_R0 = Permission.HOME_ADDRESS_EQUAL | Permission.HOME_ADDRESS_WRITTEN
+MAY_FORMAT = _MAY_UPDATE | Permission.COUNT_WRITTEN
+MAY_WRITE_R0 = Permission.HOME_ADDRESS_EQUAL | Permission.HOME_ADDRESS_WRITTEN
 _AT_FIELD = (Orientation.COUNT, Orientation.KEY)
 
 
@@ -70,28 +71,28 @@ def write_update_key_and_data(chain: ChainState, command: Command) -> Ending:
 
 def write_count_key_data(chain: ChainState, command: Command) -> Ending:
     """Write CKD 1D: a new record behind the current one; everything after it is erased."""
-    if chain.domain is None and not chain.permissions & _MAY_FORMAT:
+    if chain.domain is None and not chain.permissions & MAY_FORMAT:
         raise invalid_sequence()
-    _may_format(chain)
+    may_format(chain)
     step_over_r0(chain)
-    return _append(chain, command)
+    return append_record(chain, command)
 
 
 def write_next_track(chain: ChainState, command: Command) -> Ending:
     """Write CKD Next Track 9D: the first user record of the next track of the domain."""
     if chain.previous not in NEXT_TRACK_AFTER:
         raise invalid_sequence()
-    _may_format(chain)
+    may_format(chain)
     advance_track(chain)
     step_over_r0(chain)
-    return _append(chain, command)
+    return append_record(chain, command)
 
 
 def write_r0(chain: ChainState, command: Command) -> Ending:
     """Write R0 15: R0 at the index; all user records are erased."""
     domain = chain.domain
     if domain is None:
-        if not chain.permissions & _MAY_WRITE_R0:
+        if not chain.permissions & MAY_WRITE_R0:
             raise invalid_sequence()
     elif domain.orientation not in (LocateOrientation.HOME_ADDRESS, LocateOrientation.INDEX):
         raise invalid_sequence()
@@ -100,7 +101,7 @@ def write_r0(chain: ChainState, command: Command) -> Ending:
     count = command.data[:COUNT_BYTES]
     length = count[6] << 8 | count[7]
     _require_r0(chain, count)
-    _may_write_home_address(chain)
+    may_write_home_address(chain)
     if EMPTY_TRACK_BYTES + length > chain.device.geometry.track_size:
         raise invalid_track_format()
     data = command.data[COUNT_BYTES : COUNT_BYTES + length].ljust(length, b"\0")
@@ -124,7 +125,7 @@ def write_home_address(chain: ChainState, command: Command) -> Ending:
     flag = command.data[0]
     if flag & ~HOME_ADDRESS_FLAGS or command.data[1:HOME_ADDRESS_BYTES] != home_address(chain):
         raise invalid_parameter()
-    _may_write_home_address(chain)
+    may_write_home_address(chain)
     chain.replace_records([])
     chain.home_flags[chain.track] = flag
     chain.rewind()
@@ -135,9 +136,9 @@ def write_home_address(chain: ChainState, command: Command) -> Ending:
 
 def erase(chain: ChainState, command: Command) -> Ending:
     """Erase 11: everything from the orientation point to the end of the track goes; the content is ignored."""
-    if chain.domain is None and not chain.permissions & _MAY_FORMAT:
+    if chain.domain is None and not chain.permissions & MAY_FORMAT:
         raise invalid_sequence()
-    _may_format(chain)
+    may_format(chain)
     step_over_r0(chain)
     del chain.change_records()[chain.next :]
     chain.used_until = 0
@@ -254,6 +255,9 @@ def _update(chain: ChainState, command: Command, *, with_key: bool, multitrack: 
     if tracks_r0 and index == 0 and domain is not None and domain.total == 1:
         del records[1:]
     chain.orientation = Orientation.DATA
+    if device.kind.track_overflow:
+        record, wanted = write_on(chain, record, command.data, wanted)
+        return (NORMAL_END if record.data else END_OF_FILE), b"", wanted
     return NORMAL_END, b"", wanted
 
 
@@ -270,14 +274,14 @@ def _check_length(chain: ChainState, record: Record, length: int, expected: int)
         raise length_mismatch(chain, length)
 
 
-def _may_format(chain: ChainState) -> None:
+def may_format(chain: ChainState) -> None:
     if chain.mask & WRITE_CONTROL in (INHIBIT_ALL, UPDATE_ONLY):
         raise invalid_sequence()
     if chain.device.settings.read_only:
         raise write_inhibited()
 
 
-def _may_write_home_address(chain: ChainState) -> None:
+def may_write_home_address(chain: ChainState) -> None:
     if chain.mask & WRITE_CONTROL != ALLOW_ALL:
         raise invalid_sequence()
     if chain.device.settings.read_only:
@@ -303,29 +307,38 @@ def _require_r0(chain: ChainState, count: bytes) -> None:
         raise invalid_parameter()
 
 
-def _append(chain: ChainState, command: Command) -> Ending:
-    """Write a record behind the current one; what follows is erased. Raises CR 0/4 (count all ones), ITF (no room)."""
-    data = command.data
-    count = data[:COUNT_BYTES].ljust(COUNT_BYTES, b"\0")
-    if count == NO_COUNT:
-        raise invalid_parameter()
-    key_length, data_length = count[5], count[6] << 8 | count[7]
+def require_room(chain: ChainState, key_length: int, data_length: int) -> None:
+    """Raise ITF unless a record of these lengths fits behind the records before `chain.next`, counted if need be."""
     device = chain.device
     index = chain.next
     if chain.used_until != index or index == 1:
         earlier = chain.current_records()[:index]
         chain.used_cells = sum([device.cells(len(record.key), len(record.data)) for record in earlier])
         chain.used_cells -= device.cells(0, R0_DATA_BYTES)  # the track's cells are counted without a standard R0
-    used = chain.used_cells + device.cells(key_length, data_length)
-    if used > device.geometry.track_cells:
+        chain.used_until = index
+    if chain.used_cells + device.last_cells(key_length, data_length) > device.geometry.track_cells:
         raise invalid_track_format()
+
+
+def append_record(chain: ChainState, command: Command, *, overflows: bool = False) -> Ending:
+    """Write a record behind the current one; what follows is erased. Raises CR 0/4 (count all ones), ITF (no room).
+
+    `overflows`: the record is a segment that another one follows on the next track.
+    """
+    data = command.data
+    count = data[:COUNT_BYTES].ljust(COUNT_BYTES, b"\0")
+    if count == NO_COUNT:
+        raise invalid_parameter()
+    key_length, data_length = count[5], count[6] << 8 | count[7]
+    require_room(chain, key_length, data_length)
+    index = chain.next
     records = chain.change_records()
     if len(records) > index:
         del records[index:]
     wanted = COUNT_BYTES + key_length + data_length
     body = data[COUNT_BYTES:wanted].ljust(wanted - COUNT_BYTES, b"\0")
-    records.append(Record(count, body[:key_length], body[key_length:]))
-    chain.used_cells = used
+    records.append(Record(flagged(count) if overflows else count, body[:key_length], body[key_length:]))
+    chain.used_cells += chain.device.cells(key_length, data_length)
     chain.used_until = chain.next = index + 1
     chain.current = index
     chain.orientation = Orientation.DATA

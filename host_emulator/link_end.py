@@ -122,6 +122,11 @@ class LinkEnd:
         self._script = self._after_recovery(script) if self._recovering else script
         self._step(None, now)
 
+    @property
+    def failed(self) -> bool:
+        """The last exchange ended in a failure, which `result` raises."""
+        return self._failure is not None
+
     def result(self) -> Any:
         """The value of the last exchange; raises what it ended with. Called when not busy."""
         assert self._script is None

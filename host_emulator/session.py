@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import trio
 
@@ -34,6 +34,9 @@ Tap = Callable[[bool, bytes, float], None]  # (sent, record, trio time): is show
 
 T = TypeVar("T")
 
+_BUSY = int(UnitStatus.BUSY)
+_NOTHING = Start(0x03, 0, 0, b"", False)
+
 
 @dataclass(frozen=True, slots=True)
 class SessionStatistics:
@@ -45,6 +48,29 @@ class SessionStatistics:
     commands: int
     busy_waits: int
     link: HostCounters
+
+
+class _Run:
+    """A program under way. `start`: the command that was begun last; `ended`: with `value`, or with `error`."""
+
+    def __init__(self, unit_address: int, program: Generator[Start, Response, Any]) -> None:
+        self.unit_address = unit_address
+        self.program = program
+        self.start: Start = _NOTHING
+        self.ended = False
+        self.value: Any = None
+        self.error: BaseException | None = None
+
+    def give(self, response: Response) -> Start | None:
+        """Hand the answer to the program; its next command, or None at its end."""
+        try:
+            return self.program.send(response)
+        except StopIteration as stop:
+            self.value = stop.value
+        except BaseException as error:  # raised where the program is waited for
+            self.error = error
+        self.ended = True
+        return None
 
 
 class HostSession:
@@ -67,6 +93,8 @@ class HostSession:
         self._freed: set[tuple[int | None, int]] = set()  # (unit, device end), (None, control-unit end): came lately
         self._changed = trio.Event()
         self._exchange = trio.Lock()
+        self._run: _Run | None = None
+        self._last_words = trio.lowlevel.ParkingLot()
         self._is_sending = False
         self._descriptor = stream.socket.fileno() if isinstance(stream, trio.SocketStream) else None
         self._rearm = trio.Event()
@@ -104,17 +132,24 @@ class HostSession:
 
         A failure of the link is thrown into the program; `run_program` makes it an interface control check.
         """
-        async with self._exchange:
+        try:
+            self._exchange.acquire_nowait()
+        except trio.WouldBlock:
+            await self._exchange.acquire()
+        try:
             self._programs += 1
+            self._run = run = _Run(unit_address, program)
             try:
-                return await self._drive(unit_address, program)
+                return cast(T, await self._drive(run))
             finally:
+                self._run = None
                 program.close()
                 self._link.end_chain()
                 if self._link.busy:  # cancelled in the middle
                     self._link.abandon(trio.current_time())
-                else:
-                    await self._flush()
+                self._last_words.unpark()
+        finally:
+            self._exchange.release()
 
     async def run_program(self, unit_address: int, program: ChannelProgram, retries: int = 0) -> ProgramResult:
         """Run a channel program; after an interface control check again, at most `retries` times.
@@ -143,32 +178,59 @@ class HostSession:
         async with self._exchange:
             return bool(await self._perform(self._link.request_status(unit_address)))
 
-    async def _drive(self, unit_address: int, program: Generator[Start, Response, T]) -> T:
+    async def _drive(self, run: _Run) -> Any:
+        program = run.program
         try:
-            start = next(program)
+            run.start = next(program)
             while True:
-                if not start.chained:
+                if not run.start.chained:
                     self._link.end_chain()
                 try:
-                    response = await self._command(unit_address, start)
+                    response = await self._command(run)
                 except InterfaceControlCheck as failure:
-                    start = program.throw(failure)
+                    run.start = program.throw(failure)
                 else:
-                    start = program.send(response)
+                    if run.error is not None:
+                        raise run.error
+                    if run.ended:
+                        return run.value
+                    run.start = program.send(response)
         except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
+            return stop.value
 
-    async def _command(self, unit_address: int, start: Start) -> Response:
+    async def _command(self, run: _Run) -> Response:
+        """Carry `run.start` out, and the chained commands behind it as far as `_go_on` gets; the last one's answer."""
         give_up_at = trio.current_time() + self._busy_timeout_s
         while True:
             self._commands += 1
             self._freed.clear()
-            response: Response = await self._perform(self._link.command(unit_address, start))
-            if start.chained or not response.status & UnitStatus.BUSY:
+            response: Response = await self._perform(self._link.command(run.unit_address, run.start))
+            if run.ended or run.start.chained or not response.status & _BUSY:
                 return response
             self._busy_waits += 1
-            if not await self._until_free(unit_address, response, give_up_at):
+            if not await self._until_free(run.unit_address, response, give_up_at):
                 return response
+
+    def _go_on(self) -> bool:
+        """Give the answer to the program under way and begin its next chained command, in the task that heard it.
+
+        So a command of a chain costs no task switch. False: the task that runs the program has to look.
+        """
+        run, link = self._run, self._link
+        if run is None or link.failed:
+            return False
+        response: Response = link.result()
+        if response.status & _BUSY and not run.start.chained:
+            return False
+        start = run.give(response)
+        if start is None:
+            return False
+        run.start = start
+        self._commands += 1
+        if not start.chained:
+            link.end_chain()
+        link.begin(link.command(run.unit_address, start), trio.current_time())
+        return link.busy
 
     async def _until_free(self, unit_address: int, response: Response, give_up_at: float) -> bool:
         """After busy: wait for what makes the device free; False when it took too long."""
@@ -237,14 +299,26 @@ class HostSession:
         """Feed the link from the stream until it ends. Run by `session_over`."""
         reader = RecordReader()
         try:
-            while data := await self._stream.receive_some(RECEIVE_BYTES):
+            while data := await self._receive():
                 self._bytes_received += len(data)
-                self._hear(reader, bytes(data))
+                self._hear(reader, data)
                 await self._flush()
                 self._arm()
         except (trio.BrokenResourceError, trio.ClosedResourceError, FormatError):
             pass  # a stream that broke or carries no records is over, as one that ended
         self._lose()
+
+    async def _receive(self) -> bytes:
+        """What comes next. A socket is waited for and then read: asked first, it has nothing nearly every time."""
+        if self._descriptor is None:
+            return bytes(await self._stream.receive_some(RECEIVE_BYTES))
+        await trio.lowlevel.wait_readable(self._descriptor)
+        try:
+            return os.read(self._descriptor, RECEIVE_BYTES)
+        except BlockingIOError:
+            return bytes(await self._stream.receive_some(RECEIVE_BYTES))
+        except OSError as error:
+            raise trio.BrokenResourceError from error
 
     async def keep_time(self) -> None:
         """Wake the link when an exchange has waited long enough. Run by `session_over`."""
@@ -261,6 +335,15 @@ class HostSession:
             if was_busy and not link.busy:
                 self._notify()
 
+    async def send_last_words(self) -> None:
+        """Accept the last status of a chain, when nothing else has been sent by then. Run by `session_over`.
+
+        A program that follows at once takes the acceptance along with its first command.
+        """
+        while True:
+            await self._last_words.park()
+            await self._flush()
+
     def _arm(self) -> None:
         """Let `keep_time` know of an earlier deadline; later ones it finds by itself when it wakes."""
         deadline = self._link.next_wake
@@ -275,7 +358,7 @@ class HostSession:
             if self._tap is not None:
                 self._tap(False, encode_raw(record), now)
             link.receive(record, now)
-        if link.unsolicited or (was_busy and not link.busy):
+        if link.unsolicited or (was_busy and not link.busy and not self._go_on()):
             self._notify()
         while link.unsolicited:
             self._take_status(link.unsolicited.popleft())
@@ -346,6 +429,7 @@ async def session_over(
             session = HostSession(stream, settings, busy_timeout_s=busy_timeout_s, tap=tap)
             nursery.start_soon(session.read)
             nursery.start_soon(session.keep_time)
+            nursery.start_soon(session.send_last_words)
             await session.connect(image)
             yield session
             nursery.cancel_scope.cancel()

@@ -89,6 +89,8 @@ class ChannelRole:
     @property
     def deadline(self) -> float | None:
         """When `tick` wants to be called."""
+        if not self._disconnected:
+            return earliest(self.timer.deadline, self.retry_timer.deadline)
         chains = (run.waiting.deadline for run in self._disconnected.values())
         return earliest(self.timer.deadline, self.retry_timer.deadline, *chains)
 
@@ -375,7 +377,7 @@ class ChannelRole:
     def tick(self, now: float) -> bool:
         """Arm the timers, end what waited too long; True when the connection must be recovered."""
         self.retry_timer.expired(now)
-        for key, run in list(self._disconnected.items()):
+        for key, run in list(self._disconnected.items()) if self._disconnected else ():
             if run.waiting.expired(now):
                 del self._disconnected[key]
                 run.fail("timeout")

@@ -44,6 +44,8 @@ from controller.channel.timer import Timer
 from controller.channel.transfer import Taken, Transfer
 from controller.commands.outcome import Command, Outcome
 
+_UPDATE = int(CommandFlag.DATA_CHAINING_UPDATE)
+
 
 class ControlUnitRole:
     """See the module head. `paths` maps each logical path to the header its ELP carried."""
@@ -135,7 +137,7 @@ class ControlUnitRole:
         if isinstance(device, CommandFrame):
             if frame.connect:
                 self._first_command(path, frame, device)
-            elif device.command_flags & CommandFlag.DATA_CHAINING_UPDATE:
+            elif device.command_flags & _UPDATE:
                 self._dispatch(path, frame, device, CuInput.UPDATE)
             else:
                 self._dispatch(path, frame, device, CuInput.NEXT_COMMAND)

@@ -17,7 +17,7 @@ within one connection; there is one per link.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import IntEnum, auto  # hashed in C: a frame looks several of them up
 from typing import Protocol
 
 from ccw.escon import ControlFunction
@@ -29,7 +29,7 @@ from controller.commands.outcome import Outcome
 UnitKey = tuple[PathId, int]  # a unit address as one logical path sees it
 
 
-class CuState(Enum):
+class CuState(IntEnum):
     """State of the one connection of this role."""
 
     IDLE = auto()
@@ -43,7 +43,7 @@ class CuState(Enum):
     PRESENTING = auto()  # status of its own sent; acceptance, stacking or the next command must follow
 
 
-class CuInput(Enum):
+class CuInput(IntEnum):
     """What a channel can send within a connection."""
 
     NEXT_COMMAND = auto()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from enum import Enum, auto
+from enum import IntEnum, auto  # hashed in C: a frame looks several of them up
 from typing import Protocol
 
 from ccw.escon import ControlFunction, LinkControl, RemovedReason
@@ -14,7 +14,7 @@ from controller.channel.api import ChainCommand, ChainResult
 from controller.channel.timer import Timer
 
 
-class ChannelState(Enum):
+class ChannelState(IntEnum):
     """State of the exchange in hand."""
 
     IDLE = auto()
@@ -24,7 +24,7 @@ class ChannelState(Enum):
     TRANSFER = auto()  # data and ending status must follow
 
 
-class ChannelInput(Enum):
+class ChannelInput(IntEnum):
     """What a control unit can send within a connection."""
 
     COMMAND_RESPONSE = auto()

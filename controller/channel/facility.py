@@ -21,14 +21,14 @@ Source: assumed, the minimum set that this project defines; the standard's chapt
 
 from __future__ import annotations
 
-from enum import Enum, auto
+from enum import IntEnum, auto  # hashed in C: a frame looks several of them up
 from typing import NamedTuple
 
 from ccw.escon import Sequence
 from controller.channel.api import LinkSettings
 
 
-class LinkState(Enum):
+class LinkState(IntEnum):
     """State of the link as this end sees it."""
 
     LINK_FAILURE = auto()  # no signal, or none that can be understood
@@ -39,7 +39,7 @@ class LinkState(Enum):
     WORKING_NO_ADDRESS = auto()  # as inactive, but the link address is not acquired yet
 
 
-class LinkEvent(Enum):
+class LinkEvent(IntEnum):
     """What can happen to the link level."""
 
     NOS = auto()

@@ -11,8 +11,6 @@ from ccw.escon import ControlFunction, LinkControl, RejectReason
 from ccw.frames import (
     CommandFrame,
     ControlFrame,
-    DataFrame,
-    DataRequest,
     DeviceFrame,
     Frame,
     StatusFrame,
@@ -102,11 +100,14 @@ class Inbound:
 
     def _for_channel(self, device: DeviceFrame) -> bool:
         """Which role a device frame is for: its sender is the other one."""
-        if isinstance(device, StatusFrame):
+        kind = type(device)
+        if kind is CommandFrame:
+            return False
+        if kind is StatusFrame:
             return True
         if isinstance(device, ControlFrame):
             return device.function in _FROM_CONTROL_UNIT
-        return isinstance(device, DataFrame | DataRequest) and self._control_unit.idle and self._channel.connected
+        return self._control_unit.idle and self._channel.connected  # data, or a request for data
 
     def _yield_to(self, frame: Frame) -> bool:
         """A command selects us while our own channel role may be using the link (L5)."""

@@ -77,10 +77,10 @@ class _Runner:
     async def read(self) -> None:
         """Feed the link from the stream until it ends."""
         link, reader, tap = self._link, RecordReader(), self._tap
-        while data := await self._stream.receive_some(RECEIVE_BYTES):
+        while data := await self._receive():
             now = trio.current_time()
             try:
-                for record in reader.feed(bytes(data)):
+                for record in reader.feed(data):
                     if tap is not None:
                         tap(False, encode_raw(record), now)
                     link.receive(record, now)
@@ -94,6 +94,18 @@ class _Runner:
             deadline = link.next_wake
             if deadline is not None and deadline < self._armed:
                 self._event.set()
+
+    async def _receive(self) -> bytes:
+        """What comes next. A socket is waited for and then read: asked first, it has nothing nearly every time."""
+        if self._descriptor is None:
+            return bytes(await self._stream.receive_some(RECEIVE_BYTES))
+        await trio.lowlevel.wait_readable(self._descriptor)
+        try:
+            return os.read(self._descriptor, RECEIVE_BYTES)
+        except BlockingIOError:
+            return bytes(await self._stream.receive_some(RECEIVE_BYTES))
+        except OSError as error:
+            raise trio.BrokenResourceError from error
 
     async def keep_time(self) -> None:
         """Pass on what the link says on its own account, wake it when it is due, watch over a stuck peer."""

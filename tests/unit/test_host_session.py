@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from ccw.records import RecordReader, encode_record, encode_sequence
 from controller.channel import Link, PathId
 from controller.commands.outcome import Command, Outcome
 from host_emulator import orders
-from host_emulator.channel import InterfaceControlCheck, Start, run_program
+from host_emulator.channel import InterfaceControlCheck, Response, Start, run_program
 from host_emulator.link import HostLinkSettings, LinkFailure, NoPath, Unsolicited
 from host_emulator.session import HostSession, open_session
 from tests.helpers.wire import NODE, ScriptedServer, normal_end, read
@@ -285,3 +285,26 @@ def test_bad_input_is_one_line_and_status_2(tmp_path: Path, options: list[str], 
     assert result.exit_code == 2
     assert words in result.output
     assert "Traceback" not in result.output
+
+
+async def test_a_program_that_fails_between_two_commands_fails_where_it_was_started() -> None:
+    """The answer of a chained command is given to the program elsewhere; what it raises comes back all the same."""
+
+    def fails() -> Generator[Start, Response, None]:
+        yield Start(0x63, 0x40, 2, b"ab", False)
+        yield Start(0x47, 0x40, 2, b"ab", True)
+        raise ValueError("not what I expected")
+
+    def returns() -> Generator[Start, Response, list[int]]:
+        first = yield Start(0x63, 0x40, 2, b"ab", False)
+        second = yield Start(0x47, 0x00, 2, b"ab", True)
+        alone = yield Start(0x63, 0x00, 2, b"ab", False)  # begins a chain of its own
+        return [first.status, second.status, alone.status]
+
+    server = ScriptedServer()
+    async with session_with(server) as (session, _):
+        with pytest.raises(ValueError, match="not what I expected"):
+            await session.run(0x10, fails())
+        assert await session.run(0x10, returns()) == [0x0C, 0x0C, 0x0C]
+        await ended(server, 3)
+        assert session.statistics().commands == 5

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
-from construct import ConstructError
+from construct import Construct, ConstructError
 
 from ccw.ccws import CCW_FORMAT_0, CCW_FORMAT_1, Ccw, decode_ccw, encode_ccw
 from ccw.crc import crc16
@@ -24,6 +25,14 @@ from ccw.geometry import CCHH
 from ccw.layout import Layout
 from ccw.tracks import TRACK, Record, build_image, parse_track
 from tests.helpers.formats import vectors_by_format
+from tests.helpers.quick_construct import (
+    QuickLayout,
+    quick,
+    quick_decode_device,
+    quick_decode_frame,
+    quick_encode_device,
+    quick_encode_frame,
+)
 
 VECTORS = vectors_by_format()
 INTEGERS = (-1, 0, 1, 0xF, 0x10, 0xFF, 0x100, 0xFFFF, 0x10000, 0xFFFFFF, 1 << 31, 1 << 32, 1 << 64)
@@ -84,9 +93,7 @@ def _with_crc(data: bytearray) -> bytes:
     return bytes(data[:-2]) + crc16(bytes(data[:-2])).to_bytes(2, "big") if len(data) > 2 else bytes(data)
 
 
-def _ccw_pair(number: int) -> Pair:
-    layout = (CCW_FORMAT_0, CCW_FORMAT_1)[number]
-
+def _ccw_pair(number: int, layout: Construct) -> Pair:
     def decode(data: bytes) -> Ccw:
         if len(data) != 8:
             raise FormatError("CCW", "length", data)
@@ -129,11 +136,27 @@ HOT = [
          tuple(vector.data for vector in VECTORS["frame"])
          + tuple(b"\x60\x02\x40\x01\0" + data + b"\0\0" for data in _DEVICE), _with_crc),
     Pair("device frame", decode_device, encode_device, specified_decode_device, specified_encode_device, _DEVICE),
-    _ccw_pair(0), _ccw_pair(1),
+    _ccw_pair(0, CCW_FORMAT_0), _ccw_pair(1, CCW_FORMAT_1),
     Pair("track image", lambda image: (image[:5], parse_track(image)), lambda value: build_image(*value),
          _specified_track, _build_specified_track, (_IMAGE,)),
 ]
 PAIRS = [*HOT, *map(_layout_pair, layouts())]
+
+
+def _quick_layout_pair(pair: Pair, layout: Layout[Any]) -> Pair:
+    quick_layout = QuickLayout(layout)
+    return pair._replace(specified_decode=quick_layout.decode, specified_encode=quick_layout.encode)
+
+
+@cache
+def quick_pairs() -> list[Pair]:
+    """PAIRS with their specifications made quicker (quick_construct.py), in the same order."""
+    return [
+        HOT[0]._replace(specified_decode=quick_decode_frame, specified_encode=quick_encode_frame),
+        HOT[1]._replace(specified_decode=quick_decode_device, specified_encode=quick_encode_device),
+        _ccw_pair(0, quick(CCW_FORMAT_0)), _ccw_pair(1, quick(CCW_FORMAT_1)), HOT[4],
+        *map(_quick_layout_pair, PAIRS[len(HOT):], layouts()),
+    ]
 
 
 def mutated(pair: Pair, source: random.Random) -> bytes:
@@ -170,11 +193,32 @@ def _with_a_wrong_field(value: Any, source: random.Random) -> Any:
     return dataclasses.replace(value, **{field.name: new})
 
 
-def run(seed: int, buffers: int) -> tuple[int, int]:
+def run(seed: int, buffers: int, pairs: list[Pair] = PAIRS) -> tuple[int, int]:
     """`buffers` buffers, half of them for the hot formats. Returns how many both take and how many both refuse."""
     source = random.Random(seed)
+    hot = pairs[: len(HOT)]
     taken = 0
     for number in range(buffers):
-        pair = source.choice(HOT) if number % 2 else PAIRS[number // 2 % len(PAIRS)]
+        pair = source.choice(hot) if number % 2 else pairs[number // 2 % len(pairs)]
         taken += check(pair, mutated(pair, source), source)
     return taken, buffers - taken
+
+
+def run_quick(seed: int, buffers: int) -> tuple[int, int]:
+    """As `run`, against the quick form of the specifications."""
+    return run(seed, buffers, quick_pairs())
+
+
+def refusals(pair: Pair, quick_pair: Pair, source: random.Random) -> int:
+    """One buffer, and a value with a wrong field, by the specification and by its quick form: 1 when it is refused."""
+    data = mutated(pair, source)
+    value = outcome(pair.specified_decode, data)
+    assert value == outcome(quick_pair.specified_decode, data), (pair.name, data.hex())
+    if value is FormatError:
+        return 1
+    if pair.rebuilds:
+        assert pair.specified_encode(value) == quick_pair.specified_encode(value) == data, (pair.name, data.hex())
+        if dataclasses.is_dataclass(value):
+            wrong = _with_a_wrong_field(value, source)
+            assert outcome(pair.specified_encode, wrong) == outcome(quick_pair.specified_encode, wrong), wrong
+    return 0

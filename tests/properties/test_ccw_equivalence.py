@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import random
+import sys
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,12 @@ import pytest
 from construct import Struct
 
 from ccw import batch, frames_spec
+from ccw.eckd import DEFINE_EXTENT
 from ccw.errors import FormatError
 from ccw.frames import decode_device, decode_frame
 from ccw.records import RawFrame, RecordReader, SequenceRecord
-from tests.helpers.equivalence import HOT, PAIRS, check, mutated, run
+from tests.helpers.equivalence import HOT, PAIRS, check, mutated, quick_pairs, refusals, run, run_quick
+from tests.helpers.quick_construct import QuickLayout, crc_by_bytes
 
 SEEDS, BUFFERS = 10, 10_000
 BATCH_BUFFERS = 20_000
@@ -33,7 +36,8 @@ def test_there_is_a_pair_for_every_layout() -> None:
 
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_fast_codecs_equal_construct(seed: int) -> None:
-    taken, refused = run(seed, BUFFERS)
+    """Even seeds against the definitions as they stand, odd ones against their quick form."""
+    taken, refused = run_quick(seed, BUFFERS) if seed % 2 else run(seed, BUFFERS)
     assert taken > BUFFERS // 3 and refused > BUFFERS // 10, "too one-sided to prove anything"
 
 
@@ -46,10 +50,49 @@ def test_each_pair_takes_and_refuses(pair: Any) -> None:
 
 @pytest.mark.soak
 def test_fast_codecs_equal_construct_long() -> None:
-    """10^7 buffers on all processors."""
+    """10^7 buffers on all processors, against the quick form of the definitions. One line on stderr every 10^5."""
+    seeds = range(SOAK_SEEDS, 2 * SOAK_SEEDS)
+    taken = refused = 0
     with multiprocessing.get_context("spawn").Pool() as pool:
-        results = pool.starmap(run, [(seed, BUFFERS) for seed in range(SOAK_SEEDS, 2 * SOAK_SEEDS)], chunksize=10)
-    assert sum(map(sum, results)) == SOAK_SEEDS * BUFFERS == 10**7
+        for done, (both_take, both_refuse) in enumerate(pool.imap_unordered(_one_seed, seeds), start=1):
+            taken, refused = taken + both_take, refused + both_refuse
+            if done % 10 == 0:
+                print(f"{done * BUFFERS:,} buffers: {taken:,} taken, {refused:,} refused",
+                      file=sys.__stderr__, flush=True)
+    assert taken + refused == SOAK_SEEDS * BUFFERS == 10**7
+
+
+def _one_seed(seed: int) -> tuple[int, int]:
+    return run_quick(seed, BUFFERS)
+
+
+# --- the quick form of the definitions, which the long run uses -------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", range(len(PAIRS)), ids=[pair.name for pair in PAIRS])
+def test_quick_definitions_equal_the_definitions(number: int) -> None:
+    source = random.Random(f"quick/{number}")
+    refused = sum(refusals(PAIRS[number], quick_pairs()[number], source) for _ in range(60))
+    assert refused < 60
+
+
+def test_crc_by_bytes_equals_the_definition() -> None:
+    source = random.Random(16)
+    for length in (*range(20), 100, 1033):
+        data = source.randbytes(length)
+        assert crc_by_bytes(data) == frames_spec.crc_by_definition(data)
+
+
+def test_a_quick_definition_that_errs_is_seen() -> None:
+    """One wrong answer in the table of the file mask, all of whose values the samples reach."""
+    number = next(number for number, pair in enumerate(PAIRS) if pair.name == "define extent")
+    wrong = QuickLayout(DEFINE_EXTENT)
+    wrong.builder.subcons[0].subcon.built[0xC0] = b"\xc1", None
+    pair = quick_pairs()[number]._replace(specified_encode=wrong.encode)
+    source = random.Random(1)
+    with pytest.raises(AssertionError, match="define extent"):
+        for _ in range(2_000):
+            refusals(PAIRS[number], pair, source)
 
 
 # --- batches ----------------------------------------------------------------------------------------------------------

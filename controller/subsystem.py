@@ -258,7 +258,7 @@ class Subsystem:
     ) -> None:
         outcome = device.execute(path, command)
         if outcome.order is not None:
-            self._order(path, device.settings.unit_address, sender, outcome, reply)
+            self._order(path, device, sender, outcome, reply)
         elif outcome.record is not None:
             self._record(path, device, command, outcome, sender, reply)
         elif outcome.writes:
@@ -269,22 +269,25 @@ class Subsystem:
     def _order(
         self,
         path: PathId,
-        unit_address: int,
+        device: Device,
         sender: BoxName | None,
         outcome: Outcome,
         reply: Callable[[Outcome], None],
     ) -> None:
         assert outcome.order is not None
-        if not self.settings.pprc:
-            reply(Refusal(0x0F, 0x40, cca=unit_address).outcome())
-            return
-        said = self._ports.links.said_of(path.link_id)
+        unit_address = device.settings.unit_address
         residual = outcome.residual
 
         def answer(result: Outcome) -> None:
             result.residual = residual
+            if result.sense is not None and device.active_path == path:
+                device.hold_sense(path, result.sense)   # for a host that fetches it by a Sense command
             reply(result)
 
+        if not self.settings.pprc:
+            answer(Refusal(0x0F, 0x40, cca=unit_address).outcome())
+            return
+        said = self._ports.links.said_of(path.link_id)
         self.remote_copy.order(unit_address, outcome.order, sender, said, answer)
 
     def _record(

@@ -172,6 +172,10 @@ class RemoteCopy:
             raise reject(Reason.NOT_THE_ONE_NAMED)
         if bool(order.header.flags & pprc.StatusUpdateFlag.BRIDGE) != (order.bridge_role != 0):
             raise bad_parameter(42)
+        if order.bridge_number > requests.MAX_BRIDGES:
+            raise bad_parameter(43)
+        if order.header.selector == orders.SELECT_NOTIFY and order.bridge_role != orders.STATUS_BRIDGE:
+            raise bad_parameter(42)  # only a status bridge is told to be ready; no volume's state is set by that
         if order.header.selector == orders.SELECT_HEARTBEAT:
             return _nothing()
         if order.bridge_role == orders.DATA_BRIDGE:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from ccw.link_control import NodeDescriptor
 from controller.array import MemoryDisk, VirtualArrayStore
@@ -11,7 +12,7 @@ from controller.links.array_port import ArrayAdapter
 from controller.links.timers import TOD_OF_1970
 from controller.remote_copy.ports import InstalledPort
 from controller.subsystem import BoxSettings, Ports, Subsystem
-from tests.helpers.two_systems import HOST_PORT, box_settings
+from tests.helpers.two_systems import CYLINDERS, HOST_PORT, box_settings
 
 OWN_ADDRESS, CHANNEL_ADDRESS = 0x60, 0x40
 TIMERS_MAX = 64
@@ -20,8 +21,10 @@ TIMERS_MAX = 64
 class Box:
     """System A of the rig: volumes 00-03, bridge volumes F0 and F1, one host link at a time, no peer in sight."""
 
-    def __init__(self) -> None:
-        self.settings: BoxSettings = box_settings("A")
+    def __init__(self, cylinders: int = CYLINDERS, features: frozenset[str] = frozenset()) -> None:
+        settings = box_settings("A", cylinders)
+        volumes = tuple(replace(volume, features=features) for volume in settings.volumes)
+        self.settings: BoxSettings = replace(settings, volumes=volumes)
         self.time = 0.0
         self.timers: list[tuple[float, Callable[[], None]]] = []
         store = VirtualArrayStore.open(MemoryDisk(), segment_bytes=1 << 20)

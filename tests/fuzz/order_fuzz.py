@@ -46,8 +46,11 @@ RULES = {
 }
 
 
-def judge(data: bytes) -> tuple[int, int] | None:
-    """(message, offset) of the first header rule that is broken; None when the state decides."""
+def judge(data: bytes, peer: bool = False) -> tuple[int, int] | None:
+    """(message, offset) of the first header rule that is broken; None when the state decides.
+
+    `peer`: it came from another storage system, which numbers its requests and may send D7.
+    """
     rule = RULES.get(data[0])
     if rule is None:
         return 4, 0
@@ -72,9 +75,9 @@ def judge(data: bytes) -> tuple[int, int] | None:
     nobody = data[0] == 0xD8 and not any(data[28:40])
     if not nobody and not LETTERS.issuperset(data[28:40]):
         return 4, 28
-    if data[6] or data[7]:
+    if bool(data[6] or data[7]) != peer:
         return 4, 6
-    return (4, 0) if data[0] == 0xD7 else None
+    return (4, 0) if data[0] == 0xD7 and not peer else None
 
 
 class OrderFuzz:

@@ -108,6 +108,14 @@ KINDS = (
 )
 
 
+def draw(rng: Random, kind: Kind) -> bytes:
+    """A list: generated, recorded, or one of them changed."""
+    chance = rng.random()
+    recorded = recorded_parameters().get(kind.code, ())
+    data = rng.choice(recorded) if recorded and chance < 0.1 else kind.make(rng)
+    return mutate(rng, (data,), kind.fields) if chance > 0.25 else data
+
+
 @dataclass
 class ParameterFuzz:
     """A device, its judge and what to send. `answers` counts what came back."""
@@ -119,14 +127,6 @@ class ParameterFuzz:
     def __post_init__(self) -> None:
         self.rng = Random(f"parameters/{self.seed}")
         self.judge = make_judge(self.bench)
-
-    def draw(self, kind: Kind) -> bytes:
-        """A list: generated, recorded, or one of them changed."""
-        rng = self.rng
-        chance = rng.random()
-        recorded = recorded_parameters().get(kind.code, ())
-        data = rng.choice(recorded) if recorded and chance < 0.1 else kind.make(rng)
-        return mutate(rng, (data,), kind.fields) if chance > 0.25 else data
 
     def send(self, kind: Kind, data: bytes) -> tuple[Outcome, set[Answer]]:
         """The device's answer and the right ones."""
@@ -152,7 +152,7 @@ class ParameterFuzz:
     def step(self, case: int) -> None:
         """One case. Raises Failure."""
         kind = KINDS[case % len(KINDS)]
-        data = self.draw(kind)
+        data = draw(self.rng, kind)
         if kind.code == 0x27 and data[:1] and data[0] in PPRC:
             data = b"\x18" + data[1:]
         try:

@@ -10,7 +10,10 @@ SEED = 20_010_907
 LINK_CASES = 30_000         # frames at live links, both ends
 PARAMETER_CASES = 90_000    # parameter lists at a device, compared with the judge
 ORDER_CASES = 30_000        # PPRC orders at a subsystem, compared with the judge
-CODEC_CASES = TOTAL - LINK_CASES - PARAMETER_CASES - ORDER_CASES
+PROGRAM_CASES = 4_000       # whole chains over a live link, their sense compared with the judge
+DIRECTED_CASES = 3_000      # the same through a director
+PEER_CASES = 5_000          # orders of a peer over a live link, compared with the judge and a model of the volumes
+CODEC_CASES = TOTAL - LINK_CASES - PARAMETER_CASES - ORDER_CASES - PROGRAM_CASES - DIRECTED_CASES - PEER_CASES
 FEWEST = 600
 # Decoders that take a tenth of a millisecond and more: numpy over one frame, construct, whole files.
 SLOW = frozenset({

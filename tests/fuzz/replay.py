@@ -5,7 +5,8 @@
     python -m tests.fuzz.replay all --seed S --cases N        N cases of every decoder
     python -m tests.fuzz.replay --list
 
-Targets are the decoders, and `link:unit`, `link:host`, `parameters`, `orders`.
+Targets are the decoders, and `link:unit`, `link:host`, `parameters`, `orders`, `programs`, `programs:director`,
+`peer`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from tests.fuzz import link_fuzz, order_fuzz, parameter_fuzz
+from tests.fuzz import link_fuzz, order_fuzz, parameter_fuzz, peer_fuzz, program_fuzz
 from tests.fuzz.engine import Failure, judge, run
 from tests.fuzz.seeds import targets
 
@@ -23,6 +24,9 @@ CAMPAIGNS: dict[str, Callable[[int, int], object]] = {
     "link:host": link_fuzz.run_host,
     "parameters": parameter_fuzz.run,
     "orders": order_fuzz.run,
+    "programs": program_fuzz.run,
+    "programs:director": program_fuzz.run_directed,
+    "peer": peer_fuzz.run,
 }
 
 

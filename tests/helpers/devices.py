@@ -19,6 +19,16 @@ CC, SLI = 0x40, 0x20
 VOLUME = 7
 
 
+def track_with_records(cylinder: int, head: int, records: list[tuple[int, bytes, bytes]]) -> bytes:
+    """A track image: standard R0, then records (R, key, data)."""
+    cchh = bytes((cylinder >> 8, cylinder & 255, 0, head))
+    made = [
+        Record(cchh + bytes((number, len(key))) + len(data).to_bytes(2, "big"), key, data)
+        for number, key, data in records
+    ]
+    return build_track(cylinder, head, [standard_record_zero(cylinder, head), *made])
+
+
 class Tracks:
     """Track images by number; a track never written is empty. Counts what is written."""
 
@@ -80,14 +90,7 @@ class Bench:
 
     def format(self, cylinder: int, head: int, records: list[tuple[int, bytes, bytes]]) -> None:
         """Fill a track: standard R0, then records (R, key, data)."""
-        cchh = bytes((cylinder >> 8, cylinder & 255, 0, head))
-        made = [
-            Record(cchh + bytes((number, len(key))) + len(data).to_bytes(2, "big"), key, data)
-            for number, key, data in records
-        ]
-        self.tracks.images[cylinder * self.tracks.heads + head] = build_track(
-            cylinder, head, [standard_record_zero(cylinder, head), *made]
-        )
+        self.tracks.images[cylinder * self.tracks.heads + head] = track_with_records(cylinder, head, records)
 
     def records(self, cylinder: int, head: int) -> list[Record]:
         """What is on a track, R0 first."""

@@ -15,6 +15,7 @@ from ccw.geometry import Geometry
 from ccw.pprc import PprcHeader
 from ccw.profiles import DeviceIdentity
 from controller.channel import PathId
+from controller.channel.busy import ControlUnitBusy
 from controller.commands.device import Device, DeviceSettings
 from controller.commands.outcome import Command, Outcome, TrackSource, TrackWrite, UnitCheck
 from controller.commands.profiles import PROFILES, Profile
@@ -37,6 +38,9 @@ from controller.remote_copy.refusal import Refusal, Refused
 from controller.remote_copy.service import RemoteCopy
 
 DEVICE_END = 0x04
+CONTROL_UNIT_END = 0x20
+CONTROL_UNIT_BUSY = 0x50
+STATE_CHANGED = 0x85  # attention, device end, unit exception
 NO_SUCH_IMAGE = 4  # LPR reason
 INTERVENTION_REQUIRED = UnitCheck(0x40, 0x00, 0x19)  # no room in the array: eckd-commands 4.4, device not ready
 EQUIPMENT_CHECK = UnitCheck(0x10, 0x00, 0x10)  # the array cannot make it durable
@@ -100,6 +104,7 @@ class Subsystem:
         self.settings = settings
         self._ports = ports
         self._peers: dict[PathId, BoxName] = {}
+        self._busy = ControlUnitBusy()
         self.devices: dict[int, Device] = {}
         self._volumes = {volume.unit_address: volume for volume in settings.volumes}
         shapes = {
@@ -163,6 +168,16 @@ class Subsystem:
         except Refused as refused:
             raise UnitCheck(0, image=replace(refused.refusal, cca=address).sense()) from refused
 
+    def begin_state_change(self, unit_address: int) -> None:
+        """Hosts that want tracks of the device are told to wait: state change pending, or extended long busy."""
+        self.devices[unit_address].begin_state_change()
+
+    def end_state_change(self, unit_address: int) -> None:
+        """Attention, device end and unit exception (85) to every path of the groups that were told to wait."""
+        for path in self.devices[unit_address].end_state_change():
+            assert isinstance(path, PathId)
+            self._ports.links.present_status(path, unit_address, STATE_CHANGED)
+
     def _attention(self, address: int, status: int) -> None:
         for path in self._ports.links.host_paths():
             self._ports.links.present_status(path, address, status)
@@ -196,6 +211,7 @@ class Subsystem:
         for device in self.devices.values():
             self._store(device.reset_path(path, selective=False))
             self._pay_device_ends(device)
+        self._busy.forget(path)
         box = self._peers.pop(path, None)
         if box is not None and box not in self._peers.values():
             self.remote_copy.peer_gone(box)
@@ -256,9 +272,12 @@ class Subsystem:
         sender: BoxName | None,
         reply: Callable[[Outcome], None],
     ) -> None:
+        if not command.chained and self._busy.refuses(path, device.settings.unit_address):
+            reply(Outcome(CONTROL_UNIT_BUSY, residual=command.count))
+            return
         outcome = device.execute(path, command)
         if outcome.order is not None:
-            self._order(path, device, sender, outcome, reply)
+            self._order(path, device, command, sender, outcome, reply)
         elif outcome.record is not None:
             self._record(path, device, command, outcome, sender, reply)
         elif outcome.writes:
@@ -270,6 +289,7 @@ class Subsystem:
         self,
         path: PathId,
         device: Device,
+        command: Command,
         sender: BoxName | None,
         outcome: Outcome,
         reply: Callable[[Outcome], None],
@@ -281,7 +301,7 @@ class Subsystem:
         def answer(result: Outcome) -> None:
             result.residual = residual
             if result.sense is not None and device.active_path == path:
-                device.hold_sense(path, result.sense)   # for a host that fetches it by a Sense command
+                device.keep_sense(path, command, result.sense)  # for a host that fetches it by a Sense command
             reply(result)
 
         if not self.settings.pprc:
@@ -336,16 +356,29 @@ class Subsystem:
     ) -> None:
         """Reply when the writes are durable here and, for a pair in step, at the secondary."""
         stored = self._append(outcome.writes)
-        waiting = _Hardening(device, path, command, outcome, reply)
+        self._busy.entered()
+        waiting = _Hardening(device, path, command, outcome, reply, self._hardened)
         self._ports.hardener.when_durable(stored[-1][1], waiting.local)
         self.remote_copy.host_writes(outcome.writes[0].volume, stored, waiting.remote)
 
 
+    def _hardened(self) -> None:
+        for path, unit_address in self._busy.left():
+            self._ports.links.present_status(path, unit_address, CONTROL_UNIT_END)
+
+
 class _Hardening:
-    """One outcome that waits for both sides. When its chain is over by then (link lost, reset) nobody wants it."""
+    """One outcome that waits for both sides. When its chain is over by then (link lost, reset) nobody wants it, unless
+    another system ended the chain: the host has it from the next command that its data may be there, or not."""
 
     def __init__(
-        self, device: Device, path: PathId, command: Command, outcome: Outcome, reply: Callable[[Outcome], None]
+        self,
+        device: Device,
+        path: PathId,
+        command: Command,
+        outcome: Outcome,
+        reply: Callable[[Outcome], None],
+        ended: Callable[[], None],
     ) -> None:
         self._device = device
         self._chain = device.active_chain
@@ -353,6 +386,7 @@ class _Hardening:
         self._command = command
         self._outcome = outcome
         self._reply = reply
+        self._done = ended
         self._left = 2
         self._check: UnitCheck | None = None
 
@@ -367,7 +401,12 @@ class _Hardening:
     def _ended(self, check: UnitCheck | None) -> None:
         self._check = self._check or check
         self._left -= 1
-        if self._left or self._device.active_chain is not self._chain:
+        if self._left:
+            return
+        self._done()
+        if self._device.active_chain is not self._chain:
+            if self._chain is not None and self._chain.cut_off:
+                self._reply(self._outcome)
             return
         if self._check is None or self._outcome.status & 0x02:
             self._reply(self._outcome)

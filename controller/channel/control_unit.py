@@ -11,6 +11,7 @@ C6. A command wins over a status that this end is presenting: the status is with
 C7. A status is kept until the channel accepts it; later ones of its kind are added to it. One that no chain asked for
     waits while a chain of its unit is at work, so that it never passes for that chain's device end (owed.py).
 C8. A connect-SOF command makes any earlier connection of this link void.
+C9. A command for a unit that owes the path attention is not executed: the status is presented with busy instead.
 """
 
 from __future__ import annotations
@@ -179,7 +180,11 @@ class ControlUnitRole:
             return
         self._owed.unstack(path)
         self._chain = chain = Chain(path, unit_address, command, Transfer(command, self._settings))
-        if chain.key in self._working:
+        pending = self._owed.take_attention(chain.key)
+        if pending is not None:
+            chain.pending = pending.status
+            self._send_status(chain, Outcome(pending.status | UnitStatus.BUSY, residual=command.count))
+        elif chain.key in self._working:
             self._send_status(chain, Outcome(UnitStatus.BUSY, residual=command.count))
         elif is_immediate(command.command, command.count):
             self._execute(chain, b"")
@@ -285,7 +290,8 @@ class ControlUnitRole:
         chain.started = True
         chain.outcome = None
         self._enter(CuState.EXECUTING)
-        command = Command(sent.command, sent.flags, sent.count, data, sent.chained)
+        concurrent = bool(sent.command_flags & CommandFlag.SOLICIT_SUPPLEMENTARY_STATUS)
+        command = Command(sent.command, sent.flags, sent.count, data, sent.chained, concurrent)
         reply = partial(self._reply, chain, chain.turn)
         self._server.start(chain.path, chain.unit_address, command, reply)
 
@@ -326,6 +332,8 @@ class ControlUnitRole:
         if chain is not None and chain is self._chain and chain.working:
             self._disconnect(chain)
         else:
+            if chain is not None:
+                chain.pending = 0
             self._leave()
             self._end(chain)
 
@@ -344,8 +352,12 @@ class ControlUnitRole:
             chain = self._chain
             assert chain is not None and chain.last_status is not None
             path, status = chain.path, chain.last_status
-            self._working[chain.key] = chain
-            self._owed.add(chain.key, Owed(status.unit_status, status.sense, chain=chain, stacked=True))
+            if chain.pending:
+                self._owed.add(chain.key, Owed(chain.pending, stacked=True))
+                chain.pending = 0
+            else:
+                self._working[chain.key] = chain
+                self._owed.add(chain.key, Owed(status.unit_status, status.sense, chain=chain, stacked=True))
         self._leave()
         self._port.send_device(path, acknowledgement(device.unit_address), disconnect=True)
 
@@ -413,6 +425,8 @@ class ControlUnitRole:
         if chain is None or chain.over:
             return
         chain.over = True
+        if chain.pending:  # presented with busy, and not accepted
+            self._owed.add(chain.key, Owed(chain.pending))
         if self._working.get(chain.key) is chain:
             del self._working[chain.key]
         self._owed.discard_chain(chain)

@@ -82,7 +82,7 @@ MOVES: dict[tuple[CuState, CuState], str] = {
     (_S.IDLE, _S.AWAIT_ACCEPT): "first command: CMR",
     (_S.IDLE, _S.EXECUTING): "first command, immediate",
     (_S.IDLE, _S.PRESENTING): "status of its own, or request status",
-    (_S.IDLE, _S.AWAIT_ACCEPTED): "command for a working unit: busy",
+    (_S.IDLE, _S.AWAIT_ACCEPTED): "command for a working unit, or one that owes attention: busy",
     (_S.AWAIT_ACCEPT, _S.AWAIT_UPDATE): "ACR, CD",
     (_S.AWAIT_ACCEPT, _S.AWAIT_DATA): "ACR, write: data request",
     (_S.AWAIT_ACCEPT, _S.EXECUTING): "ACR, read",
@@ -160,6 +160,7 @@ class Chain:
     retrying: bool = False  # command retry was asked for
     device_end: Outcome | None = None  # came before channel end was accepted
     last_status: StatusFrame | None = None
+    pending: int = 0  # status with attention, presented with busy in place of the command (C9)
 
     @property
     def key(self) -> UnitKey:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container
 from dataclasses import dataclass
 
+from ccw.ccws import UnitStatus
 from ccw.escon import StatusFlag
 from ccw.frames import StatusFrame
 from controller.channel.api import PathId
@@ -72,6 +73,13 @@ class OwedQueue:
                 del self._items[place]
                 return place[0], owed
         return None
+
+    def take_attention(self, key: UnitKey) -> Owed | None:
+        """Remove and return what a unit owes a path, if there is attention in it."""
+        owed = self._items.get((key, False))
+        if owed is None or not owed.status & UnitStatus.ATTENTION:
+            return None
+        return self._items.pop((key, False))
 
     def unstack(self, path: PathId) -> None:
         """The channel of `path` takes statuses again."""

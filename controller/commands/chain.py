@@ -52,6 +52,7 @@ class ChainState:
     alternate where the control unit follows a defective track there, unless the command is `physical` and works on the
     track itself. `next` is the index of the next count field,
     `current` the index of the record passed last. `first_track`/`last_track` bound the extent, both included.
+    `cut_off`: another system ended the chain. `waits`: it began while a state change is pending.
     """
 
     __slots__ = (
@@ -60,6 +61,7 @@ class ChainState:
         "changed",
         "continues",
         "current",
+        "cut_off",
         "device",
         "domain",
         "extent_defined",
@@ -91,6 +93,7 @@ class ChainState:
         "track",
         "used_cells",
         "used_until",
+        "waits",
         "working",
     )
 
@@ -101,6 +104,8 @@ class ChainState:
         self.position = 0
         self.previous = 0
         self.continues = False
+        self.cut_off = False
+        self.waits = False
         self.gate: frozenset[int] | None = None
         self.mask = 0
         self.raw_mask = 0

@@ -25,7 +25,7 @@ from controller.commands.ending import BUSY, NORMAL_END, STATUS_MODIFIER, UNIT_C
 from controller.commands.outcome import Command, Outcome, TrackSource, TrackWrite, UnitCheck
 from controller.commands.sensing import chain_sense, incomplete_domain, sense_image, state_change_pending
 from controller.commands.subsystem_functions import NOTHING
-from controller.commands.table import Rule, rules_for, with_sense_id
+from controller.commands.table import DATA_COMMANDS, Rule, rules_for, with_sense_id
 
 CHAIN_COMMAND = 0x40
 SUPPRESS_LENGTH = 0x20
@@ -36,7 +36,9 @@ UNCONDITIONAL_RESERVE = 0x14
 RESET_ALLEGIANCE = 0x44
 SUSPEND_RECONNECTION = 0x5B
 
-# Accepted although the device is reserved to another path (eckd-commands 5.2).
+# They take the device from a path that works or should sense: for hosts that hang (eckd-commands 5.2).
+_TAKE_OVER = frozenset({UNCONDITIONAL_RESERVE, RESET_ALLEGIANCE})
+# Accepted although the device is reserved to another path (5.2).
 _NEVER_RESERVED = frozenset({SENSE_PATH_GROUP, UNCONDITIONAL_RESERVE, RESET_ALLEGIANCE})
 _LEAVES_SENSE = frozenset({NO_OPERATION, SENSE})
 _STOPPING_STATUS = ~STATUS_MODIFIER & 0xFF
@@ -52,12 +54,14 @@ class Device(DeviceState):
         if settings.sense_id is not None:
             self._rules = with_sense_id(self._rules, settings.sense_id)
         self._chain: ChainState | None = None
+        self.changing: dict[Hashable, None] | None = None  # who was told that a state change is pending
 
     def execute(self, path: Hashable, command: Command) -> Outcome:
         """Run one command of `path`. Never raises for what a host does wrong: that is unit check in the outcome.
 
-        A command that is not chained begins a new chain. Busy (10) when another path's chain is active or the device is
-        reserved to another path; that path is then owed a device end (`take_owed_device_ends`).
+        A command that is not chained begins a new chain. Busy (10) when another path's chain is active, when another
+        path has a reservation or a contingent allegiance; this path is then owed a device end
+        (`take_owed_device_ends`). A chain that another system ended goes on to unit check, message 3F.
         """
         chain = self._chain
         if command.chained and chain is not None and chain.path == path:
@@ -65,16 +69,22 @@ class Device(DeviceState):
                 return self._run(chain, command)
             except UnitCheck as check:
                 return self._unit_check(chain, command, check)
-        if self._is_busy(path, command.code):
-            self.paths.owe_device_end(path)
+        paths, code = self.paths, command.code
+        if command.chained and paths.take_cut_off(path):
+            return self._refuse_cut_off(path, command)
+        if self._is_busy(path, code):
+            paths.owe_device_end(path)
             return Outcome(BUSY, residual=command.count)
-        left_over = self.end_chain(path)
+        left_over = self._take_over(path) if code in _TAKE_OVER else self.end_chain(path)
         chain = self._chain = ChainState(self, path)
         try:
-            if self.paths.take_dispossession(path):
+            if paths.take_cut_off(path) | paths.take_dispossession(path):
                 raise reservation_taken()
-            if command.code not in _LEAVES_SENSE:
-                self.take_sense(path)
+            if code not in _LEAVES_SENSE:
+                self.take_sense(paths.allegiance_of(path))
+            if code != NO_OPERATION:
+                paths.allegiance = None
+            chain.waits = self.changing is not None
             outcome = self._run(chain, command)
         except UnitCheck as check:
             outcome = self._unit_check(chain, command, check)
@@ -88,7 +98,7 @@ class Device(DeviceState):
         return self._chain.path if self._chain is not None else None
 
     @property
-    def active_chain(self) -> object | None:
+    def active_chain(self) -> ChainState | None:
         """What stands for the chain the device is working on: the same object as long as it lasts."""
         return self._chain
 
@@ -101,10 +111,50 @@ class Device(DeviceState):
         self._chain = None
         return chain.take_writes() if chain.changed else ()
 
+    def _take_over(self, path: Hashable) -> tuple[TrackWrite, ...]:
+        """End the chain and the allegiance of whoever has the device; what the chain had changed is returned."""
+        chain, paths = self._chain, self.paths
+        if chain is None:
+            paths.allegiance = None
+            return ()
+        if chain.path != path:
+            chain.cut_off = True
+            paths.cut_off(chain.path)
+        paths.allegiance = None
+        return self.end_chain(chain.path)
+
+    def _refuse_cut_off(self, path: Hashable, command: Command) -> Outcome:
+        """The chain of this command was ended by another system: unit check, whoever has the device now."""
+        self.paths.take_dispossession(path)
+        image = sense_image(self, self.track, reservation_taken())
+        if self._chain is None:
+            self.keep_sense(path, command, image)
+        elif not command.concurrent_sense:
+            self.hold_sense(self.paths.allegiance_of(path), image)
+        return Outcome(UNIT_CHECK_END, residual=command.count, sense=image)
+
+    def begin_state_change(self) -> None:
+        """Commands for tracks, in chains that begin from now on, end with "state change pending"; also long busy."""
+        if self.changing is None:
+            self.changing = {}
+
+    def _told_to_wait(self, chain: ChainState) -> UnitCheck:
+        if self.changing is not None:
+            self.changing[self.paths.identity(chain.path)] = None
+        return state_change_pending(self, chain.track)
+
+    def end_state_change(self) -> tuple[Hashable, ...]:
+        """The change is done: return the paths, all of each group that was told, to which 85 is to be presented."""
+        told, self.changing = self.changing or {}, None
+        return tuple(path for identity in told for path in self.paths.members(identity))
+
     def reset_path(self, path: Hashable, selective: bool) -> tuple[TrackWrite, ...]:
-        """A reset on `path`: its chain and sense are gone; unless `selective`, so are its group id and reservation."""
+        """A reset on `path`: chain, sense and allegiance are gone; unless `selective`, group id and reservation too."""
         writes = self.end_chain(path)
-        self.take_sense(path)
+        holder = self.paths.allegiance_of(path)
+        self.take_sense(holder)
+        if self.paths.allegiance == holder:
+            self.paths.allegiance = None
         if not selective:
             self._forget(path)
         return writes
@@ -132,7 +182,7 @@ class Device(DeviceState):
 
     def take_owed_device_ends(self) -> tuple[Hashable, ...]:
         """Return the paths to which device end (04) is owed because they were answered busy; each once."""
-        return self.paths.take_owed() if self._chain is None else ()
+        return self.paths.take_owed() if self._chain is None and self.paths.allegiance is None else ()
 
     def state_change_pending(self) -> UnitCheck:
         """The 32-byte sense with action 1D: the host waits for attention (85) and tries again. For long busy."""
@@ -169,6 +219,8 @@ class Device(DeviceState):
     def _run(self, chain: ChainState, command: Command) -> Outcome:
         """Run one command and do the accounting behind it: permissions, domain count, residual, hardening."""
         rule = self._admit(chain, command)
+        if chain.waits and command.code in DATA_COMMANDS:
+            raise self._told_to_wait(chain)
         flags = command.flags
         chain.continues = bool(flags & CHAIN_COMMAND)
         domain = chain.domain
@@ -197,22 +249,38 @@ class Device(DeviceState):
             or (wanted != count and not flags & SUPPRESS_LENGTH and not rule.immediate)
         )
         if stops and chain.domain is not None and chain.domain.writes and status == NORMAL_END:
-            self._report_incomplete(chain, outcome)
+            self._report_incomplete(chain, command, outcome)
         if chain.changed and (stops or domain_ended):
             outcome.writes = chain.take_writes()
         return outcome
 
-    def _report_incomplete(self, chain: ChainState, outcome: Outcome) -> None:
+    def _report_incomplete(self, chain: ChainState, command: Command, outcome: Outcome) -> None:
         """The chain ends inside a write domain: unit check with the 32-byte sense of an incomplete domain."""
         outcome.status = UNIT_CHECK_END
-        outcome.sense = chain_sense(chain, incomplete_domain(chain))
-        self.hold_sense(chain.path, outcome.sense)
+        outcome.sense = self._report(chain, command, incomplete_domain(chain))
         chain.domain = None
+
+    def _report(self, chain: ChainState, command: Command, check: UnitCheck) -> bytes:
+        """Return the sense of `check`. Unless it goes out with the status it is held, and an allegiance begins."""
+        image = chain_sense(chain, check)
+        self.keep_sense(chain.path, command, image)
+        return image
+
+    def keep_sense(self, path: Hashable, command: Command, image: bytes) -> None:
+        """Hold the sense of a unit check for its path, which has a contingent allegiance then (5.4).
+
+        Nothing is held when the sense goes to the channel with the status.
+        """
+        if command.concurrent_sense:
+            return
+        holder = self.paths.allegiance_of(path)
+        self.hold_sense(holder, image)
+        if not self.paths.is_reserved_elsewhere(path):
+            self.paths.allegiance = holder
 
     def _unit_check(self, chain: ChainState, command: Command, check: UnitCheck) -> Outcome:
         """Turn `check` into unit check: sense held for the path, domain over, what was changed before is hardened."""
-        image = chain_sense(chain, check)
-        self.hold_sense(chain.path, image)
+        image = self._report(chain, command, check)
         chain.domain = None
         chain.gate = NOTHING
         self.track = chain.track
@@ -232,7 +300,9 @@ class Device(DeviceState):
 
     def _is_busy(self, path: Hashable, code: int) -> bool:
         chain = self._chain
-        if chain is not None and chain.path != path:
+        if code not in _TAKE_OVER and (
+            (chain is not None and chain.path != path) or self.paths.owes_allegiance_elsewhere(path)
+        ):
             return True
         return self.paths.is_reserved_elsewhere(path) and code not in _NEVER_RESERVED and not (
             self.paths.is_dispossessed(path)

@@ -109,13 +109,13 @@ class DeviceState:
         image = known[0] if known is not None else self._source.read(self.settings.volume, track)
         return image[0]
 
-    def hold_sense(self, path: Hashable, image: bytes) -> None:
-        """Keep sense for the path until it is taken or cleared."""
-        self._sense[path] = image
+    def hold_sense(self, holder: Hashable, image: bytes) -> None:
+        """Keep sense for a path or group (`PathTable.allegiance_of`) until it is taken or cleared."""
+        self._sense[holder] = image
 
-    def take_sense(self, path: Hashable) -> bytes | None:
-        """Return the sense held for the path, and clear it; None when there is none."""
-        return self._sense.pop(path, None)
+    def take_sense(self, holder: Hashable) -> bytes | None:
+        """Return the sense held for the path or group, and clear it; None when there is none."""
+        return self._sense.pop(holder, None)
 
     def count_request(self, *, write: bool, sequential: bool) -> None:
         """Count one locate for the statistics record."""

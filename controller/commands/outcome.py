@@ -16,7 +16,8 @@ class Command:
 
     `flags` are the CCW flags as sent, `count` the CCW count in bytes (0-65535, the sum where data was chained), `data`
     the bytes the channel supplied (at most `count`; empty for reads and senses). `chained` says that the command was
-    reached by command chaining; False starts a new chain.
+    reached by command chaining; False starts a new chain. `concurrent_sense`: sense goes to the channel with the unit
+    check, so that none is kept and no allegiance begins.
     """
 
     code: int
@@ -24,6 +25,7 @@ class Command:
     count: int
     data: bytes = b""
     chained: bool = False
+    concurrent_sense: bool = False
 
 
 class TrackWrite(NamedTuple):

@@ -5,7 +5,8 @@ States of a path on a device (eckd-commands 5.1):
     RESET --establish--> GROUPED --disband, resign--> UNGROUPED --establish (same id)--> GROUPED
       ^------------------- system reset from any state --------------------------------------'
 
-The owner of a reservation is a path group, or a single path without one.
+The owner of a reservation is a path group, or a single path without one. A contingent allegiance (5.4) belongs to a
+path group in multipath mode, else to the path that got the unit check; while it lasts all others find the device busy.
 """
 
 from __future__ import annotations
@@ -47,13 +48,40 @@ class PathTable:
     def __init__(self) -> None:
         self._paths: dict[Hashable, PathRecord] = {}
         self.owner: Hashable | None = None
+        self.allegiance: Hashable | None = None
         self._dispossessed: Hashable | None = None
+        self._cut_off: dict[Hashable, None] = {}
         self._owed: dict[Hashable, None] = {}
 
     def identity(self, path: Hashable) -> Hashable:
         """Return what stands for the path in a reservation: its group's id when grouped, else the path itself."""
         record = self._paths.get(path)
         return record.group if record is not None and record.state is PathState.GROUPED else path
+
+    def allegiance_of(self, path: Hashable) -> Hashable:
+        """Return what stands for the path in an allegiance: its group's id in multipath mode, else the path itself."""
+        record = self._paths.get(path)
+        if record is not None and record.multipath and record.state is PathState.GROUPED:
+            return record.group
+        return path
+
+    def owes_allegiance_elsewhere(self, path: Hashable) -> bool:
+        """True when a contingent allegiance to another path (group) is in force."""
+        return self.allegiance is not None and self.allegiance != self.allegiance_of(path)
+
+    def groups(self) -> tuple[bytes, ...]:
+        """Return the ids of all groups that have a path, in the order they came."""
+        grouped = [record.group for record in self._paths.values() if record.state is PathState.GROUPED]
+        return tuple(dict.fromkeys(grouped))
+
+    def members(self, identity: Hashable) -> tuple[Hashable, ...]:
+        """Return the paths of the group of that id; of a single path, itself."""
+        found = tuple(
+            path
+            for path, record in self._paths.items()
+            if record.state is PathState.GROUPED and record.group == identity
+        )
+        return found or (identity,)
 
     def group_of(self, path: Hashable) -> bytes:
         """Return the group id set on the path, zeros when there is none."""
@@ -88,8 +116,14 @@ class PathTable:
         identity = self.identity(path)
         self._paths.pop(path, None)
         self._owed.pop(path, None)
-        if self.owner == path or (self.owner == identity and not self.has_members(identity)):
+        self._cut_off.pop(path, None)
+        left = not self.has_members(identity)
+        if self.owner == path or (self.owner == identity and left):
             self.owner = None
+        if self.allegiance == path or (self.allegiance == identity and left):
+            self.allegiance = None
+        if self._dispossessed == path or (self._dispossessed == identity and left):
+            self._dispossessed = None
 
     def sense(self, path: Hashable) -> bytes:
         """Return the 12 bytes of Sense Path Group ID."""
@@ -134,6 +168,17 @@ class PathTable:
         if not self.is_dispossessed(path):
             return False
         self._dispossessed = None
+        return True
+
+    def cut_off(self, path: Hashable) -> None:
+        """Remember that another system ended a chain of the path; it is told at its next command."""
+        self._cut_off[path] = None
+
+    def take_cut_off(self, path: Hashable) -> bool:
+        """True once for a path whose chain another system ended."""
+        if path not in self._cut_off:
+            return False
+        del self._cut_off[path]
         return True
 
     def owe_device_end(self, path: Hashable) -> None:

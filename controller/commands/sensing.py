@@ -88,7 +88,7 @@ def chain_sense(chain: ChainState, check: UnitCheck) -> bytes:
 
 def take_sense(chain: ChainState) -> bytes:
     """Return the sense held for the chain's path, and clear it; without any, only the address fields are filled."""
-    held = chain.device.take_sense(chain.path)
+    held = chain.device.take_sense(chain.device.paths.allegiance_of(chain.path))
     return held if held is not None else chain_sense(chain, UnitCheck(0))
 
 

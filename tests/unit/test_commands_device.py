@@ -150,8 +150,9 @@ def test_sense_is_held_for_its_path_and_taken_once() -> None:
     bench = Bench()
     held = bench.run([(0x06, 1)], "A").sense
     assert bench.run([(0x03, 0)], "A").status == 0x0C
-    assert bench.run([(0x04, 32)], "B").data[0][:4] == bytes(4)
+    assert bench.run([(0x04, 32)], "B").status == 0x10, "contingent allegiance: others wait"
     assert bench.run([(0x04, 32)], "A").data == [held]
+    assert bench.run([(0x04, 32)], "B").data[0][:4] == bytes(4)
     assert bench.run([(0x04, 32)], "A").data == [bytes(27) + b"\x80" + bytes(4)]
     bench.run([(0x06, 1)], "A")
     bench.run([(0xE4, 7, SLI)], "A")

@@ -1,22 +1,20 @@
 """Wiring of one storage system from its configuration: store, volumes, devices, adapters, event log."""
 
-import gzip
 import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TextIO
 
 import trio
 
-from ccw.errors import FormatError
 from ccw.geometry import Geometry, geometry_for
 from ccw.link_control import NodeDescriptor
 from ccw.profiles import PROFILES as PRESENTATIONS
 from ccw.profiles import DeviceIdentity
-from ccw.tracks import null_track, split_image_file
 from controller.array import FileDisk, VirtualArrayStore
+from controller.array.images import ImageError, import_image, open_image
+from controller.array.volumes import create_volume, is_finished, shape_of
 from controller.commands.profiles import PROFILES
 from controller.config import ConfigError, SystemConfig, VolumeConfig
 from controller.links.adapters import Adapters, MakeTap
@@ -25,7 +23,6 @@ from controller.remote_copy.pair import BoxName
 from controller.subsystem import BoxSettings, VolumeSettings
 
 EVENT_LOG = "events.jsonl"
-IMPORT_BATCH_TRACKS = 256
 
 
 def box_settings(config: SystemConfig) -> BoxSettings:
@@ -65,27 +62,24 @@ def check(config: SystemConfig) -> list[str]:
     for volume in config.volumes:
         geometry = _geometry(volume)
         if volume.image is not None:
-            read_image(volume.image, geometry)
+            check_image(volume, geometry)
         lines.append(f"volume {volume.address:02X}: {geometry.name}, {geometry.cylinders} cylinders")
     return lines
 
 
-def read_image(path: Path, geometry: Geometry) -> Iterator[tuple[int, bytes]]:
-    """The tracks of a plain CKD image (gzipped or not) as (track, image). Raises ConfigError."""
+def check_image(volume: VolumeConfig, geometry: Geometry) -> None:
+    """Raise ConfigError unless the volume's image has its shape; its tracks are looked at when they are imported."""
+    assert volume.image is not None
     try:
-        data = path.read_bytes()
-        if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
-        header, tracks = split_image_file(data)
-    except (OSError, EOFError, FormatError) as error:
-        raise ConfigError(f"image {path}: {error}") from error
-    size = len(data) - 512
-    if header.heads != geometry.heads or size != geometry.tracks * geometry.track_size:
+        with open_image(volume.image) as source:
+            found = source.geometry
+    except ImageError as error:
+        raise ConfigError(str(error)) from error
+    if shape_of(found) != shape_of(geometry):
         raise ConfigError(
-            f"image {path}: {size // geometry.track_size} tracks with {header.heads} heads, "
-            f"the volume has {geometry.tracks} with {geometry.heads}"
+            f"image {volume.image}: a {found.name} of {found.cylinders} cylinders with {found.heads} heads, "
+            f"the volume is a {geometry.name} of {geometry.cylinders} with {geometry.heads}"
         )
-    return tracks
 
 
 def open_store(config: SystemConfig) -> VirtualArrayStore:
@@ -98,12 +92,12 @@ def open_store(config: SystemConfig) -> VirtualArrayStore:
     store = VirtualArrayStore.open(FileDisk(config.store))
     try:
         known = store.volumes()
-        new = [volume for volume in config.volumes if "cylinders" not in known.get(volume.address, {})]
+        new = [volume for volume in config.volumes if not is_finished(known.get(volume.address, {}))]
         for volume in config.volumes:
             if volume not in new:
                 _same_shape(volume, known[volume.address])
             elif volume.image is not None:
-                read_image(volume.image, _geometry(volume))
+                check_image(volume, _geometry(volume))
         for volume in new:
             _define(store, volume)
     except BaseException:
@@ -112,33 +106,22 @@ def open_store(config: SystemConfig) -> VirtualArrayStore:
     return store
 
 
-def _shape(volume: VolumeConfig) -> dict[str, str | int]:
-    geometry = _geometry(volume)
-    return {"type": volume.device_type, "cylinders": geometry.cylinders, "heads": geometry.heads}
-
-
 def _define(store: VirtualArrayStore, volume: VolumeConfig) -> None:
-    """Define a new volume; its shape is written last, so an import that was cut off starts again."""
-    if volume.image is not None:
-        _import(store, volume, _geometry(volume))
-    store.define_volume(volume.address, _shape(volume))
-    store.sync()
+    """Define a new volume with its first content; an import that was cut off starts again."""
+    if volume.image is None:
+        create_volume(store, volume.address, _geometry(volume), {})
+        store.sync()
+        return
+    try:
+        import_image(store, volume.address, volume.image)
+    except ImageError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _same_shape(volume: VolumeConfig, known: Mapping[str, object]) -> None:
-    for key, value in _shape(volume).items():
+    for key, value in shape_of(_geometry(volume)).items():
         if known.get(key) != value:
             raise ConfigError(f"volume {volume.address:02X}: {key} is {known[key]} in the store, {value} here")
-
-
-def _import(store: VirtualArrayStore, volume: VolumeConfig, geometry: Geometry) -> None:
-    assert volume.image is not None
-    store.define_volume(volume.address, {})
-    for track, image in read_image(volume.image, geometry):
-        if image != null_track(*geometry.address_of(track)):
-            store.write(volume.address, track, image)
-        if track % IMPORT_BATCH_TRACKS == IMPORT_BATCH_TRACKS - 1:
-            store.sync()
 
 
 class EventLog:

@@ -107,6 +107,10 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
         """The attributes of every defined volume, by number."""
         return {number: dict(volume.attributes) for number, volume in sorted(self._directory.volumes.items())}
 
+    def attributes(self, volume: int) -> dict[str, JSON]:
+        """The attributes of one volume."""
+        return dict(self._volume(volume).attributes)
+
     # Tracks
 
     def read(self, volume: int, track: int) -> bytes | None:

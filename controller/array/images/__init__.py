@@ -1,0 +1,32 @@
+"""Volumes as image files: opened whatever their form, imported into a store, exported from it.
+
+`open_image` (opening.py) gives an `ImageSource` (source.py) over plain.py or compressed.py; plain_writer.py and
+compressed_writer.py make files; transfer.py moves whole volumes between files and a store. The bytes themselves are
+defined in ccw/image_files.py and ccw/image_tracks.py. Memory does not grow with a volume, but for 16 bytes for each
+stored track while a compressed file is checked.
+"""
+
+from controller.array.images.errors import ImageError
+from controller.array.images.opening import open_image, shadow_files
+from controller.array.images.source import ImageSource
+from controller.array.images.transfer import (
+    ExportForm,
+    ImageReport,
+    export_volume,
+    import_image,
+    import_steps,
+    write_image,
+)
+
+__all__ = [
+    "ExportForm",
+    "ImageError",
+    "ImageReport",
+    "ImageSource",
+    "export_volume",
+    "import_image",
+    "import_steps",
+    "open_image",
+    "shadow_files",
+    "write_image",
+]

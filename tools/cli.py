@@ -12,6 +12,8 @@ COMMANDS = {
     "host": "tools.host",
     "replay": "tools.replay",
     "serve": "tools.serve",
+    "snap": "tools.snap",
+    "volume": "tools.volume",
 }  # name: module; the module's attribute of the same name is the command
 
 

@@ -1,0 +1,223 @@
+"""`trackbridge volume`: the volumes of a store that is not in use: create, list, import, export, check, delete."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Column, Table
+
+from ccw.geometry import MODELS, Geometry, geometry_for, geometry_of
+from ccw.volume_label import initial_tracks
+from controller.array import UnknownVolumeError, VirtualArrayStore
+from controller.array.checking import CheckReport, check_store
+from controller.array.images import ExportForm, ImageReport, export_volume, import_image, shadow_files
+from controller.array.snapshots import SnapshotCatalog
+from controller.array.volumes import create_volume, delete_volume, host_volumes, unfinished
+from tools.bad_input import BadInput
+from tools.stores import StorePlace, progress_bar, store_options, volume_number, why_not_replaced
+
+DAMAGE_LISTED_MAX = 50
+FORMS = [form.value for form in ExportForm]
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+@click.group(context_settings={"help_option_names": ["--help"]})
+def volume() -> None:
+    """Volumes of a store that no system has open. DEVICE is a unit address or device number, hexadecimal."""
+
+
+@volume.command()
+@click.argument("device", callback=volume_number)
+@store_options
+@click.option("--model", required=True, help="3390-3, or a device type with --cylinders.")
+@click.option("--cylinders", type=click.IntRange(1), help="Another size than the model's.")
+@click.option("--volser", metavar="SERIAL", help="Volume serial: the volume gets a label and an empty VTOC.")
+@click.option("--owner", default="", help="Owner in the label, up to 14 characters.")
+@click.option("--vtoc-tracks", default=0, type=click.IntRange(0), help="By default the rest of cylinder 0.")
+@click.option("--raw", is_flag=True, help="No label: every track as if never written.")
+@json_option
+def create(
+    device: int, store: Path | None, config: Path | None, model: str, cylinders: int | None, volser: str | None,
+    owner: str, vtoc_tracks: int, raw: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Make an initialised, empty volume. Tracks cost nothing until they are written."""
+    if (volser is None) != raw:
+        raise BadInput("--raw: a volume without a label has no serial" if raw else "--volser: a serial is needed")
+    geometry = _geometry(model, cylinders)
+    try:
+        tracks = initial_tracks(geometry, volser, owner=owner, vtoc_tracks=vtoc_tracks) if volser is not None else {}
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+    with StorePlace(store, config).open(write=True, create=True) as opened:
+        create_volume(opened, device, geometry, tracks)
+        opened.sync()
+        row = _row(opened, device, geometry, 0)
+    _say(as_json, row, f"volume {device:02X}: {geometry.name}, {geometry.cylinders} cylinders, serial {volser or '-'}")
+
+
+@volume.command("list")
+@store_options
+@json_option
+def list_(store: Path | None, config: Path | None, as_json: bool) -> None:
+    """List the volumes: model, size, tracks that are written, snapshots."""
+    with StorePlace(store, config).open() as opened:
+        catalog = SnapshotCatalog(opened)
+        found = host_volumes(opened)
+        rows = [_row(opened, info.number, info.geometry, len(catalog.of(info.number))) for info in found]
+        cut_off = [f"{number:02X}" for number in unfinished(opened)]
+    if as_json:
+        click.echo(json.dumps({"volumes": rows, "unfinished": cut_off}, indent=2))
+        return
+    table = Table("device", "model", *_numeric("cylinders", "tracks", "written", "snapshots"))
+    for row in rows:
+        numbers = (f"{row[name]:,}" for name in ("cylinders", "tracks", "written", "snapshots"))
+        table.add_row(row["device"], row["model"], *numbers)
+    Console().print(table)
+    if cut_off:
+        click.echo(f"unfinished, take no part in anything: {', '.join(cut_off)}")
+
+
+@volume.command("import")
+@click.argument("device", callback=volume_number)
+@click.argument("image", type=click.Path(path_type=Path))
+@store_options
+@click.option("--sf", metavar="NAME", type=click.Path(path_type=Path),
+              help="Shadow files, as sf= of a Hercules device statement: 1, 2, ... before the first dot.")
+@json_option
+def import_(
+    device: int, image: Path, store: Path | None, config: Path | None, sf: Path | None, as_json: bool
+) -> None:  # fmt: skip
+    """Make a new volume of IMAGE: plain CKD (several files: the first; gzipped or not), CCKD or CCKD64."""
+    place = StorePlace(store, config)
+    with place.open(write=True, create=True) as opened, progress_bar(f"import {image.name}") as advance:
+        shadows = shadow_files(sf) if sf is not None else []
+        report = import_image(opened, device, image, shadows=shadows, progress=advance)
+    _report(as_json, device, report, "imported from")
+
+
+@volume.command()
+@click.argument("device", callback=volume_number)
+@click.argument("image", type=click.Path(path_type=Path))
+@store_options
+@click.option("--format", "form", default="ckd", show_default=True, type=click.Choice(FORMS),
+              help="ckd: plain; cckd: compressed with zlib.")
+@click.option("--single-file", is_flag=True, help="A plain image in one file, also above 2 GiB.")
+@click.option("--snapshot", metavar="NAME", help="Export this snapshot of the volume.")
+@click.option("--replace", is_flag=True, help="Replace files that exist.")
+@json_option
+def export(
+    device: int, image: Path, store: Path | None, config: Path | None, form: str, single_file: bool,
+    snapshot: str | None, replace: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Make the image file IMAGE of a volume. It appears when it is complete."""
+    if single_file and form != ExportForm.PLAIN.value:
+        raise BadInput("--single-file: only with --format ckd")
+    with StorePlace(store, config).open() as opened, progress_bar(f"export {image.name}") as advance:
+        number = device if snapshot is None else SnapshotCatalog(opened).find(device, snapshot).number
+        report = export_volume(
+            opened, number, image, ExportForm(form), single=single_file, replace=replace, progress=advance
+        )
+    _report(as_json, device, report, "exported to")
+
+
+@volume.command()
+@click.argument("device", callback=volume_number)
+@store_options
+@json_option
+def delete(device: int, store: Path | None, config: Path | None, as_json: bool) -> None:
+    """Delete a volume. Its snapshots stay; a volume of a pair or of a bridge is refused."""
+    with StorePlace(store, config).open(write=True) as opened:
+        reason = why_not_replaced(opened)(device)
+        if reason is not None:
+            raise BadInput(f"volume {device:02X} cannot be deleted: {reason}")
+        delete_volume(opened, device)
+        opened.sync()
+    _say(as_json, {"device": f"{device:02X}", "deleted": True}, f"volume {device:02X}: deleted")
+
+
+@volume.command()
+@click.argument("device", required=False, callback=volume_number)
+@store_options
+@json_option
+def check(device: int | None, store: Path | None, config: Path | None, as_json: bool) -> None:
+    """Read and verify every track of one or all volumes and of their snapshots. Exit status 1: damage was found."""
+    with StorePlace(store, config).open() as opened, progress_bar("check") as advance:
+        if device is not None and device not in {info.number for info in host_volumes(opened)}:
+            raise UnknownVolumeError(device)
+        report = check_store(opened, device, advance)
+    click.echo(json.dumps(_check_json(report), indent=2) if as_json else _check_text(report))
+    sys.exit(1 if report.damaged else 0)
+
+
+def _geometry(model: str, cylinders: int | None) -> Geometry:
+    try:
+        if cylinders is None:
+            return geometry_of(model)
+        return geometry_for(model if model in MODELS else f"{geometry_of(model).device_type:04X}", cylinders)
+    except ValueError as error:
+        names = ", ".join(found.name for models in MODELS.values() for found in models)
+        raise BadInput(f"--model: {error} (models: {names})") from error
+
+
+def _row(store: VirtualArrayStore, number: int, geometry: Geometry, snapshots: int) -> dict[str, Any]:
+    return {
+        "device": f"{number:02X}",
+        "model": geometry.name,
+        "cylinders": geometry.cylinders,
+        "heads": geometry.heads,
+        "tracks": geometry.tracks,
+        "written": store.allocated(number),
+        "snapshots": snapshots,
+    }
+
+
+def _report(as_json: bool, device: int, report: ImageReport, verb: str) -> None:
+    geometry = report.geometry
+    figures = {
+        "device": f"{device:02X}",
+        "model": geometry.name,
+        "cylinders": geometry.cylinders,
+        "format": report.form,
+        "files": list(report.files),
+        "tracks": report.tracks,
+        "written": report.stored,
+    }
+    text = (
+        f"volume {device:02X}: {geometry.name}, {geometry.cylinders} cylinders, {report.stored:,} of "
+        f"{report.tracks:,} tracks written; {verb} {', '.join(report.files)} ({report.form})"
+    )
+    _say(as_json, figures, text)
+
+
+def _check_json(report: CheckReport) -> dict[str, Any]:
+    damaged = [{**asdict(damage), "device": f"{damage.device:02X}"} for damage in report.damaged]
+    return {"volumes": report.volumes, "snapshots": report.snapshots, "tracks": report.tracks, "damaged": damaged}
+
+
+def _check_text(report: CheckReport) -> str:
+    lines = []
+    for damage in report.damaged[:DAMAGE_LISTED_MAX]:
+        snapshot = f" snapshot {damage.snapshot}" if damage.snapshot else ""
+        lines.append(f"volume {damage.device:02X}{snapshot} track {damage.track}: {damage.reason}")
+    if len(report.damaged) > DAMAGE_LISTED_MAX:
+        lines.append(f"… and {len(report.damaged) - DAMAGE_LISTED_MAX:,} more")
+    lines.append(
+        f"{report.volumes} volumes, {report.snapshots} snapshots, {report.tracks:,} tracks read: "
+        f"{len(report.damaged):,} damaged"
+    )
+    return "\n".join(lines)
+
+
+def _numeric(*names: str) -> Sequence[Column]:
+    return [Column(name, justify="right") for name in names]
+
+
+def _say(as_json: bool, figures: dict[str, Any], text: str) -> None:
+    click.echo(json.dumps(figures) if as_json else text)

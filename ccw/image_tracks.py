@@ -20,7 +20,6 @@ import bz2
 from isal import igzip_lib, isal_zlib
 
 from ccw.errors import FormatError
-from ccw.geometry import Cchh
 from ccw.image_files import ImageAlgorithm
 from ccw.stored_track import CODEC_NONE, CODEC_ZLIB, HOME_ADDRESS_BYTES, StoredTrack, expand_track
 from ccw.tracks import END_MARK, track_image_length
@@ -49,12 +48,20 @@ def null_image(null_format: int, home_address: bytes) -> bytes:
     return b"".join(parts)
 
 
+def check_home_address(what: str, data: bytes, home_address: bytes) -> None:
+    """Raise FormatError, which names `what`, unless bytes 1-4 of `data` are this home address."""
+    found = data[1:HOME_ADDRESS_BYTES]
+    if len(found) < len(home_address):
+        raise FormatError(what, "home address cut short", data, len(data))
+    if found != home_address:
+        raise FormatError(what, f"home address {found.hex()}, not {home_address.hex()}", data, 1)
+
+
 def check_image(image: bytes, home_address: bytes, limit: int) -> None:
     """Raise FormatError unless `image` is one whole track image of at most `limit` bytes with this home address."""
     if len(image) > limit:
         raise FormatError("track image", f"longer than a track of {limit}", image, limit)
-    if image[1:HOME_ADDRESS_BYTES] != home_address:
-        raise FormatError("track image", f"home address {image[1:5].hex()}, not {home_address.hex()}", image, 1)
+    check_home_address("track image", image, home_address)
     length = track_image_length(image)
     if length != len(image):
         raise FormatError("track image", "bytes behind the end mark", image, length)
@@ -66,10 +73,7 @@ def take_over(data: bytes, home_address: bytes, limit: int) -> tuple[StoredTrack
     A zlib stream is taken over as it is; the others come back as codec 0, for the store to compress. Raises FormatError
     for anything that does not expand to a whole track image of at most `limit` bytes. Never makes more bytes than that.
     """
-    if len(data) < HOME_ADDRESS_BYTES:
-        raise FormatError("stored image", "home address cut short", data, len(data))
-    if data[1:HOME_ADDRESS_BYTES] != home_address:
-        raise FormatError("stored image", f"home address {data[1:5].hex()}, not {home_address.hex()}", data, 1)
+    check_home_address("stored image", data, home_address)
     algorithm = data[0]
     stream = memoryview(data)[HOME_ADDRESS_BYTES:]
     if algorithm == ImageAlgorithm.NONE:
@@ -136,8 +140,3 @@ def null_format_of(stored: StoredTrack, home_address: bytes) -> int | None:
     if null_format is None or expand_track(stored) != null_image(null_format, home_address):
         return None
     return null_format
-
-
-def packed(address: Cchh, heads: int) -> bytes:
-    """Cylinder and head of a home address, 4 bytes: classic packing where a device has more than 16 heads."""
-    return address.pack() if heads <= 16 else address.pack_classic()

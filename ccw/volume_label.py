@@ -17,10 +17,9 @@ from enum import IntFlag
 
 from construct import Byte, Bytes, Const, Int16ub, Struct
 
-from ccw.geometry import CYLINDERS_BEFORE_EXTENDED, Geometry
-from ccw.image_tracks import packed
+from ccw.geometry import CYLINDERS_BEFORE_EXTENDED, Geometry, track_address_bytes
 from ccw.layout import Bits, Layout
-from ccw.tracks import Record, build_image, standard_record_zero
+from ccw.tracks import Record, build_track, standard_record_zero
 
 DSCB_KEY_BYTES = 44
 DSCB_DATA_BYTES = 96
@@ -188,8 +187,8 @@ def initial_tracks(geometry: Geometry, serial: str, *, owner: str = "", vtoc_tra
     `vtoc_tracks`: by default the rest of cylinder 0. Raises ValueError for a bad serial or owner, or a VTOC or volume
     of impossible size.
     """
-    tracks = vtoc_tracks or min(geometry.heads, geometry.tracks) - VTOC_TRACK
-    if not 0 < tracks <= geometry.tracks - VTOC_TRACK:
+    tracks = vtoc_tracks or geometry.heads - VTOC_TRACK
+    if not 0 < tracks <= _primary_tracks(geometry) - VTOC_TRACK:
         raise ValueError(f"a VTOC of {tracks} tracks does not fit a volume of {geometry.tracks}")
     if geometry.cylinders > CYLINDERS_BEFORE_EXTENDED:
         raise ValueError(f"a volume of more than {CYLINDERS_BEFORE_EXTENDED:,} cylinders is not initialised here")
@@ -210,13 +209,12 @@ def initial_tracks(geometry: Geometry, serial: str, *, owner: str = "", vtoc_tra
 def _track(geometry: Geometry, track: int, records: list[tuple[bytes, bytes]]) -> bytes:
     """The image of a track of records given by key and data."""
     address = geometry.address_of(track)
-    home = packed(address, geometry.heads)
-    zero = standard_record_zero(*address)
+    home = track_address_bytes(*address)
     made = [
         Record(home + bytes((number, len(key))) + len(data).to_bytes(2), key, data)
         for number, (key, data) in enumerate(records, 1)
     ]
-    return build_image(b"\0" + home, [Record(home + zero.count[4:], zero.key, zero.data), *made])
+    return build_track(*address, [standard_record_zero(*address), *made])
 
 
 def _label_track(geometry: Geometry, label: VolumeLabel) -> bytes:
@@ -229,8 +227,8 @@ def _format_4(geometry: Geometry, vtoc_tracks: int, per_track: int) -> tuple[byt
     last = geometry.address_of(VTOC_TRACK + vtoc_tracks - 1)
     dscb = VtocDscb(
         free_dscbs=vtoc_tracks * per_track - 2,
-        flags=VtocFlag.NO_VALID_FORMAT_5 if geometry.tracks > _TRACKS_IN_FORMAT_5 else 0,
-        cylinders=geometry.cylinders,
+        flags=VtocFlag.NO_VALID_FORMAT_5 if _primary_tracks(geometry) > _TRACKS_IN_FORMAT_5 else 0,
+        cylinders=geometry.primary_cylinders,
         heads=geometry.heads,
         track_length=geometry.family.track_length,
         dscbs_per_track=per_track,
@@ -247,9 +245,14 @@ def _format_4(geometry: Geometry, vtoc_tracks: int, per_track: int) -> tuple[byt
 def _format_5(geometry: Geometry, first_free: int) -> tuple[bytes, bytes]:
     """Free space: one extent from `first_free` to the end of the volume, empty when a format 5 DSCB cannot say it."""
     free = FreeExtent(0, 0, 0)
-    if geometry.tracks <= _TRACKS_IN_FORMAT_5 and first_free < geometry.tracks:
+    tracks = _primary_tracks(geometry)
+    if first_free < tracks <= _TRACKS_IN_FORMAT_5:
         rest = -first_free % geometry.heads     # up to the next whole cylinder
-        cylinders = (geometry.tracks - first_free - rest) // geometry.heads
+        cylinders = (tracks - first_free - rest) // geometry.heads
         free = FreeExtent(first_free, cylinders, rest)
     key = b"\x05" * 4 + FREE_EXTENT.encode(free) + bytes(5 * (_FREE_EXTENTS_IN_KEY - 1))
     return key, b"\xf5" + bytes(DSCB_DATA_BYTES - 1)
+
+
+def _primary_tracks(geometry: Geometry) -> int:
+    return geometry.primary_cylinders * geometry.heads

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ccw.errors import FormatError
-from ccw.image_tracks import check_image, packed
+from ccw.geometry import track_address_bytes
+from ccw.image_tracks import check_image
 from controller.array.errors import CorruptionError, DiskError
 from controller.array.snapshots import SnapshotCatalog
 from controller.array.store import VirtualArrayStore
@@ -89,7 +90,7 @@ class _Check:
         try:
             image = self._store.read(info.number, track)
             assert image is not None, "a track with a sequence is written"
-            check_image(image, packed(geometry.address_of(track), geometry.heads), geometry.track_size)
+            check_image(image, track_address_bytes(*geometry.address_of(track)), geometry.track_size)
         except (CorruptionError, DiskError) as error:
             return str(error)
         except FormatError as error:

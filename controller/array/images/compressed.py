@@ -10,9 +10,9 @@ from types import TracebackType
 from typing import Self
 
 from ccw.errors import FormatError
-from ccw.geometry import Geometry
+from ccw.geometry import Geometry, track_address_bytes
 from ccw.image_files import LEVEL2_TRACKS
-from ccw.image_tracks import check_image, null_image, packed, take_over
+from ccw.image_tracks import check_image, null_image, take_over
 from ccw.stored_track import StoredTrack, compress_track
 from ccw.tracks import null_track
 from controller.array.images.compressed_file import CompressedFile
@@ -48,11 +48,11 @@ class CompressedImage:
 
     def tracks(self) -> Iterator[tuple[int, StoredTrack | None]]:
         """See ImageSource."""
-        tracks, heads = self.geometry.tracks, self.geometry.heads
+        tracks = self.geometry.tracks
         for group in range(-(-tracks // LEVEL2_TRACKS)):
             tables = [file.group(group) for file in self._files]
             for track in range(group * LEVEL2_TRACKS, min((group + 1) * LEVEL2_TRACKS, tracks)):
-                yield track, self._track(tables, track, packed(self.geometry.address_of(track), heads))
+                yield track, self._track(tables, track, track_address_bytes(*self.geometry.address_of(track)))
 
     def _track(self, tables: list[list[tuple[int, int]] | int | None], track: int, home: bytes) -> StoredTrack | None:
         """One track, by the newest file that knows it: see CompressedFile.group."""

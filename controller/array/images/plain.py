@@ -7,6 +7,7 @@ A gzipped file is read twice, once to know how long it is: nothing else tells th
 short or damaged is then refused before anything is imported.
 """
 
+import gzip
 import os
 import zlib
 from collections.abc import Iterator, Sequence
@@ -18,9 +19,9 @@ from typing import IO, Self, cast
 from isal import igzip, igzip_lib
 
 from ccw.errors import FormatError
-from ccw.geometry import Geometry
+from ccw.geometry import Geometry, track_address_bytes
 from ccw.image_files import DEVICE_HEADER_BYTES, DeviceHeader, ImageForm
-from ccw.image_tracks import check_image, packed
+from ccw.image_tracks import check_home_address, check_image
 from ccw.stored_track import StoredTrack, compress_track
 from ccw.tracks import NULL_TRACK_LENGTH, null_track, track_image_length
 from controller.array.images.errors import ImageError, format_fault, image_errors
@@ -51,7 +52,10 @@ def _stream_errors(path: Path) -> Iterator[None]:
     """Turn what is wrong with a file or its gzip stream into ImageError."""
     try:
         with image_errors(path):
-            yield
+            try:
+                yield
+            except gzip.BadGzipFile as error:  # an OSError that the system did not raise
+                raise ImageError(path, f"gzip stream: {error}") from error
     except (EOFError, zlib.error, igzip_lib.IsalError) as error:  # type: ignore[misc]  # its stub calls it a variable
         raise ImageError(path, f"gzip stream: {error}") from error
 
@@ -162,8 +166,9 @@ class PlainImage:
         if slot.startswith(null_track(*address)):
             return None
         try:
+            home_address = track_address_bytes(*address)
+            check_home_address("track image", slot, home_address)
             image = slot[: track_image_length(slot)]
-            home_address = packed(address, self.geometry.heads)
             check_image(image, home_address, self.geometry.track_size)
         except FormatError as error:
             raise format_fault(file.path, error, offset, track=track) from error

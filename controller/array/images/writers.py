@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ccw.errors import FormatError
-from ccw.geometry import Geometry
+from ccw.geometry import Geometry, track_address_bytes
 from ccw.image_files import (
     DEVICE_HEADER_BYTES,
     LEVEL1_AT,
@@ -26,7 +26,7 @@ from ccw.image_files import (
     ImageForm,
     Tables,
 )
-from ccw.image_tracks import check_image, hand_over, null_format_of, packed
+from ccw.image_tracks import check_image, hand_over, null_format_of
 from ccw.stored_track import StoredTrack, expand_track
 from ccw.tracks import null_track
 from controller.array.images.errors import ImageError
@@ -93,7 +93,7 @@ def _image(file: OutputFile, geometry: Geometry, track: int, stored: StoredTrack
         return null_track(*geometry.address_of(track))
     try:
         image = expand_track(stored)
-        check_image(image, packed(geometry.address_of(track), geometry.heads), geometry.track_size)
+        check_image(image, track_address_bytes(*geometry.address_of(track)), geometry.track_size)
     except FormatError as error:
         raise ImageError(file.path, f"{error.what}: {error.where}", track=track) from error
     return image
@@ -161,7 +161,7 @@ class _CompressedWriter:
         return table
 
     def _entry(self, track: int, stored: StoredTrack) -> tuple[int, ...]:
-        home_address = packed(self._geometry.address_of(track), self._geometry.heads)
+        home_address = track_address_bytes(*self._geometry.address_of(track))
         rest = (0,) if self._compression.wide else ()
         try:
             null_format = null_format_of(stored, home_address)

@@ -385,11 +385,11 @@ def test_stored_bytes_are_handed_over_unchanged(tmp_path: Path) -> None:
 
 def test_a_long_plain_image_is_split_below_2_gib(tmp_path: Path) -> None:
     path = tmp_path / "vol_1.ckd"
-    two = [(path, 2518), (tmp_path / "vol_2.ckd", 821)]
+    two = [(path, 2519), (tmp_path / "vol_2.ckd", 820)]
     assert plain_files(path, geometry_for("3390", 3339), single=False) == two
-    for count in (2518, 2519):
-        assert len(plain_files(path, geometry_for("3390", count), single=False)) == count - 2517
-    assert 512 + 2518 * 15 * SLOT < 1 << 31 <= 512 + 2519 * 15 * SLOT
+    for count in (2519, 2520):
+        assert len(plain_files(path, geometry_for("3390", count), single=False)) == count - 2518
+    assert 512 + 2519 * 15 * SLOT < 1 << 31 <= 512 + 2520 * 15 * SLOT
     assert plain_files(path, geometry_for("3390", 3339), single=True) == [(path, 3339)]
     names = [name.name for name, _ in plain_files(path, geometry_for("3390", 65520), single=False)]
     assert names[7:11] == ["vol_8.ckd", "vol_9.ckd", "vol_A.ckd", "vol_B.ckd"] and len(names) == 27

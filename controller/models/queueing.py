@@ -20,7 +20,10 @@ class Service(NamedTuple):
 
 
 class Servers:
-    """`count` servers with one queue. Work is offered in the order of its arrival."""
+    """`count` servers with one queue. Work is offered in the order of its arrival.
+
+    Work that is offered late, behind work that arrives after it, takes what those left: nothing already given out moves.
+    """
 
     def __init__(self, count: int = 1) -> None:
         assert count > 0
@@ -28,11 +31,9 @@ class Servers:
         self.busy = 0.0  # seconds of service given out
         self.served = 0
         self._free = [0.0] * count  # heap: when each server becomes free
-        self._arrived = float("-inf")
 
     def serve(self, arrival: float, demand: float) -> Service:
-        """Let work of `demand` seconds arrive at `arrival`; an arrival before the last one counts as with it."""
-        arrival = self._arrived = max(arrival, self._arrived)
+        """Let work of `demand` seconds arrive at `arrival`."""
         start = max(arrival, self._free[0])
         finish = start + demand
         heapq.heapreplace(self._free, finish)

@@ -70,6 +70,10 @@ class CrashDevice:
         self._alive()
         return self.medium.segments()
 
+    def reserve(self, length: int, count: int) -> None:
+        self._alive()
+        self.medium.reserve(length, count)
+
     def create(self, number: int, length: int, beginning: bytes) -> None:
         lost = self._change()
         self.medium.create(number, length, beginning)

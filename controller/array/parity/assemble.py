@@ -14,6 +14,7 @@ from controller.array.parity.format import (
     JOURNAL_SEGMENTS,
     LABEL_BYTES,
     LABEL_SEGMENT,
+    RECORD_HEADER_BYTES,
     Label,
     attempt_of,
     check_shape,
@@ -144,7 +145,7 @@ def make_device(disk: Disk, label: Label) -> None:
     for number in disk.segments():
         disk.remove(number)
     for half in JOURNAL_SEGMENTS:
-        disk.create(half, label.journal_bytes, b"")
+        disk.create(half, label.journal_bytes, bytes(RECORD_HEADER_BYTES))  # a recycled file holds an old journal
     disk.create(LABEL_SEGMENT, LABEL_BYTES, encode_label(label))
 
 

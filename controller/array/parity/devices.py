@@ -83,12 +83,16 @@ class DeviceSet:
 
         A device without room has not failed: DiskFullError is in the answer, but the device stays.
         """
-        errors = self._each(list(tasks.values()))
-        failed = {index: error for index, error in zip(tasks, errors, strict=True) if error is not None}
+        failed = self.try_all(tasks)
         for index, error in failed.items():
             if not isinstance(error, DiskFullError):
                 self.drop(index, str(error))
         return failed
+
+    def try_all(self, tasks: Mapping[int, Task]) -> dict[int, DiskError]:
+        """Run a task for each device; what failed, by index."""
+        errors = self._each(list(tasks.values()))
+        return {index: error for index, error in zip(tasks, errors, strict=True) if error is not None}
 
     def drop(self, index: int, why: str) -> None:
         """Let a device go: nothing is read from it or written to it any more."""

@@ -54,6 +54,14 @@ class ParityDisk:
         """Length of every segment by number."""
         return {number: self.state.segments[number].length for number in sorted(self.state.segments)}
 
+    def reserve(self, length: int, count: int) -> None:
+        """Hold room on every device. A device that fails at it is left to the next commit to be counted out."""
+        size = self.stripes.device_length(length)
+        tasks = {index: partial(self.devices[index].ready.reserve, size, count) for index in self.devices.there()}
+        full = [error for error in self.devices.try_all(tasks).values() if isinstance(error, DiskFullError)]
+        if full:
+            raise full[0]
+
     def create(self, number: int, length: int, beginning: bytes) -> None:
         """Make the segment on every device; it exists when the journal says so."""
         with self.lock:

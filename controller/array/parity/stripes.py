@@ -36,7 +36,11 @@ class Stripes:
 
     def segment_bytes(self, segment: Segment) -> int:
         """Length of the segment on each device."""
-        return len(segment.rounds) * self.unit_bytes
+        return self.device_length(segment.length)
+
+    def device_length(self, length: int) -> int:
+        """Length on each device of a segment of `length` bytes."""
+        return -(-length // self.state.stripe_bytes) * self.unit_bytes
 
     def device_of(self, stripe: int, column: int) -> int:
         """The device that holds a column of a stripe."""

@@ -14,10 +14,12 @@ from ccw.profiles import PROFILES as PRESENTATIONS
 from ccw.profiles import DeviceIdentity
 from controller.array import FileDisk, VirtualArrayStore
 from controller.array.images import ImageError, import_image, open_image
+from controller.array.parity import ParityDisk, open_directories
 from controller.array.volumes import create_volume, is_finished, shape_of
 from controller.commands.profiles import PROFILES
 from controller.config import ConfigError, SystemConfig, VolumeConfig
 from controller.links.adapters import Adapters, MakeTap
+from controller.links.array_care import ArrayCare
 from controller.links.system import StorageSystem
 from controller.remote_copy.pair import BoxName
 from controller.subsystem import BoxSettings, VolumeSettings
@@ -82,6 +84,13 @@ def check_image(volume: VolumeConfig, geometry: Geometry) -> None:
         )
 
 
+def open_disk(config: SystemConfig, *, read_only: bool = False) -> FileDisk | ParityDisk:
+    """The disk under the store: a directory, or the devices of a parity array. Raises StoreError."""
+    if not config.devices:
+        return FileDisk(config.store, read_only=read_only)
+    return open_directories(config.devices, parity=config.parity, read_only=read_only)
+
+
 def open_store(config: SystemConfig) -> VirtualArrayStore:
     """Open (or create) the store and define the volumes that are new, with their first content.
 
@@ -89,7 +98,13 @@ def open_store(config: SystemConfig) -> VirtualArrayStore:
     """
     if not config.store.exists():
         check(config)
-    store = VirtualArrayStore.open(FileDisk(config.store))
+    disk = open_disk(config)
+    try:
+        config.store.mkdir(parents=True, exist_ok=True)
+        store = VirtualArrayStore.open(disk)
+    except BaseException:
+        disk.close()
+        raise
     try:
         known = store.volumes()
         new = [volume for volume in config.volumes if not is_finished(known.get(volume.address, {}))]
@@ -187,6 +202,8 @@ async def serve(
             )
             async with trio.open_nursery() as nursery:
                 await nursery.start(system.run)
+                if isinstance(store.disk, ParityDisk):
+                    nursery.start_soon(ArrayCare(store.disk, config.store, system.log).run)
                 system.log(None, "system started", {"name": config.name})
                 task_status.started(system)
     finally:

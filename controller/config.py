@@ -13,6 +13,7 @@ PROFILES = ("3990-3", "3990-6", "2105", "2107")
 DEVICE_TYPES = ("3390", "3380", "9345")
 LINK_PROTOCOLS = {"parallel": 0x80, "escon": 0x40, "ficon": 0x10}
 MAX_CYLINDERS = 1_182_006
+MAX_DEVICES = 32
 
 
 class ConfigError(ValueError):
@@ -52,7 +53,11 @@ class PortConfig:
 
 @dataclass(frozen=True, slots=True)
 class SystemConfig:
-    """One storage system: one box with one control-unit image."""
+    """One storage system: one box with one control-unit image.
+
+    `store`: the directory of the track store, and of the event log. With `devices` the tracks lie on a parity array
+    instead: one directory for each device, in order, any `parity` of which may be lost.
+    """
 
     name: str
     serial: str  # 12 characters
@@ -67,12 +72,15 @@ class SystemConfig:
     interface_id: int = 1
     link_protocol: int = 0x40
     pprc: bool = True
+    devices: tuple[Path, ...] = ()
+    parity: int = 0
 
 
 SYSTEM_KEYS = {
     "name", "serial", "ssid", "lss", "profile", "store", "manufacturer", "plant", "interface_id", "link_protocol",
     "pprc", "volume", "port",
 }  # fmt: skip
+STORE_KEYS = {"directory", "devices", "parity"}
 VOLUME_KEYS = {"address", "type", "cylinders", "read_only", "image"}
 PORT_KEYS = {"said", "kind", "listen", "connect"}
 
@@ -100,6 +108,7 @@ def check_config(table: dict[str, Any], base: Path) -> SystemConfig:
         raise ConfigError("volume: at least one is needed")
     _unique([volume.address for volume in volumes], "volume", "address")
     _unique([port.said for port in ports], "port", "said")
+    store, devices, parity = _store(table)
     protocol = _text(table, "link_protocol", "", default="escon")
     return SystemConfig(
         name=_text(table, "name", ""),
@@ -107,7 +116,7 @@ def check_config(table: dict[str, Any], base: Path) -> SystemConfig:
         ssid=_hex(table, "ssid", "", 0x0001, 0xFFFF),
         lss=_hex(table, "lss", "", 0, 0xFF, default=0),
         profile=_one_of(_text(table, "profile", "", default="3990-6"), PROFILES, "profile"),
-        store=base / _text(table, "store", ""),
+        store=base / store,
         volumes=volumes,
         ports=ports,
         manufacturer=_fixed(table, "manufacturer", 3, "HRC"),
@@ -115,7 +124,30 @@ def check_config(table: dict[str, Any], base: Path) -> SystemConfig:
         interface_id=_hex(table, "interface_id", "", 0, 0xFFFF, default=1),
         link_protocol=LINK_PROTOCOLS[_one_of(protocol, tuple(LINK_PROTOCOLS), "link_protocol")],
         pprc=_flag(table, "pprc", "", default=True),
+        devices=tuple(base / device for device in devices),
+        parity=parity,
     )
+
+
+def _store(table: dict[str, Any]) -> tuple[str, list[str], int]:
+    """The store's directory; and the devices and parity of a parity array, when it is written as a table."""
+    store = table.get("store")
+    if not isinstance(store, dict):
+        return _text(table, "store", ""), [], 0
+    _only(store, STORE_KEYS, "store")
+    devices, parity = store.get("devices"), store.get("parity", 1)
+    if not isinstance(devices, list) or not all(isinstance(device, str) and device for device in devices):
+        raise ConfigError('store.devices: a list of directories is needed, ["one", "two", "three"]')
+    if isinstance(parity, bool) or parity not in (1, 2):
+        raise ConfigError("store.parity: 1 or 2 is needed: how many devices may be lost")
+    if not 2 * parity + 1 <= len(devices) <= MAX_DEVICES:
+        raise ConfigError(
+            f"store.devices: parity {parity} needs {2 * parity + 1} to {MAX_DEVICES} devices, here are {len(devices)}"
+        )
+    for index, device in enumerate(devices):
+        if device in devices[:index]:
+            raise ConfigError(f"store.devices[{index}]: {device} is used twice")
+    return _text(store, "directory", "store"), devices, parity
 
 
 def _volume(table: dict[str, Any], where: str, base: Path) -> VolumeConfig:

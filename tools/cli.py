@@ -7,6 +7,7 @@ from importlib import import_module
 import click
 
 COMMANDS = {
+    "array": "tools.array",
     "demo": "tools.demo",
     "frames": "tools.frames",
     "host": "tools.host",

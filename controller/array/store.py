@@ -262,6 +262,11 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
         return self._log.durable
 
     @property
+    def disk(self) -> Disk:
+        """What the log lies on; for those who look after it, not to write to it."""
+        return self._disk
+
+    @property
     def fenced(self) -> bool:
         """True after a failed commit."""
         return self._log.fenced

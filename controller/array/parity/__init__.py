@@ -5,11 +5,12 @@ make "durable" hold through a crash together with the loss of devices. `open_par
 together from its devices, `open_directories` (directories.py) from directories; repair.py rebuilds and scrubs.
 """
 
-from controller.array.parity.assemble import attach, open_parity
+from controller.array.parity.assemble import attach, check_vacant, open_parity
 from controller.array.parity.directories import open_directories
 from controller.array.parity.disk import ParityDisk
 from controller.array.parity.repair import Damage, Progress, Rebuild, Scrub
 from controller.array.parity.state import Condition
+from controller.array.parity.status import status_of
 
 __all__ = [
     "Condition",
@@ -19,6 +20,8 @@ __all__ = [
     "Rebuild",
     "Scrub",
     "attach",
+    "check_vacant",
     "open_directories",
     "open_parity",
+    "status_of",
 ]

@@ -156,9 +156,8 @@ def attach(disk: ParityDisk, index: int, medium: Disk) -> None:
     of another array or of another place, or holds anything else.
     """
     with disk.lock:
-        device, member = disk.devices[index], disk.state.members[index]
-        if member.condition != Condition.OUT:
-            raise StoreError(f"{device.name} is in use: only a device that is out can be replaced")
+        device = disk.devices[index]
+        check_vacant(disk, index)
         check_replacement(medium, disk.label, index, device.name)
         attempt = attempt_of(disk.journal.epoch, disk.journal.number + 1)
         label = disk.label._replace(position=index, device=device_identity(medium, index, attempt))
@@ -167,6 +166,12 @@ def attach(disk: ParityDisk, index: int, medium: Disk) -> None:
         disk.state.members[index] = Member(label.device, Condition.REBUILDING, attached=attempt)
         disk.checkpoint()
         disk.notices.append(f"{device.name} is replaced and will be rebuilt")
+
+
+def check_vacant(disk: ParityDisk, index: int) -> None:
+    """Raise StoreError unless the device of a place is out."""
+    if disk.state.members[index].condition != Condition.OUT:
+        raise StoreError(f"{disk.devices[index].name} is in use: only a device that is out can be replaced")
 
 
 def check_replacement(medium: Disk, label: Label, index: int, name: str) -> None:

@@ -31,6 +31,7 @@ from ccw import (
     sense,
     sense_messages,
     sequences,
+    shared_dasd,
     tracks,
 )
 from ccw import device_control as dc
@@ -158,7 +159,10 @@ _PPRC = (
 _FC_SB3 = _fixed("fc-sb3", fc_sb3.FC_HEADER, fc_sb3.UNIT_HEADER, fc_sb3.DATA_DIB, fc_sb3.COMMAND_DIB,
                  fc_sb3.STATUS_DIB, fc_sb3.CONTROL_DIB, fc_sb3.LINK_CONTROL_DIB)
 
-FORMATS: tuple[Format, ...] = (*_ESCON, *_CHANNEL, *_ECKD, *_SUBSYSTEM, *_IDENTITY, *_SENSE, *_PPRC, *_FC_SB3)
+_SHARED_DASD = _fixed("shared-dasd", shared_dasd.SharedMessage.LAYOUT, shared_dasd.SharedWrite.LAYOUT)
+
+FORMATS: tuple[Format, ...] = (*_ESCON, *_CHANNEL, *_ECKD, *_SUBSYSTEM, *_IDENTITY, *_SENSE, *_PPRC, *_FC_SB3,
+                               *_SHARED_DASD)
 
 # Streams and images: cut by their own content, so not read by one call on one buffer.
 STREAMED: dict[str, tuple[str, Construct]] = {

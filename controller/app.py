@@ -20,8 +20,9 @@ from controller.commands.profiles import PROFILES
 from controller.config import ConfigError, SystemConfig, VolumeConfig
 from controller.links.adapters import Adapters, MakeTap
 from controller.links.array_care import ArrayCare
-from controller.links.system import StorageSystem
+from controller.links.system import SharedDasd, StorageSystem
 from controller.remote_copy.pair import BoxName
+from controller.sharing import ShareSettings
 from controller.subsystem import BoxSettings, VolumeSettings
 
 EVENT_LOG = "events.jsonl"
@@ -178,6 +179,15 @@ def node_descriptor(config: SystemConfig) -> NodeDescriptor:
     )
 
 
+def _shared(config: SystemConfig) -> SharedDasd | None:
+    """How the volumes are shared. Clients' identifiers begin elsewhere at each start: see `ShareSettings`."""
+    if config.shared is None:
+        return None
+    first = 1 + time.time_ns() // 1_000_000 % 0xFFFE
+    numbers = {volume.number: volume.address for volume in config.volumes}
+    return SharedDasd(config.shared, ShareSettings(numbers, config.shared.clients_max, first))
+
+
 async def serve(
     config: SystemConfig,
     make_tap: MakeTap | None = None,
@@ -199,6 +209,7 @@ async def serve(
                 node_descriptor(config),
                 EventLog(stream),
                 time.time(),
+                shared=_shared(config),
             )
             async with trio.open_nursery() as nursery:
                 await nursery.start(system.run)

@@ -14,6 +14,7 @@ DEVICE_TYPES = ("3390", "3380", "9345")
 LINK_PROTOCOLS = {"parallel": 0x80, "escon": 0x40, "ficon": 0x10}
 MAX_CYLINDERS = 1_182_006
 MAX_DEVICES = 32
+LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 
 class ConfigError(ValueError):
@@ -39,6 +40,12 @@ class VolumeConfig:
     cylinders: int
     read_only: bool = False
     image: Path | None = None
+    device_number: int = -1  # how emulated mainframes know it
+
+    @property
+    def number(self) -> int:
+        """The device number: the unit address where none is given."""
+        return self.address if self.device_number < 0 else self.device_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,17 @@ class PortConfig:
     kind: str  # "host" or "peer"
     listen: Address | None = None
     connect: Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SharedConfig:
+    """The server for emulated mainframes. `allow`: networks of its clients; 0 s: a silent client is kept for ever."""
+
+    listen: Address
+    allow: tuple[str, ...] = LOOPBACK
+    clients_max: int = 64  # for each device
+    connections_max: int = 4096
+    idle_timeout_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +92,16 @@ class SystemConfig:
     pprc: bool = True
     devices: tuple[Path, ...] = ()
     parity: int = 0
+    shared: SharedConfig | None = None
 
 
 SYSTEM_KEYS = {
     "name", "serial", "ssid", "lss", "profile", "store", "manufacturer", "plant", "interface_id", "link_protocol",
-    "pprc", "volume", "port",
+    "pprc", "volume", "port", "shared_dasd",
 }  # fmt: skip
 STORE_KEYS = {"directory", "devices", "parity"}
-VOLUME_KEYS = {"address", "type", "cylinders", "read_only", "image"}
+VOLUME_KEYS = {"address", "type", "cylinders", "read_only", "image", "device_number"}
+SHARED_KEYS = {"listen", "allow", "clients_per_device", "connections", "idle_timeout_s"}
 PORT_KEYS = {"said", "kind", "listen", "connect"}
 
 
@@ -107,6 +127,7 @@ def check_config(table: dict[str, Any], base: Path) -> SystemConfig:
     if not volumes:
         raise ConfigError("volume: at least one is needed")
     _unique([volume.address for volume in volumes], "volume", "address")
+    _unique([volume.number for volume in volumes], "volume", "device_number")
     _unique([port.said for port in ports], "port", "said")
     store, devices, parity = _store(table)
     protocol = _text(table, "link_protocol", "", default="escon")
@@ -126,6 +147,7 @@ def check_config(table: dict[str, Any], base: Path) -> SystemConfig:
         pprc=_flag(table, "pprc", "", default=True),
         devices=tuple(base / device for device in devices),
         parity=parity,
+        shared=_shared(table),
     )
 
 
@@ -162,7 +184,47 @@ def _volume(table: dict[str, Any], where: str, base: Path) -> VolumeConfig:
         cylinders=cylinders,
         read_only=_flag(table, "read_only", where, default=False),
         image=base / image if image else None,
+        device_number=_hex(table, "device_number", where, 0, 0xFFFF, default=-1),
     )
+
+
+def _shared(table: dict[str, Any]) -> SharedConfig | None:
+    if "shared_dasd" not in table:
+        return None
+    entry = table["shared_dasd"]
+    if not isinstance(entry, dict):
+        raise ConfigError("shared_dasd: written as a [shared_dasd] table")
+    where = "shared_dasd"
+    _only(entry, SHARED_KEYS, where)
+    listen = _address(entry, "listen", where)
+    if listen is None:
+        raise ConfigError(f"{where}.listen: host:port is needed")
+    return SharedConfig(
+        listen,
+        _networks(entry, "allow", where),
+        _count(entry, "clients_per_device", where, 64, 1, 0xFFFE),
+        _count(entry, "connections", where, 4096, 1, 65536),
+        float(_count(entry, "idle_timeout_s", where, 0, 0, 86_400 * 365)),
+    )
+
+
+def _networks(table: dict[str, Any], key: str, where: str) -> tuple[str, ...]:
+    entries = table.get(key, list(LOOPBACK))
+    if not isinstance(entries, list) or not entries:
+        raise ConfigError(f"{_at(where, key)}: a list of addresses or networks is needed")
+    for entry in entries:
+        try:
+            ipaddress.ip_network(entry)
+        except ValueError as error:
+            raise ConfigError(f"{_at(where, key)}: {error}") from error
+    return tuple(entries)
+
+
+def _count(table: dict[str, Any], key: str, where: str, default: int, low: int, high: int) -> int:
+    value = table.get(key, default)
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise ConfigError(f"{_at(where, key)}: a number from {low} to {high} is needed")
+    return value
 
 
 def _port(table: dict[str, Any], where: str) -> PortConfig:

@@ -6,7 +6,7 @@ Tracks that a command changed are appended to the array at once; its status is p
 and, for a pair in step, at the secondary. Both happen in parallel.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
@@ -19,6 +19,7 @@ from controller.channel.busy import ControlUnitBusy
 from controller.commands.device import Device, DeviceSettings
 from controller.commands.outcome import Command, Outcome, TrackSource, TrackWrite, UnitCheck
 from controller.commands.profiles import PROFILES, Profile
+from controller.hardening import EQUIPMENT_CHECK, Hardening
 from controller.remote_copy.checks import primary_box
 from controller.remote_copy.core import VolumeShape
 from controller.remote_copy.pair import BoxName
@@ -43,7 +44,6 @@ CONTROL_UNIT_BUSY = 0x50
 STATE_CHANGED = 0x85  # attention, device end, unit exception
 NO_SUCH_IMAGE = 4  # LPR reason
 INTERVENTION_REQUIRED = UnitCheck(0x40, 0x00, 0x19)  # no room in the array: eckd-commands 4.4, device not ready
-EQUIPMENT_CHECK = UnitCheck(0x10, 0x00, 0x10)  # the array cannot make it durable
 BRIDGE_PROFILE = PROFILES["3990-6"]  # for bridge volumes of a profile without Locate Record Extended
 
 
@@ -72,6 +72,8 @@ class TrackStorage(ArrayPort, Protocol):
     """The array as the subsystem writes to it."""
 
     def write(self, volume: int, track: int, image: bytes, /) -> int: ...
+
+    def changes_by_pointer(self, volume: int, /) -> int: ...  # how often tracks came otherwise than by `write`
 
 
 class LinkDirectory(Protocol):
@@ -102,9 +104,12 @@ class Subsystem:
 
     def __init__(self, settings: BoxSettings, ports: Ports) -> None:
         self.settings = settings
-        self._ports = ports
+        self.ports = ports
         self._peers: dict[PathId, BoxName] = {}
         self._busy = ControlUnitBusy()
+        self.attached: set[int] = set()  # devices that hosts use without a channel (controller/sharing)
+        self.on_idle: Callable[[int], None] = _nobody  # a device has no chain any more
+        self.on_changed: Callable[[int, list[int]], None] = _nobody  # tracks that a host on a channel changed
         self.devices: dict[int, Device] = {}
         self._volumes = {volume.unit_address: volume for volume in settings.volumes}
         shapes = {
@@ -149,7 +154,7 @@ class Subsystem:
             features=volume.features,
             bridge=bridge,
         )
-        device = Device(settings, self._ports.tracks)
+        device = Device(settings, self.ports.tracks)
         if self.settings.pprc:
             device.subsystem_data[SUBORDER_PPRC] = lambda order: self._query(address, order)
         self.devices[address] = device
@@ -176,15 +181,15 @@ class Subsystem:
         """Attention, device end and unit exception (85) to every path of the groups that were told to wait."""
         for path in self.devices[unit_address].end_state_change():
             assert isinstance(path, PathId)
-            self._ports.links.present_status(path, unit_address, STATE_CHANGED)
+            self.ports.links.present_status(path, unit_address, STATE_CHANGED)
 
     def _attention(self, address: int, status: int) -> None:
-        for path in self._ports.links.host_paths():
-            self._ports.links.present_status(path, address, status)
+        for path in self.ports.links.host_paths():
+            self.ports.links.present_status(path, address, status)
 
     def _in_use(self, address: int) -> tuple[bool, bool]:
         paths = self.devices[address].paths
-        return paths.online, paths.owner is not None
+        return paths.online or address in self.attached, paths.owner is not None
 
     # Logical paths
 
@@ -238,7 +243,9 @@ class Subsystem:
     def _pay_device_ends(self, device: Device) -> None:
         for path in device.take_owed_device_ends():
             assert isinstance(path, PathId)
-            self._ports.links.present_status(path, device.settings.unit_address, DEVICE_END)
+            self.ports.links.present_status(path, device.settings.unit_address, DEVICE_END)
+        if device.active_chain is None:
+            self.on_idle(device.settings.unit_address)
 
     def is_peer(self, path: PathId) -> bool:
         """Is another storage system behind the path?"""
@@ -307,7 +314,7 @@ class Subsystem:
         if not self.settings.pprc:
             answer(Refusal(0x0F, 0x40, cca=unit_address).outcome())
             return
-        said = self._ports.links.said_of(path.link_id)
+        said = self.ports.links.said_of(path.link_id)
         self.remote_copy.order(unit_address, outcome.order, sender, said, answer)
 
     def _record(
@@ -333,7 +340,7 @@ class Subsystem:
         stored: list[tuple[int, int]] = []
         try:
             for write in writes:
-                stored.append((write.track, self._ports.array.write(write.volume, write.track, write.image)))
+                stored.append((write.track, self.ports.array.write(write.volume, write.track, write.image)))
         except ArrayFault:
             if stored:
                 self.remote_copy.host_writes(writes[0].volume, stored, lambda _: None)
@@ -347,9 +354,10 @@ class Subsystem:
         try:
             stored = self._append(writes)
         except ArrayFault as fault:
-            self._ports.log(None, "tracks of a chain that was cut off are not stored", {"why": str(fault)})
+            self.ports.log(None, "tracks of a chain that was cut off are not stored", {"why": str(fault)})
             return
         self.remote_copy.host_writes(writes[0].volume, stored, lambda _: None)
+        self.on_changed(writes[0].volume, [track for track, _ in stored])
 
     def _harden(
         self, device: Device, path: PathId, command: Command, outcome: Outcome, reply: Callable[[Outcome], None]
@@ -357,60 +365,48 @@ class Subsystem:
         """Reply when the writes are durable here and, for a pair in step, at the secondary."""
         stored = self._append(outcome.writes)
         self._busy.entered()
-        waiting = _Hardening(device, path, command, outcome, reply, self._hardened)
-        self._ports.hardener.when_durable(stored[-1][1], waiting.local)
-        self.remote_copy.host_writes(outcome.writes[0].volume, stored, waiting.remote)
+        waiting = Hardening(device, path, command, outcome, reply, self._hardened)
+        self._both(outcome.writes[0].volume, stored, waiting.local, waiting.remote)
+        self.on_changed(outcome.writes[0].volume, [write.track for write in outcome.writes])
 
+    # Hosts that run their channel programs themselves and ask for whole tracks (controller/sharing)
+
+    def harden(
+        self,
+        writes: tuple[TrackWrite, ...],
+        local: Callable[[bool], None],
+        remote: Callable[[Refusal | None], None],
+    ) -> None:
+        """Append changed tracks of one volume; both sides harden them in parallel, each is told of by its callback.
+
+        Raises ArrayFault: then no callback is called.
+        """
+        self._both(writes[0].volume, self._append(writes), local, remote)
+
+    def _both(
+        self,
+        volume: int,
+        stored: list[tuple[int, int]],
+        local: Callable[[bool], None],
+        remote: Callable[[Refusal | None], None],
+    ) -> None:
+        self.ports.hardener.when_durable(stored[-1][1], local)
+        self.remote_copy.host_writes(volume, stored, remote)
+
+    def hold(self, holder: Hashable, unit_address: int) -> bool:
+        """Give the device to `holder` as if it ran a chain; False while another does, or has it reserved."""
+        return self._device(unit_address).hold(holder)
+
+    def let_go(self, holder: Hashable, unit_address: int) -> None:
+        """What `hold` began is over."""
+        device = self.devices[unit_address]
+        device.end_chain(holder)
+        self._pay_device_ends(device)
 
     def _hardened(self) -> None:
         for path, unit_address in self._busy.left():
-            self._ports.links.present_status(path, unit_address, CONTROL_UNIT_END)
+            self.ports.links.present_status(path, unit_address, CONTROL_UNIT_END)
 
 
-class _Hardening:
-    """One outcome that waits for both sides. When its chain is over by then (link lost, reset) nobody wants it, unless
-    another system ended the chain: the host has it from the next command that its data may be there, or not."""
-
-    def __init__(
-        self,
-        device: Device,
-        path: PathId,
-        command: Command,
-        outcome: Outcome,
-        reply: Callable[[Outcome], None],
-        ended: Callable[[], None],
-    ) -> None:
-        self._device = device
-        self._chain = device.active_chain
-        self._path = path
-        self._command = command
-        self._outcome = outcome
-        self._reply = reply
-        self._done = ended
-        self._left = 2
-        self._check: UnitCheck | None = None
-
-    def local(self, good: bool) -> None:
-        """The array says whether it is durable here."""
-        self._ended(None if good else EQUIPMENT_CHECK)
-
-    def remote(self, refusal: Refusal | None) -> None:
-        """Remote copy says whether the secondary has it, or that nobody needs to wait for it."""
-        self._ended(None if refusal is None else UnitCheck(0, image=refusal.sense()))
-
-    def _ended(self, check: UnitCheck | None) -> None:
-        self._check = self._check or check
-        self._left -= 1
-        if self._left:
-            return
-        self._done()
-        if self._device.active_chain is not self._chain:
-            if self._chain is not None and self._chain.cut_off:
-                self._reply(self._outcome)
-            return
-        if self._check is None or self._outcome.status & 0x02:
-            self._reply(self._outcome)
-        else:
-            refused = self._device.refuse(self._path, self._command, self._check)
-            refused.residual = self._outcome.residual  # the data were taken all the same
-            self._reply(refused)
+def _nobody(*_: object) -> None:
+    """Nobody wants to know."""

@@ -18,7 +18,18 @@ from typing import Any
 
 from construct import Construct, Renamed, SizeofError
 
-from ccw import ccws, device_control, escon, frames, geometry, path_group, pprc_flags, sense_messages, subsystem_data
+from ccw import (
+    ccws,
+    device_control,
+    escon,
+    frames,
+    geometry,
+    path_group,
+    pprc_flags,
+    sense_messages,
+    shared_dasd,
+    subsystem_data,
+)
 from ccw import subsystem_orders as orders
 from ccw.formats import FORMATS, STREAMED, Format
 from ccw.layout import Bits, Layout, meaning_of
@@ -29,7 +40,7 @@ PAGES = {
     "escon": "Frames of an ESCON link", "channel": "Channel command words",
     "eckd": "Parameter lists of ECKD commands", "subsystem": "Subsystem orders and replies",
     "identity": "What a device says about itself", "sense": "Sense data", "pprc": "Remote copy",
-    "fc-sb3": "FC-SB-3 packets of an export",
+    "fc-sb3": "FC-SB-3 packets of an export", "shared-dasd": "The shared-device protocol",
 }
 ENUMERATIONS: dict[str, tuple[type[IntEnum], ...]] = {
     "escon": (escon.Sequence, escon.LinkControl, escon.RemovedReason, escon.RejectReason, escon.PortRejectReason,
@@ -39,12 +50,14 @@ ENUMERATIONS: dict[str, tuple[type[IntEnum], ...]] = {
              device_control.FastWriteRequest, device_control.DiagnosticSubcommand),
     "subsystem": (orders.Order, orders.CuirCondition, subsystem_data.CuirCode, subsystem_data.AddressType),
     "pprc": (pprc_flags.Order,),
+    "shared-dasd": (shared_dasd.Request, shared_dasd.Query, shared_dasd.Fault, shared_dasd.Algorithm),
 }
 FURTHER_FLAGS: dict[str, tuple[type[IntFlag], ...]] = {
     "escon": (escon.Ifi, escon.Dhf, escon.CommandCcwFlag, escon.CommandFlag, escon.StatusFlag, escon.SelectiveReset),
     "channel": (ccws.CcwFlag, ccws.UnitStatus, ccws.ChannelStatus),
     "pprc": (pprc_flags.PathFlag, pprc_flags.PairFlag, pprc_flags.DeleteFlag, pprc_flags.SuspendFlag,
              pprc_flags.StatusUpdateFlag),
+    "shared-dasd": (shared_dasd.Answer,),
 }
 FRAME_TEXTS = {name: inspect.cleandoc(kind.__doc__ or "") for name, kind in {
     "frame": frames.Frame, "command frame": frames.CommandFrame, "data frame": frames.DataFrame,

@@ -68,6 +68,8 @@ def _ready(settings: SystemConfig, system: StorageSystem, as_json: bool) -> str:
         for said, adapter in system.adapters.by_said.items()
         if adapter.address is not None
     }
+    if system.shared is not None and system.shared.address is not None:
+        listening["shared-dasd"] = "{}:{}".format(*system.shared.address)
     if as_json:
         return json.dumps({"name": settings.name, "listening": listening})
     lines = [f"{settings.name}: {len(settings.volumes)} volumes, store {settings.store}"]

@@ -29,10 +29,10 @@ def has_usual_control_unit(geometry: Geometry) -> bool:
 
 
 def profile_of(geometry: Geometry, wanted: str = "") -> Profile:
-    """Return the profile `wanted`, or where none is, the usual one of the type. Raises ValueError: none, or not for it."""
+    """Return the profile `wanted`, or where none is, the usual one of the type. ValueError: none, or not for it."""
     known = control_units_for(geometry)
     if not wanted and has_usual_control_unit(geometry):
         return PROFILES[known[0]]
     if wanted not in known:
-        raise ValueError(f"control unit {wanted!r} is none of {', '.join(known)}, behind which a {geometry.name} can be")
+        raise ValueError(f"control unit {wanted!r} is none of {', '.join(known)}, where a {geometry.name} can be")
     return PROFILES[wanted]

@@ -92,6 +92,16 @@ class Device(DeviceState):
             outcome.writes = left_over + outcome.writes
         return outcome
 
+    def hold(self, path: Hashable) -> bool:
+        """Begin a chain of `path` without a command, for a host that works on whole tracks. `end_chain` ends it.
+
+        False, and nothing is changed, when the device is busy for it.
+        """
+        if self._is_busy(path, NO_OPERATION):
+            return False
+        self._chain = ChainState(self, path, self._load)
+        return True
+
     @property
     def active_path(self) -> Hashable | None:
         """The path whose chain the device is working on, None when it is idle."""

@@ -4,7 +4,7 @@ The cache holds plain track images under the array sequence of their record, so 
 (redirected by remote copy, snapped) is never served from it.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -40,6 +40,7 @@ class ArrayAdapter:
         self._geometries = geometries
         self._cache: OrderedDict[tuple[int, int], tuple[int, bytes]] = OrderedDict()
         self._null: dict[tuple[int, int], bytes] = {}
+        self._by_pointer: Counter[int] = Counter()
 
     # TrackSource
 
@@ -91,16 +92,23 @@ class ArrayAdapter:
         self._cache[volume, track] = (sequence, image)
         return sequence
 
+    def changes_by_pointer(self, volume: int) -> int:
+        return self._by_pointer[volume]
+
     def write_stored(self, volume: int, track: int, stored: StoredTrack) -> int:
+        self._by_pointer[volume] += 1
         return self._guarded(self._store.write_stored, volume, track, stored)
 
     def move(self, source_volume: int, source_track: int, target_volume: int, target_track: int) -> int:
+        self._by_pointer[target_volume] += 1
         return self._guarded(self._store.move, source_volume, source_track, target_volume, target_track)
 
     def snapshot(self, source_volume: int, target_volume: int) -> int:
+        self._by_pointer[target_volume] += 1
         return self._guarded(self._store.snapshot, source_volume, target_volume)
 
     def release_space(self, volume: int, first: int, stop: int) -> int:
+        self._by_pointer[volume] += 1
         return self._guarded(self._store.release_space, volume, first, stop)
 
     def put(self, key: str, value: bytes) -> int:

@@ -1,6 +1,7 @@
 """One storage system, running: wires array, subsystem, adapters, committer and timers together."""
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import trio
 
@@ -8,13 +9,23 @@ from ccw.link_control import NodeDescriptor
 from controller.array import VirtualArrayStore
 from controller.channel import Link
 from controller.channel.path_table import PathTable
+from controller.config import SharedConfig
 from controller.links.adapters import Adapters
 from controller.links.array_port import ArrayAdapter
 from controller.links.committer import Committer, RunBlocking
+from controller.links.shared_dasd import SharedDasdServer
 from controller.links.timers import Timers, TrioClock
+from controller.sharing import ShareServer, ShareSettings
 from controller.subsystem import BoxSettings, Ports, Subsystem
 
 EventWriter = Callable[[float, int | None, str, Mapping[str, object]], None]  # (trio time, step, text, fields)
+
+
+class SharedDasd(NamedTuple):
+    """How volumes are shared with emulated mainframes."""
+
+    config: SharedConfig
+    settings: ShareSettings
 
 
 class StorageSystem:
@@ -29,6 +40,7 @@ class StorageSystem:
         write_event: EventWriter,
         epoch_s: float,
         run_blocking: RunBlocking = trio.to_thread.run_sync,
+        shared: SharedDasd | None = None,
     ) -> None:
         self.store = store
         self.adapters = adapters
@@ -52,6 +64,10 @@ class StorageSystem:
                 log=self.log,
             ),
         )
+        self.shared = None
+        if shared is not None:
+            server = ShareServer(self.subsystem, shared.settings)
+            self.shared = SharedDasdServer(shared.config, server, lambda text, fields: self.log(None, text, fields))
         adapters.make_link = self._make_link
         adapters.link_lost = self.subsystem.link_lost
         adapters.is_peer = self.subsystem.is_peer
@@ -106,4 +122,6 @@ class StorageSystem:
             nursery.start_soon(self.committer.run)
             nursery.start_soon(self.timers.run)
             await nursery.start(self.adapters.run)
+            if self.shared is not None:
+                await nursery.start(self.shared.run)
             task_status.started()

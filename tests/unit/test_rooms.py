@@ -17,6 +17,8 @@ ROOMS = (
     "controller.models",
     "controller.array",
     "controller.subsystem",
+    "controller.hardening",
+    "controller.sharing",
     "controller.links",
     "controller.config",
     "controller.app",
@@ -32,12 +34,15 @@ MAY_IMPORT = {
     "controller.remote_copy": {"ccw", "controller.channel", "controller.commands"},
     "controller.array": {"ccw"},
     "controller.subsystem": {
-        "ccw", "controller.channel", "controller.commands", "controller.remote_copy", "controller.models",
+        "ccw", "controller.channel", "controller.commands", "controller.hardening", "controller.remote_copy",
+        "controller.models",
     },
+    "controller.hardening": {"ccw", "controller.channel", "controller.commands", "controller.remote_copy"},
+    "controller.sharing": {"ccw", "controller.commands", "controller.remote_copy", "controller.subsystem"},
     "controller.config": set(),
     "controller.links": {
         "ccw", "controller.array", "controller.channel", "controller.commands", "controller.config",
-        "controller.remote_copy", "controller.subsystem",
+        "controller.remote_copy", "controller.sharing", "controller.subsystem",
     },
     "controller.app": set(ROOMS) - {"host_emulator", "tools", "traces", "controller.app"},
     "host_emulator": {"ccw"},
@@ -46,7 +51,7 @@ MAY_IMPORT = {
 }  # fmt: skip
 PURE = {
     "ccw", "controller.channel", "controller.commands", "controller.remote_copy", "controller.models",
-    "controller.subsystem",
+    "controller.subsystem", "controller.hardening", "controller.sharing",
 }  # fmt: skip
 FORBIDDEN_IN_PURE = {"trio", "time", "random", "socket", "os", "pathlib", "threading", "datetime", "subprocess"}
 ONLY_IN_LINKS = {"trio"}

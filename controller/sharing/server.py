@@ -1,0 +1,85 @@
+"""All shared devices of one storage system, and the sessions of their clients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from controller.sharing.session import Send, Session
+from controller.sharing.volume import SharedVolume
+from controller.subsystem import Subsystem
+
+IDENTIFIERS = 0xFFFE  # 1-FFFE: 0 is none yet, FFFF a server's own guest
+RELEASE_PLAIN, RELEASE_QUERIES = 1, 3
+
+
+@dataclass(frozen=True, slots=True)
+class ShareSettings:
+    """`numbers`: device number -> unit address. `clients_max`: for each device.
+
+    `first_identifier`: where identifiers begin (1-FFFE), another one at each start: an old client that comes back by
+    itself must not meet a new one with its identifier.
+    """
+
+    numbers: Mapping[int, int]
+    clients_max: int = 64
+    first_identifier: int = 1
+
+
+class ShareServer:
+    """The sharing side of a subsystem. All calls come from one thread."""
+
+    def __init__(self, subsystem: Subsystem, settings: ShareSettings) -> None:
+        self.settings = settings
+        self._subsystem = subsystem
+        self._volumes = {
+            number: SharedVolume(subsystem, unit_address, number) for number, unit_address in settings.numbers.items()
+        }
+        self._by_address = {volume.unit_address: volume for volume in self._volumes.values()}
+        self._next = settings.first_identifier
+        subsystem.on_idle = self._idle
+        subsystem.on_changed = self._changed
+
+    def session(self, peer: str, send: Send, close: Callable[[], None]) -> Session:
+        """A new connection from `peer`. `send` takes the parts of one message, `close` ends the connection after it."""
+        return Session(self, peer, send, close)
+
+    def volume(self, number: int) -> SharedVolume | None:
+        """The device of that number."""
+        return self._volumes.get(number)
+
+    @property
+    def volumes(self) -> list[SharedVolume]:
+        """All shared devices."""
+        return list(self._volumes.values())
+
+    def new_identifier(self, volume: SharedVolume) -> int:
+        """An identifier that no client of the device has."""
+        while True:
+            identifier = (self._next - 1) % IDENTIFIERS + 1
+            self._next = identifier + 1
+            if identifier not in volume.sessions:
+                return identifier
+
+    def release(self, volume: SharedVolume) -> int:
+        """The release to offer: 3 only where the control unit is what a client of that release expects.
+
+        With 1 no client asks for it. Source: hercules-interop.md 1.9, rule 3.
+        """
+        presentation = volume.device.profile.presentation
+        expected = (volume.device.geometry.device_type, presentation.control_unit_type, presentation.model)
+        return RELEASE_QUERIES if expected == (0x3390, 0x2107, 0xE8) else RELEASE_PLAIN
+
+    def log(self, text: str, fields: Mapping[str, object]) -> None:
+        """One event for the operator."""
+        self._subsystem.ports.log(None, text, fields)
+
+    def _idle(self, unit_address: int) -> None:
+        volume = self._by_address.get(unit_address)
+        if volume is not None:
+            volume.redrive()
+
+    def _changed(self, unit_address: int, tracks: list[int]) -> None:
+        volume = self._by_address.get(unit_address)
+        if volume is not None:
+            volume.changed(tracks, None)

@@ -1,0 +1,69 @@
+"""A client of the sharing core without sockets: requests go straight to a session, answers are kept in order."""
+
+from __future__ import annotations
+
+from ccw.shared_dasd import HEADER, HEADER_BYTES, TRACK, WRITE_HEAD, Answer, Request
+from ccw.tracks import END_MARK, null_track
+from controller.sharing import ShareServer
+from host_emulator.shared_client import Reply, unpacked
+
+RECORD_AT = 21  # where record 1 begins: behind home address and a standard record zero
+
+
+def record_one(track: int, data: bytes, heads: int = 15) -> bytes:
+    """Bytes of record 1 and the end mark, as a client writes them at RECORD_AT."""
+    cylinder, head = divmod(track, heads)
+    count = cylinder.to_bytes(2, "big") + head.to_bytes(2, "big") + b"\x01\x00" + len(data).to_bytes(2, "big")
+    return count + data + END_MARK
+
+
+def image_with(track: int, data: bytes, heads: int = 15) -> bytes:
+    """The image of a track that holds record zero and record 1."""
+    return null_track(*divmod(track, heads))[:RECORD_AT] + record_one(track, data, heads)
+
+
+class CoreClient:
+    """One connection. `replies`: the answers so far; `closed`: the server ended the connection."""
+
+    def __init__(self, server: ShareServer, device: int = 0, peer: str = "127.0.0.1") -> None:
+        self.device = device
+        self.identifier = 0
+        self.replies: list[Reply] = []
+        self.closed = False
+        self.session = server.session(peer, self._receive, self._close)
+
+    def _receive(self, parts: tuple[bytes | memoryview, ...]) -> None:
+        message = b"".join(parts)
+        code, status, device, length, identifier = HEADER.unpack_from(message)
+        assert length == len(message) - HEADER_BYTES
+        self.replies.append(Reply(code, status, device, identifier, message[HEADER_BYTES:]))
+
+    def _close(self) -> None:
+        self.closed = True
+
+    def ask(self, code: int, flag: int = 0, data: bytes = b"") -> Reply | None:
+        """One request; its answer, None when there is none yet."""
+        before = len(self.replies)
+        self.session.request(code, flag, self.device, self.identifier, data)
+        return self.replies[before] if len(self.replies) > before else None
+
+    def good(self, code: int, flag: int = 0, data: bytes = b"") -> Reply:
+        """One request that is answered at once, without an error."""
+        reply = self.ask(code, flag, data)
+        assert reply is not None, "no answer"
+        assert not reply.code & (Answer.ERROR | Answer.IO_ERROR), reply
+        return reply
+
+    def connect(self) -> CoreClient:
+        """Connect, and take what compressed tracks there are."""
+        self.identifier = int.from_bytes(self.good(Request.CONNECT, 1).data, "big")
+        self.good(Request.COMPRESS, 0x30)
+        return self
+
+    def read(self, track: int) -> bytes:
+        """The image of a track, which is given at once."""
+        return unpacked(self.good(Request.READ, 0, TRACK.pack(track)))
+
+    def write(self, track: int, offset: int, data: bytes) -> None:
+        """A write that is taken."""
+        self.good(Request.WRITE, 0, WRITE_HEAD.pack(offset, track) + data)

@@ -1,0 +1,385 @@
+"""The sharing core: ownership, purge lists, hardening before the end is answered, and what a client must never hear.
+
+Rules S1-S5 of controller/sharing/volume.py; rule numbers otherwise are those of hercules-interop.md section 8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+import trio.testing
+from isal import isal_zlib
+
+from ccw.shared_dasd import NO_WAIT, TRACK, WRITE_HEAD, Answer, Fault, Query, Request
+from ccw.tracks import null_track
+from controller.array import DiskError
+from controller.channel import PathId
+from controller.commands.outcome import Command
+from controller.sharing import ShareServer, ShareSettings
+from tests.helpers.shared import RECORD_AT, CoreClient, image_with, record_one
+from tests.helpers.two_systems import Rig, rig, until
+
+CHANNEL = PathId("a host's link", 0x4000, 0)
+
+
+@asynccontextmanager
+async def shared(**settings: int) -> AsyncIterator[tuple[Rig, ShareServer]]:
+    """Site A of a rig, its volume 00 shared as device 0120."""
+    async with rig() as made:
+        server = ShareServer(made.a.running.subsystem, ShareSettings({0x0120: 0, 0x0121: 1}, **settings))
+        yield made, server
+
+
+def client(server: ShareServer, peer: str = "127.0.0.1", device: int = 0x0120) -> CoreClient:
+    return CoreClient(server, device, peer).connect()
+
+
+async def finished(client: CoreClient, answers: int) -> None:
+    """Wait until the client has had so many answers."""
+    await until(lambda: len(client.replies) >= answers)
+
+
+async def written(client: CoreClient, track: int, data: bytes) -> None:
+    """One channel program that writes record 1 of a track."""
+    client.good(Request.START)
+    client.write(track, RECORD_AT, record_one(track, data))
+    before = len(client.replies)
+    client.ask(Request.END)
+    await finished(client, before + 1)
+
+
+# Connections
+
+
+async def test_connect_and_questions() -> None:
+    async with shared(first_identifier=7) as (_, server):
+        one = client(server)
+        assert one.identifier == 7
+        assert client(server).identifier == 8
+        characteristics = one.good(Request.QUERY, Query.CHARACTERISTICS).data
+        assert (len(characteristics), characteristics[3:5], characteristics[14:16]) == (64, b"\x33\x90", b"\0\x0f")
+        assert one.good(Request.QUERY, Query.SENSE_ID).data[:7] == bytes.fromhex("FF2107E8339002")
+        assert one.good(Request.QUERY, Query.CYLINDERS).data == (2).to_bytes(4, "big")
+        assert one.good(Query.CYLINDERS_USED).data == (2).to_bytes(4, "big")
+        assert one.good(Request.QUERY, Query.SERIAL).data == b"000000012345"
+        assert one.good(Request.QUERY, Query.CONTROL_UNIT).data == bytes.fromhex("0721E800")
+        assert one.good(Request.QUERY, Query.BLOCK_COUNT).data == bytes(4)
+
+
+@pytest.mark.parametrize(
+    ("code", "flag", "device", "identifier", "fault", "closed"),
+    [
+        (Request.CONNECT, 1, 0x0999, 0, Fault.NO_DEVICE, True),
+        (Request.READ, 0, 0x0120, 0, Fault.NOT_CONNECT, True),
+        (Request.CONNECT, 0x11, 0x0120, 0, Fault.VERSION, False),
+        (Request.READ, 0, 0x0120, 777, Fault.NOT_ACTIVE, False),
+        (0xED, 0, 0x0120, 777, Fault.INVALID, False),
+        (0x00, 0, 0x0120, 777, Fault.INVALID, False),
+        (Request.QUERY, 0x49, 0x0120, 777, Fault.INVALID, False),
+        (Request.END, 0, 0x0120, 777, Fault.NOT_ACTIVE, False),
+        (Request.SENSE, 0, 0x0120, 777, Fault.NOT_ACTIVE, False),
+        (Request.RESERVE, 0, 0x0120, 777, Fault.NOT_ACTIVE, False),
+        (Request.WRITE, 0, 0x0120, 777, Fault.NOT_ACTIVE, False),
+    ],
+)
+async def test_a_first_message_that_is_wrong(
+    code: int, flag: int, device: int, identifier: int, fault: int, closed: bool
+) -> None:
+    async with shared() as (_, server):
+        one = CoreClient(server, device)
+        one.identifier = identifier
+        reply = one.ask(code, flag)
+        assert reply is not None
+        assert (reply.code, reply.status, one.closed) == (fault, code, closed)
+        assert reply.data.endswith(b"\0") and len(reply.data) <= 255
+        assert (reply.device, reply.identifier) == (0, 0) if closed else reply.device == 0x0120
+
+
+async def test_a_client_that_comes_back_keeps_its_identifier_and_its_request() -> None:
+    """Rule 4: the first message of a new connection may be the interrupted request itself."""
+    async with shared() as (_, server):
+        one = client(server)
+        one.session.lost()
+        back = CoreClient(server, 0x0120)
+        back.identifier = one.identifier
+        assert back.good(Request.START).code == Answer.PURGE
+        assert back.read(3) == null_track(0, 3)
+
+
+async def test_a_connection_is_replaced_by_the_same_client_and_by_no_other() -> None:
+    async with shared() as (_, server):
+        one = client(server)
+        stranger = CoreClient(server, 0x0120, "127.0.0.9")
+        stranger.identifier = one.identifier
+        refused = stranger.ask(Request.START)
+        assert refused is not None and refused.code == Fault.NO_DEVICE and stranger.closed and not one.closed
+        again = CoreClient(server, 0x0120)
+        again.identifier = one.identifier
+        assert again.good(Request.CONNECT, 1).data == one.identifier.to_bytes(2, "big")
+        assert one.closed
+
+
+async def test_clients_of_a_device_are_limited_and_disconnect_makes_room() -> None:
+    async with shared(clients_max=2) as (_, server):
+        one, _two = client(server), client(server)
+        third = CoreClient(server, 0x0120)
+        reply = third.ask(Request.CONNECT, 1)
+        assert reply is not None and reply.code == Fault.NO_SLOT and third.closed
+        client(server, device=0x0121)
+        one.good(Request.DISCONNECT)
+        assert one.closed
+        client(server)
+
+
+# Ownership (S1, S4)
+
+
+async def test_starts_wait_in_the_order_they_came() -> None:
+    async with shared() as (_, server):
+        one, two, three = client(server), client(server), client(server)
+        one.good(Request.START)
+        assert one.good(Request.START).code == 0  # the owner's is answered
+        assert two.ask(Request.START) is None
+        assert three.ask(Request.START) is None
+        busy = client(server).ask(Request.START, NO_WAIT)
+        assert busy is not None and busy.code == Answer.BUSY
+        one.good(Request.END)
+        assert two.replies[-1].code == Answer.PURGE
+        assert len(three.replies) == 2
+        two.good(Request.SUSPEND)
+        assert three.replies[-1].code == Answer.PURGE
+        three.good(Request.END)
+        assert two.good(Request.RESUME).code == 0
+
+
+async def test_a_reserve_keeps_others_out_until_release_and_end() -> None:
+    async with shared() as (_, server):
+        one, two = client(server), client(server)
+        one.good(Request.START)
+        one.good(Request.RESERVE)
+        one.good(Request.END)
+        assert two.ask(Request.START) is None
+        one.good(Request.START)
+        one.good(Request.RELEASE)
+        assert len(two.replies) == 2
+        one.good(Request.END)
+        assert two.replies[-1].code == Answer.PURGE
+
+
+async def test_what_a_vanished_client_held_is_free() -> None:
+    """Rule 11: its place in the line, its ownership and its reservation."""
+    async with shared() as (_, server):
+        one, two, three = client(server), client(server), client(server)
+        one.good(Request.START)
+        one.good(Request.RESERVE)
+        one.write(5, RECORD_AT, record_one(5, b"never ended"))
+        assert two.ask(Request.START) is None
+        assert three.ask(Request.START) is None
+        two.session.lost()
+        one.session.lost()
+        assert three.replies[-1].code == Answer.PURGE
+        assert three.read(5) == null_track(0, 5)
+        three.good(Request.END)
+        assert client(server).good(Request.START).code == Answer.PURGE
+
+
+async def test_channels_and_clients_exclude_each_other() -> None:
+    async with shared() as (made, server):
+        one = client(server)
+        subsystem = made.a.running.subsystem
+        device = subsystem.devices[0]
+        assert device.execute(CHANNEL, Command(0x03, 0x40, 1)).status == 0x0C
+        assert one.ask(Request.START) is None
+        device.end_chain(CHANNEL)
+        subsystem.on_idle(0)
+        assert one.replies[-1].code == Answer.PURGE
+        assert device.execute(CHANNEL, Command(0x03, 0, 1)).status == 0x10
+        one.good(Request.RESERVE)
+        one.good(Request.END)
+        assert device.execute(CHANNEL, Command(0x03, 0, 1)).status == 0x10
+        one.good(Request.START)
+        one.good(Request.RELEASE)
+        one.good(Request.END)
+        assert device.execute(CHANNEL, Command(0x03, 0, 1)).status == 0x0C
+
+
+# Tracks
+
+
+async def test_what_is_written_is_read_by_others_and_purged_from_their_caches() -> None:
+    async with shared() as (_, server):
+        one, two = client(server), client(server)
+        two.good(Request.START)
+        two.good(Request.END)
+        await written(one, 7, b"seven")
+        assert two.good(Request.START).data == TRACK.pack(7)
+        assert two.read(7) == image_with(7, b"seven")
+        two.good(Request.END)
+        assert two.good(Request.START).code == 0
+        two.good(Request.END)
+        assert one.good(Request.START).code == 0  # its own write is not listed
+
+
+async def test_seventeen_changed_tracks_are_all_tracks() -> None:
+    async with shared() as (_, server):
+        one, two = client(server), client(server)
+        for client_ in (one, two):
+            client_.good(Request.START)
+            client_.good(Request.END)
+        for track in range(16):
+            await written(one, track, b"x")
+        reply = two.good(Request.START)
+        assert reply.code == Answer.PURGE and len(reply.data) == 64
+        two.good(Request.END)
+        for track in range(17):
+            await written(one, track, b"y")
+        reply = two.good(Request.START)
+        assert reply.code == Answer.PURGE and reply.data == b""
+
+
+async def test_a_compressed_track_is_handed_over_as_it_is_stored() -> None:
+    async with shared() as (made, server):
+        one = client(server)
+        await written(one, 2, b"\x40" * 4000)
+        one.good(Request.START)
+        reply = one.good(Request.READ, 0, TRACK.pack(2))
+        assert (reply.code, reply.status, reply.data[:5]) == (Answer.PACKED, 0x15, b"\x01\0\0\0\x02")
+        stored = made.a.running.store.read_stored(0, 2)
+        assert stored is not None and reply.data[5:] == stored.payload[5:]
+        one.good(Request.COMPRESS, 0x20)  # bzip2 only: plain then
+        reply = one.good(Request.READ, 0, TRACK.pack(2))
+        assert (reply.code, reply.status, reply.data) == (0, 0, image_with(2, b"\x40" * 4000))
+
+
+async def test_a_packed_write() -> None:
+    async with shared() as (_, server):
+        one = client(server)
+        one.good(Request.START)
+        body = isal_zlib.compress(record_one(4, b"A" * 1000))
+        one.good(Request.WRITE_PACKED, 0x16, WRITE_HEAD.pack(RECORD_AT, 4) + body)
+        assert one.read(4) == image_with(4, b"A" * 1000)
+
+
+async def test_a_read_beyond_the_device_leaves_sense_once() -> None:
+    async with shared() as (_, server):
+        one = client(server)
+        one.good(Request.START)
+        reply = one.ask(Request.READ, 0, TRACK.pack(30))
+        assert reply is not None and (reply.code, reply.status) == (Answer.IO_ERROR, 0x0E)
+        sense = one.good(Request.SENSE).data
+        assert (len(sense), sense[0], sense[7]) == (32, 0x10, 0x10)
+        assert one.good(Request.SENSE).data == bytes(32)
+
+
+# Hardening (S2, S3)
+
+
+async def test_an_end_is_answered_when_its_writes_are_durable_and_not_before() -> None:
+    async with shared() as (made, server):
+        one = client(server)
+        store = made.a.running.store
+        one.good(Request.START)
+        one.write(1, RECORD_AT, record_one(1, b"one"))
+        before = len(one.replies)
+        assert one.ask(Request.END) is None
+        assert store.durable < store.sequence_of(0, 1)
+        await finished(one, before + 1)
+        assert store.durable >= store.sequence_of(0, 1)
+
+
+async def test_the_next_owner_starts_at_once_and_reads_what_is_under_way_only_when_it_is_durable() -> None:
+    async with shared() as (made, server):
+        one, two = client(server), client(server)
+        one.good(Request.START)
+        one.write(1, RECORD_AT, record_one(1, b"one"))
+        assert one.ask(Request.END) is None
+        assert two.good(Request.START).code == Answer.PURGE
+        assert two.read(2) == null_track(0, 2)
+        before = len(two.replies)
+        assert two.ask(Request.READ, 0, TRACK.pack(1)) is None
+        device = made.a.running.subsystem.devices[0]
+        assert device.execute(CHANNEL, Command(0x03, 0, 1)).status == 0x10
+        await finished(two, before + 1)
+        store = made.a.running.store
+        assert store.durable >= store.sequence_of(0, 1)
+        two.good(Request.END)
+        assert device.execute(CHANNEL, Command(0x03, 0, 1)).status == 0x0C
+
+
+async def test_an_end_that_cannot_be_hardened_is_never_answered_and_the_device_is_fenced(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Rule 14: an error would be hidden from the guest."""
+    async with shared() as (made, server):
+        one, two = client(server), client(server)
+
+        made.a.medium.sync = failing_sync  # type: ignore[method-assign]
+        one.good(Request.START)
+        one.write(1, RECORD_AT, record_one(1, b"one"))
+        before = len(one.replies)
+        assert one.ask(Request.END) is None
+        await until(lambda: made.a.running.committer.fenced)
+        await trio.sleep(20)
+        assert len(one.replies) == before
+        two.good(Request.START)
+        reply = two.ask(Request.READ, 0, TRACK.pack(3))
+        assert reply is not None and reply.code & Answer.ERROR and reply.data.endswith(b"\0")
+        assert any("held unanswered" in str(event["text"]) for event in made.events)
+
+
+def failing_sync(_segment: int) -> None:
+    raise DiskError("sync failed")
+
+
+@pytest.mark.parametrize(
+    ("what", "data"),
+    [
+        ("no offset", b"\0\x15\0"),
+        ("beyond the device", WRITE_HEAD.pack(RECORD_AT, 30) + record_one(30, b"x")),
+        ("longer than the track", WRITE_HEAD.pack(60_000, 1) + b"x"),
+        ("behind the image", WRITE_HEAD.pack(5000, 1) + b"x" * 8),
+        ("no end mark", WRITE_HEAD.pack(RECORD_AT, 1) + record_one(1, b"x" * 40)[:-8]),
+        ("another track's home address", WRITE_HEAD.pack(0, 1) + b"\0\0\x09\0\x09"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_a_write_that_is_refused_holds_the_end(
+    what: str, data: bytes, autojump_clock: trio.testing.MockClock
+) -> None:
+    """A client ignores the error of a write; the guest must not take the program for done."""
+    async with shared() as (made, server):
+        one, two = client(server), client(server)
+        one.good(Request.START)
+        reply = one.ask(Request.WRITE, 0, data)
+        assert reply is not None and reply.code & Answer.ERROR, what
+        assert one.ask(Request.END) is None
+        await trio.sleep(1)
+        assert two.ask(Request.START) is None
+        assert any(event["text"] == "an end is held unanswered: the client would hide it" for event in made.events)
+        one.session.lost()
+        assert two.replies[-1].code == Answer.PURGE
+        assert two.read(1) == null_track(0, 1)
+
+
+@pytest.mark.parametrize(("flag", "tail"), [(0x16, b"junk"), (0x36, b""), (0x26, b"\0" * 9), (0x16, None)])
+async def test_a_packed_write_that_cannot_be_unpacked(flag: int, tail: bytes | None) -> None:
+    async with shared() as (_, server):
+        one = client(server)
+        one.good(Request.START)
+        body = isal_zlib.compress(bytes(1 << 20)) if tail is None else tail
+        reply = one.ask(Request.WRITE_PACKED, flag, WRITE_HEAD.pack(RECORD_AT, 4) + body)
+        assert reply is not None and reply.code & Answer.ERROR
+        assert one.ask(Request.END) is None
+
+
+async def test_tracks_that_came_by_pointer_make_a_client_forget_everything() -> None:
+    async with shared() as (made, server):
+        one = client(server)
+        await written(one, 1, b"new")
+        made.a.running.array.snapshot(1, 0)  # a restore: all tracks of volume 00 are those of another
+        reply = one.good(Request.START)
+        assert (reply.code, reply.data) == (Answer.PURGE, b"")
+        assert one.read(1) == null_track(0, 1)

@@ -99,7 +99,7 @@ class Device(DeviceState):
         """
         if self._is_busy(path, NO_OPERATION):
             return False
-        self._chain = ChainState(self, path, self._load)
+        self._chain = ChainState(self, path)
         return True
 
     @property

@@ -16,6 +16,7 @@ from controller.array import FileDisk, VirtualArrayStore
 from controller.array.images import ImageError, import_image, open_image
 from controller.array.parity import ParityDisk, open_directories
 from controller.array.volumes import create_volume, is_finished, shape_of
+from controller.commands.attachment import profile_of
 from controller.commands.profiles import PROFILES
 from controller.config import ConfigError, SystemConfig, VolumeConfig
 from controller.links.adapters import Adapters, MakeTap
@@ -45,6 +46,7 @@ def box_settings(config: SystemConfig) -> BoxSettings:
                 link_protocol=config.link_protocol,
             ),
             read_only=volume.read_only,
+            features=config.features,
         )
         for volume in config.volumes
     )
@@ -64,6 +66,10 @@ def check(config: SystemConfig) -> list[str]:
     lines = []
     for volume in config.volumes:
         geometry = _geometry(volume)
+        try:
+            profile_of(geometry, config.profile)
+        except ValueError as error:
+            raise ConfigError(f"volume {volume.address:02X}: {error}") from error
         if volume.image is not None:
             check_image(volume, geometry)
         lines.append(f"volume {volume.address:02X}: {geometry.name}, {geometry.cylinders} cylinders")

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-PROFILES = ("3990-3", "3990-6", "2105", "2107")
+PROFILES = ("3880-3", "3990-2", "3990-3", "3990-6", "9343", "2105", "2107")
+FEATURES = ("prefix", "thin")
 DEVICE_TYPES = ("3390", "3380", "9345")
 LINK_PROTOCOLS = {"parallel": 0x80, "escon": 0x40, "ficon": 0x10}
 MAX_CYLINDERS = 1_182_006
@@ -93,11 +94,12 @@ class SystemConfig:
     devices: tuple[Path, ...] = ()
     parity: int = 0
     shared: SharedConfig | None = None
+    features: frozenset[str] = frozenset()
 
 
 SYSTEM_KEYS = {
     "name", "serial", "ssid", "lss", "profile", "store", "manufacturer", "plant", "interface_id", "link_protocol",
-    "pprc", "volume", "port", "shared_dasd",
+    "pprc", "features", "volume", "port", "shared_dasd",
 }  # fmt: skip
 STORE_KEYS = {"directory", "devices", "parity"}
 VOLUME_KEYS = {"address", "type", "cylinders", "read_only", "image", "device_number"}
@@ -148,6 +150,7 @@ def check_config(table: dict[str, Any], base: Path) -> SystemConfig:
         devices=tuple(base / device for device in devices),
         parity=parity,
         shared=_shared(table),
+        features=_features(table),
     )
 
 
@@ -170,6 +173,14 @@ def _store(table: dict[str, Any]) -> tuple[str, list[str], int]:
         if device in devices[:index]:
             raise ConfigError(f"store.devices[{index}]: {device} is used twice")
     return _text(store, "directory", "store"), devices, parity
+
+
+def _features(table: dict[str, Any]) -> frozenset[str]:
+    """What the feature codes announce: Prefix ("prefix"); "thin": hosts may ask about space."""
+    names = table.get("features", [])
+    if not isinstance(names, list):
+        raise ConfigError("features: a list of texts is needed")
+    return frozenset(_one_of(name, FEATURES, "features") for name in names)
 
 
 def _volume(table: dict[str, Any], where: str, base: Path) -> VolumeConfig:

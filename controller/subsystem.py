@@ -17,6 +17,7 @@ from ccw.profiles import DeviceIdentity
 from controller.channel import PathId
 from controller.channel.busy import ControlUnitBusy
 from controller.commands.device import Device, DeviceSettings
+from controller.commands.device_state import SubsystemModes
 from controller.commands.outcome import Command, Outcome, TrackSource, TrackWrite, UnitCheck
 from controller.commands.profiles import PROFILES, Profile
 from controller.hardening import EQUIPMENT_CHECK, Hardening
@@ -110,6 +111,7 @@ class Subsystem:
         self.attached: set[int] = set()  # devices that hosts use without a channel (controller/sharing)
         self.on_idle: Callable[[int], None] = _nobody  # a device has no chain any more
         self.on_changed: Callable[[int, list[int]], None] = _nobody  # tracks that a host on a channel changed
+        self._modes = SubsystemModes()
         self.devices: dict[int, Device] = {}
         self._volumes = {volume.unit_address: volume for volume in settings.volumes}
         shapes = {
@@ -153,8 +155,10 @@ class Subsystem:
             read_only=volume.read_only,
             features=volume.features,
             bridge=bridge,
+            devices=len(self._volumes),
         )
-        device = Device(settings, self.ports.tracks)
+        device = Device(settings, self.ports.tracks, self._modes)
+        device.cylinders_allocated = lambda: self._cylinders_written(address, volume.geometry.heads)
         if self.settings.pprc:
             device.subsystem_data[SUBORDER_PPRC] = lambda order: self._query(address, order)
         self.devices[address] = device
@@ -166,6 +170,10 @@ class Subsystem:
         if device.settings.bridge != self.remote_copy.takes_bridge_chains(address):
             device = self._make_device(address)
         return device
+
+    def _cylinders_written(self, address: int, heads: int) -> int:
+        """In how many cylinders of a volume a track was ever written: the space it takes, roughly."""
+        return len({int(track) // heads for track in self.ports.array.written_since(address, 0)})
 
     def _query(self, address: int, order: bytes) -> bytes:
         try:

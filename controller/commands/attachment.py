@@ -6,12 +6,15 @@ Source: older-ckd-devices 1 (devices before ECKD); the others go behind every co
 
 from __future__ import annotations
 
-from ccw.geometry import Geometry
+from ccw.geometry import CYLINDERS_BEFORE_EXTENDED, Geometry
 from controller.commands.device_types import DEVICE_TYPES
 from controller.commands.profiles import PROFILES, Profile
 
 BEFORE_ECKD = frozenset(name for kind in DEVICE_TYPES.values() for name in kind.control_units)
 _ALSO = {0x3380: frozenset({"3880"})}
+EXTENDED_ADDRESS_VOLUMES = "2107"  # the one that takes more than 65,520 cylinders
+# Control units that take nothing but these device types.
+_ONLY = {"3880-3": frozenset({0x3380}), "3990-2": frozenset({0x3380, 0x3390}), "9343": frozenset({0x9345})}
 
 
 def control_units_for(geometry: Geometry) -> tuple[str, ...]:
@@ -20,7 +23,13 @@ def control_units_for(geometry: Geometry) -> tuple[str, ...]:
     if own:
         return own
     also = _ALSO.get(geometry.device_type, frozenset())
-    return tuple(name for name in PROFILES if name not in BEFORE_ECKD or name in also)
+    return tuple(name for name in PROFILES if (name not in BEFORE_ECKD or name in also) and _takes(name, geometry))
+
+
+def _takes(name: str, geometry: Geometry) -> bool:
+    if geometry.cylinders > CYLINDERS_BEFORE_EXTENDED and name != EXTENDED_ADDRESS_VOLUMES:
+        return False
+    return geometry.device_type in _ONLY.get(name, {geometry.device_type})
 
 
 def has_usual_control_unit(geometry: Geometry) -> bool:

@@ -20,7 +20,7 @@ from controller.commands.checks import (
     reservation_taken,
 )
 from controller.commands.device_state import DeviceSettings as DeviceSettings
-from controller.commands.device_state import DeviceState
+from controller.commands.device_state import DeviceState, SubsystemModes
 from controller.commands.ending import BUSY, NORMAL_END, STATUS_MODIFIER, UNIT_CHECK_END
 from controller.commands.outcome import Command, Outcome, TrackSource, TrackWrite, UnitCheck
 from controller.commands.sensing import chain_sense, incomplete_domain, sense_image, state_change_pending
@@ -48,8 +48,8 @@ _MOVES_NOTHING = frozenset({0x01, 0x02})
 class Device(DeviceState):
     """One device. Not safe for several threads."""
 
-    def __init__(self, settings: DeviceSettings, tracks: TrackSource) -> None:
-        super().__init__(settings, tracks)
+    def __init__(self, settings: DeviceSettings, tracks: TrackSource, modes: SubsystemModes | None = None) -> None:
+        super().__init__(settings, tracks, modes)
         self._rules = rules_for(settings.profile, self.kind, settings.geometry)
         if settings.sense_id is not None:
             self._rules = with_sense_id(self._rules, settings.sense_id)

@@ -30,8 +30,9 @@ PARSED_TRACKS_MAX = 8
 class DeviceSettings:
     """What configuration says about a device.
 
-    `volume` is its number in the array, `unit_address` 0-255. `features`: what the feature codes announce ("prefix").
-    `bridge`: a bridge volume; Write Full Track hands its data out as `Outcome.record` instead of writing a track.
+    `volume` is its number in the array, `unit_address` 0-255. `features`: "prefix" is announced in the
+    feature codes, with "thin" queries about space are answered. `bridge`: a bridge volume; Write Full Track hands its
+    data out as `Outcome.record` instead of writing a track. `devices`: how many the subsystem has.
     `sense_id`: does Sense ID exist; None: as the device type has it. `seek_check`: a bad seek on a device with six
     sense bytes shows seek check beside command reject.
     """
@@ -44,15 +45,29 @@ class DeviceSettings:
     read_only: bool = False
     features: frozenset[str] = frozenset()
     bridge: bool = False
+    devices: int = 1
     sense_id: bool | None = None
     seek_check: bool = False
+
+
+@dataclass(slots=True)
+class SubsystemModes:
+    """What Set Subsystem Mode set for all devices of a subsystem."""
+
+    caching: bool = True
+    cache_fast_write: bool = True
+    nonvolatile_storage: bool = True
 
 
 class DeviceState:
     """One device without its executor. `track` is where the access stands between chains."""
 
-    def __init__(self, settings: DeviceSettings, tracks: TrackSource) -> None:
+    def __init__(self, settings: DeviceSettings, tracks: TrackSource, modes: SubsystemModes | None = None) -> None:
         self.settings = settings
+        self.modes = modes or SubsystemModes()
+        self.caching = True
+        self.fast_write = True
+        self.cylinders_allocated: Callable[[], int] = lambda: settings.geometry.cylinders
         self.geometry = settings.geometry
         self.profile = settings.profile
         self.tracks = settings.geometry.tracks
@@ -71,7 +86,7 @@ class DeviceState:
         self.sense_id = presented.sense_id(presentation, settings.geometry)
         self.characteristics = device_characteristics(presentation, settings.geometry)
         self.configuration_data = configuration_data(presentation, settings.geometry, settings.identity)
-        self.subsystem_status = presented.subsystem_status(presentation, settings.identity)
+        self.subsystem_status = presented.subsystem_status(presentation, settings.identity, settings.devices)
         self._source = tracks
         self._parsed: dict[int, tuple[bytes, list[Record]]] = {}
         self._sense: dict[Hashable, bytes] = {}

@@ -72,6 +72,7 @@ _EXTENDED_VALID: dict[tuple[int, int], Operation] = {
     (0x3F, 0x23): Operation.UPDATE_WRITE_TRACKSET,
     (0xBF, 0x23): Operation.UPDATE_WRITE_TRACKSET,
 }
+_LATER_OPERATIONS = frozenset({Operation.READ_TRACKS, Operation.READ})
 # A hint, and a write that brings whole tracks: nothing on the track needs to be found for them.
 _NO_SEARCH = frozenset({Operation.PRESTAGE_TRACKSET, Operation.WRITE_TRACKSET})
 _SUFFIX_ALLOWED = frozenset({Operation.WRITE_DATA, Operation.READ})
@@ -105,7 +106,7 @@ def locate(chain: ChainState, command: Command) -> Ending:
     data = command.data[:LOCATE_BYTES]
     request = LocateRecord.decode(data)
     operation = _LOCATE_BYTES_VALID.get(request.operation)
-    if operation is None:
+    if operation is None or (operation in _LATER_OPERATIONS and chain.device.profile.short_locate):
         raise invalid_parameter()
     _check_authority(chain, operation)
     _check_flags(request, operation, _SUFFIX_ALLOWED)

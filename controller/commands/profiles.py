@@ -17,7 +17,8 @@ class Profile:
 
     `restricted_authority`: file-mask authority 10 is refused and 11 means 01. `status_chainable`: commands may be
     chained behind Sense Subsystem Status. `sense_bytes`: 6, 24 or 32. `starts_positioned`: a chain may read where the
-    arm stands. `absent`: commands of the table that the unit does not know.
+    arm stands. `absent`: commands of the table that the unit does not know. `short_locate`: Locate Record has neither
+    Read Tracks nor Read (characteristics byte 6, bits 1 and 3).
     """
 
     presentation: ControlUnitProfile
@@ -31,6 +32,7 @@ class Profile:
     sense_bytes: int = 32
     starts_positioned: bool = False
     absent: frozenset[int] = frozenset()
+    short_locate: bool = False
 
     @property
     def name(self) -> str:
@@ -45,6 +47,12 @@ _LATER = frozenset(
 # From the 3880 on: Read Special HA, Unconditional Reserve, Read Device Characteristics.
 _BEFORE_3880 = _LATER | {0x0A, 0x14, 0x64}
 _READ_MULTIPLE = 0x5E
+# A 3880 model 3 has Define Extent and Locate Record (bits 0-1 of its model byte) and path groups (dynamic path
+# selection), but neither whole tracks nor what came with the 3990. Source: model byte 2.10; the rest assumed.
+_AFTER_3880_3 = _LATER - frozenset(bytes.fromhex("34 47 5B 63 85 8D 9D AF"))
+# No cache and no functions of one: Sense Subsystem Status, subsystem functions and data. Source: assumed, from the
+# command information words, which offer Read Configuration Data alone.
+_AFTER_3990_2 = frozenset(bytes.fromhex("27 3E 4E 54"))
 
 
 def _before_3830(name: str) -> Profile:
@@ -73,8 +81,18 @@ PROFILES: dict[str, Profile] = {
             absent=_BEFORE_3880,
         ),
         Profile(PRESENTATIONS["3880"], cached=False, recalibrate=True, sense_bytes=24, absent=_LATER),
+        Profile(
+            PRESENTATIONS["3880-3"],
+            cached=False,
+            recalibrate=True,
+            absent=_AFTER_3880_3,
+            short_locate=True,
+        ),
+        Profile(PRESENTATIONS["3990-2"], cached=False, recalibrate=True, absent=_AFTER_3990_2),
         Profile(PRESENTATIONS["3990-3"], recalibrate=True),
         Profile(PRESENTATIONS["3990-6"], locate_extended=True),
+        # Characteristics byte 6 says that it has Prefix.
+        Profile(PRESENTATIONS["9343"], cached=False, recalibrate=True, locate_extended=True, prefix=True),
         Profile(PRESENTATIONS["2105"], locate_extended=True, prefix=True, restricted_authority=True),
         Profile(
             PRESENTATIONS["2107"],

@@ -1,4 +1,4 @@
-"""What a device tells about itself: Sense, Sense ID, characteristics, configuration, subsystem status, buffered log.
+"""What a device tells about itself: Sense, Sense ID, characteristics, configuration, buffered log.
 
 Source: eckd-commands 2.10-2.13, 4.1; the bytes are built in ccw.identity.
 """
@@ -43,21 +43,13 @@ def read_configuration_data(chain: ChainState, command: Command) -> Ending:
     return sent(chain.device.configuration_data)
 
 
-def sense_subsystem_status(chain: ChainState, command: Command) -> Ending:
-    """Sense Subsystem Status 54: 40 or 44 bytes; first, or behind 64, FA or a first Suspend Multipath Reconnection."""
-    _require_early(chain)
-    if not chain.device.profile.status_chainable:
-        chain.gate = NOTHING
-    return sent(chain.device.subsystem_status)
-
-
 def read_buffered_log(chain: ChainState, command: Command) -> Ending:
     """Read and Reset Buffered Log A4: 32 zeros, nothing is logged."""
-    _require_early(chain)
+    require_early(chain)
     return sent(bytes(32))
 
 
-def _require_early(chain: ChainState) -> None:
+def require_early(chain: ChainState) -> None:
     """First in the chain, behind 64 or FA, or behind a first 5B."""
     previous = chain.previous
     if chain.position == 0 or previous in (READ_CHARACTERISTICS, READ_CONFIGURATION):

@@ -1,5 +1,5 @@
-"""Perform Subsystem Function and what belongs to it: Read Subsystem Data, Set Subsystem Mode, Read Message ID,
-Define Subsystem Operation, Diagnostic Control, Reset Summary Unit Check.
+"""Perform Subsystem Function and what belongs to it: Read Subsystem Data, Read Message ID, Define Subsystem Operation,
+Diagnostic Control, Reset Summary Unit Check.
 
 PPRC orders (D0-D8, DA) are only checked for their place in the chain here; the subsystem runs them.
 Source: eckd-commands 3.12.
@@ -7,9 +7,18 @@ Source: eckd-commands 3.12.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 
+from ccw.volume_data import (
+    ConfigurationFlag,
+    ExtentPool,
+    HostAccess,
+    HostEntry,
+    LogicalConfiguration,
+    PoolFlag,
+    StorageFlag,
+    VolumeStorage,
+)
 from controller.commands.chain import ChainState
 from controller.commands.checks import (
     NOT_AUTHORISED,
@@ -25,20 +34,24 @@ from controller.commands.outcome import Command
 READ_SUBSYSTEM_DATA = 0x3E
 PERFORM_SUBSYSTEM_FUNCTION = 0x27
 DEFINE_SUBSYSTEM_OPERATION = 0xF7
-READ_MESSAGE_ID = 0x4E
+SET_SUBSYSTEM_MODE = 0x87
 SUSPEND_RECONNECTION = 0x5B
 
 NOTHING: frozenset[int] = frozenset()
 ONLY_DATA = frozenset({READ_SUBSYSTEM_DATA})
 ONLY_PREPARE = frozenset({PERFORM_SUBSYSTEM_FUNCTION, DEFINE_SUBSYSTEM_OPERATION})
-ONLY_MESSAGE_ID = frozenset({READ_MESSAGE_ID})
+
+_BEFORE_OPERATION = frozenset({DEFINE_SUBSYSTEM_OPERATION, READ_SUBSYSTEM_DATA})
 
 PREPARE = 0x18
 PPRC_ORDERS = frozenset({0xD0, 0xD1, 0xD2, 0xD3, 0xD4, 0xD5, 0xD6, 0xD7, 0xD8, 0xDA})
 REMOTE_WRITE_PREFIX = 0xDA
 SET_INTERFACE_IDENTIFIER = 0xB0
 UNKNOWN_INTERFACE = 0x34
-SUBSYSTEM_BYTES = 2
+ZERO_FLAG = 0x80  # bit 0 of the flags of every order
+GROUPED = 0x10  # status of a host entry
+THIN = "thin"  # the feature that turns on queries about space
+SMALL_EXTENTS = 0x01  # 21 cylinders
 AUTHORITY = 0x06
 MEDIA_MAINTENANCE_QUERY = 0x12
 NODE_DESCRIPTOR_AT = 96
@@ -62,17 +75,16 @@ def perform_function(chain: ChainState, command: Command) -> Ending:
     length, run = row
     if len(command.data) < length:
         raise count_too_small()
+    if command.data[1] & ZERO_FLAG:
+        raise invalid_parameter()
     run(chain, command.data[:length])
     return NORMAL_END, b"", length
 
 
 def define_operation(chain: ChainState, command: Command) -> Ending:
     """Define Subsystem Operation F7: order 18 as in Perform Subsystem Function; no other order is offered."""
-    if chain.position and chain.previous not in (
-        DEFINE_SUBSYSTEM_OPERATION,
-        READ_SUBSYSTEM_DATA,
-        SUSPEND_RECONNECTION,
-    ):
+    behind_first = chain.position == 1 and chain.previous == SUSPEND_RECONNECTION
+    if chain.position and not behind_first and chain.previous not in _BEFORE_OPERATION:
         raise invalid_sequence()
     if command.data[0] != PREPARE:
         raise invalid_parameter()
@@ -89,24 +101,9 @@ def read_subsystem_data(chain: ChainState, command: Command) -> Ending:
     return sent(data)
 
 
-def set_subsystem_mode(chain: ChainState, command: Command) -> Ending:
-    """Set Subsystem Mode 87: at most one request in 2 bytes; the cache is always on, so a valid one changes nothing."""
-    word = command.data[0] << 8 | command.data[1]
-    cache, fast_write, message = word >> 13, word >> 10 & 7, bool(word & 0x0100)
-    nvs, record_cache = word >> 5 & 7, word >> 3 & 3
-    if word & 0x0207 or cache > 5 or fast_write not in (0, 3, 4) or nvs > 5 or record_cache > 2:
-        raise invalid_parameter()
-    if sum(map(bool, (cache, fast_write, nvs, record_cache))) > 1:
-        raise invalid_parameter()
-    if message and not (cache in (2, 3, 4) or fast_write == 4 or nvs in (2, 4, 5)):
-        raise invalid_parameter()
-    chain.gate = ONLY_MESSAGE_ID if message else NOTHING
-    return NORMAL_END, b"", SUBSYSTEM_BYTES
-
-
 def read_message_id(chain: ChainState, command: Command) -> Ending:
     """Read Message ID 4E: a number from 1 upward; asked for later, the message is "none" (suborder 03)."""
-    if chain.previous not in (PERFORM_SUBSYSTEM_FUNCTION, 0x87):
+    if chain.previous not in (PERFORM_SUBSYSTEM_FUNCTION, SET_SUBSYSTEM_MODE):
         raise invalid_sequence()
     chain.gate = NOTHING
     chain.device.messages += 1
@@ -187,7 +184,7 @@ def _unit_address_configuration(chain: ChainState, order: bytes) -> bytes:
 
 
 def _feature_codes(chain: ChainState, order: bytes) -> bytes:
-    """256 bytes; byte 8 bit 7 announces Prefix."""
+    """256 bytes; byte 8 bit 7 announces Prefix. What is not offered is not announced."""
     _require_zero(order, 7)
     data = bytearray(256)
     if "prefix" in chain.device.settings.features and chain.device.profile.prefix:
@@ -196,10 +193,41 @@ def _feature_codes(chain: ChainState, order: bytes) -> bytes:
 
 
 def _host_access(chain: ChainState, order: bytes) -> bytes:
-    """16 header bytes, access flag, entry size, entry count, one entry of 32 bytes: the asking path group."""
+    """One entry for each path group that uses the device; header bytes and what is not known of a host are zeros."""
     _require_zero(order, 7)
-    entry = b"\0" + chain.device.paths.group_of(chain.path)
-    return bytes(16) + struct.pack(">BBH", 0, 32, 1) + entry.ljust(32, b"\0")
+    entries = tuple(HostEntry(GROUPED, group, bytes(8), 0, 0) for group in chain.device.paths.groups())
+    return HostAccess(0, 0, 0, 0, bytes(10), 0, entries).encode()
+
+
+def _volume_storage(chain: ChainState, order: bytes) -> bytes:
+    """Where thin volumes are configured: all of the volume is configured, as much allocated as the array says."""
+    device = chain.device
+    if THIN not in device.settings.features:
+        raise invalid_parameter()
+    _require_zero(order, 7)
+    cylinders = device.geometry.cylinders
+    allocated = min(cylinders, device.cylinders_allocated())
+    flags = int(StorageFlag.EXTENT_SPACE_EFFICIENT)
+    return VolumeStorage(flags, 0, 0, 0, 0, bytes(2), cylinders, 0, allocated, cylinders, cylinders).encode()
+
+
+def _logical_configuration(chain: ChainState, order: bytes) -> bytes:
+    """Where thin volumes are configured: this system and its one extent pool, number 0, of small extents."""
+    device = chain.device
+    if THIN not in device.settings.features:
+        raise invalid_parameter()
+    _require_zero(order, 7)
+    presentation, identity = device.profile.presentation, device.settings.identity
+    flags = int(ConfigurationFlag.POOLS_VALID | ConfigurationFlag.VOLUME_POOL)
+    pool_flags = int(PoolFlag.EXTENT_SPACE_EFFICIENT | PoolFlag.STANDARD_VOLUMES | PoolFlag.EXTENT_SIZE_VALID)
+    return LogicalConfiguration(
+        flags,
+        0,
+        f"{presentation.control_unit_type:06X}".encode("cp037"),
+        f"{presentation.model:03X}".encode("cp037"),
+        identity.serial[-10:].rjust(10, "0").encode("cp037"),
+        pools=(ExtentPool(0, 0, 0, pool_flags, 0, SMALL_EXTENTS, 0),),
+    ).encode()
 
 
 def _set_special_intercept(chain: ChainState, order: bytes) -> None:
@@ -252,6 +280,8 @@ _SUBORDERS: dict[int, Callable[[ChainState, bytes], bytes]] = {
     0x0E: _unit_address_configuration,
     0x1C: _host_access,
     0x41: _feature_codes,
+    0x52: _volume_storage,
+    0x53: _logical_configuration,
 }
 # order -> (length in bytes, what it does)
 _ORDERS: dict[int, tuple[int, Callable[[ChainState, bytes], None]]] = {

@@ -20,6 +20,7 @@ from controller.commands import (
     searches,
     self_description,
     subsystem_functions,
+    subsystem_mode,
     writes,
 )
 from controller.commands.chain import Permission
@@ -192,7 +193,7 @@ def _subsystem_rows(profile: Profile) -> Iterator[tuple[int, Rule]]:
     yield CommandCode.SENSE_ID, Rule(self_description.sense_id)
     yield CommandCode.READ_DEVICE_CHARACTERISTICS, Rule(self_description.read_device_characteristics)
     yield CommandCode.READ_CONFIGURATION_DATA, Rule(self_description.read_configuration_data)
-    yield CommandCode.SENSE_SUBSYSTEM_STATUS, Rule(self_description.sense_subsystem_status)
+    yield CommandCode.SENSE_SUBSYSTEM_STATUS, Rule(subsystem_mode.sense_subsystem_status)
     yield CommandCode.READ_AND_RESET_BUFFERED_LOG, Rule(self_description.read_buffered_log)
     yield CommandCode.DEVICE_RESERVE, Rule(paths.device_reserve, first=True)
     yield CommandCode.UNCONDITIONAL_RESERVE, Rule(paths.unconditional_reserve, first=True)
@@ -212,7 +213,8 @@ def _subsystem_rows(profile: Profile) -> Iterator[tuple[int, Rule]]:
     yield CommandCode.DIAGNOSTIC_CONTROL, Rule(functions.diagnostic_control, minimum=4, parameters=4)
     yield CommandCode.RESET_SUMMARY_UNIT_CHECK, Rule(functions.reset_summary_unit_check)
     if profile.cached:
-        yield CommandCode.SET_SUBSYSTEM_MODE, Rule(functions.set_subsystem_mode, first=True, minimum=2, parameters=2)
+        mode = Rule(subsystem_mode.set_subsystem_mode, first=True, minimum=2, parameters=2)
+        yield CommandCode.SET_SUBSYSTEM_MODE, mode
     if profile.subsystem_operations:
         yield CommandCode.DEFINE_SUBSYSTEM_OPERATION, Rule(functions.define_operation, minimum=2, parameters=12)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ccw.volume_data import LogicalConfiguration, VolumeStorage
 from controller.commands.outcome import Command, UnitCheck
 from controller.commands.table import DATA_COMMANDS
 from tests.helpers.devices import CC, SLI, Bench
@@ -280,6 +281,85 @@ def test_sense_subsystem_status(profile: str, length: int) -> None:
     assert ended.status == (0x0C if profile == "2107" else 0x0E)
     assert refused(bench, (0x03, 0), (0x54, length)) == (REJECT, 2)
     assert bench.run([(0x64, 64), (0x54, length)]).status == 0x0C
+
+
+@pytest.mark.parametrize(
+    "word, place, value",
+    [
+        (0x4000, 26, 0xC0),  # caching off for the device
+        (0x8000, 4, 0x80),  # for the subsystem
+        (0x1000, 4, 0x01),  # cache fast write off
+        (0x0040, 26, 0x30),  # fast write off for the device
+        (0x00A0, 5, 0x80),  # nonvolatile storage off
+    ],
+)
+def test_subsystem_mode_shows_in_the_status(word: int, place: int, value: int) -> None:
+    bench = Bench()
+    assert bench.run([(0x87, word.to_bytes(2, "big"))]).status == 0x0C
+    (data,) = bench.run([(0x54, 44)]).data
+    assert data[place] == value and not any(data[at] for at in (4, 5, 26) if at != place)
+    on = {0x4000: 0x2000, 0x8000: 0x6000, 0x1000: 0x0C00, 0x0040: 0x0020, 0x00A0: 0x0080}[word]
+    assert bench.run([(0x87, on.to_bytes(2, "big"))]).status == 0x0C
+    assert bench.run([(0x54, 44)]).data[0][place] == 0
+
+
+@pytest.mark.parametrize("word", [0x0200, 0xC000, 0x0400, 0x00C0, 0x0018, 0x2020, 0x2100, 0x0001])
+def test_subsystem_mode_refuses(word: int) -> None:
+    assert refused(Bench(), (0x87, word.to_bytes(2, "big"))) == (REJECT, 4)
+    assert refused(Bench(), (0x87, b"\0")) == (REJECT, 3)
+    assert refused(Bench("9343", 1440, "9345"), (0x87, bytes(2))) == (REJECT, 1)
+
+
+def test_message_of_a_slow_subsystem_mode() -> None:
+    asked = (0x87, b"\x41\0")
+    assert refused(Bench(), asked, (0x03, 0)) == (REJECT, 2)
+    assert Bench().run([asked, (0x4E, 4)]).data == [b"\0\0\0\1"]
+    assert refused(Bench(), (0x87, b"\x40\0"), (0x4E, 4)) == (REJECT, 2)
+
+
+def test_hosts_that_use_the_volume() -> None:
+    bench = Bench("2107", 100)
+    establish(bench, "A", GROUP_A), establish(bench, "A2", GROUP_A), establish(bench, "B", GROUP_B)
+    data = subsystem_data(bench, prepare(0x1C, middle=b"\0\x20"))
+    assert data[16:20] == b"\0\x20\0\2" and len(data) == 84
+    assert (data[20], data[21:32], data[52], data[53:64]) == (0x10, GROUP_A, 0x10, GROUP_B)
+    establish(bench, "B", GROUP_B, 0xC0)
+    assert len(subsystem_data(bench, prepare(0x1C, middle=b"\0\x20"))) == 52
+
+
+def test_queries_about_space_where_volumes_are_thin() -> None:
+    bench = Bench("2107", 100, features=frozenset({"thin"}))
+    storage = VolumeStorage.decode(subsystem_data(bench, prepare(0x52, middle=b"\0\x20")))
+    assert (storage.space_configured, storage.capacity_logical) == (100, 100)
+    configuration = LogicalConfiguration.decode(subsystem_data(bench, prepare(0x53)))
+    assert len(configuration.pools) == 1 and configuration.system_type == "002107".encode("cp037")
+
+
+def test_orders_are_judged_by_length_then_flags() -> None:
+    bench = Bench("2107", 100)
+    assert refused(bench, (0x27, b"\x10" + bytes(12))) == (REJECT, 3)
+    assert refused(bench, (0x27, b"\x10\x80" + bytes(12))) == (REJECT, 4)
+    assert bench.run([(0x27, b"\x10\0" + bytes(12))]).status == 0x0C
+    operation = (0xF7, prepare(0x41))
+    assert bench.run([(0x5B, 0), operation, (0x3E, 256)]).status == 0x0C
+    assert refused(bench, (0x64, 64), (0x5B, 0), operation) == (REJECT, 2)
+
+
+def test_control_units_before_the_3990_3() -> None:
+    old = Bench("3880-3", 885, "3380")
+    for code in (0xFA, 0x44, 0x54, 0xDE):
+        assert refused(old, (code, 40)) == (REJECT, 1)
+    for code in (0x27, 0x4B, 0xE7, 0xF3):
+        assert refused(old, (code, bytes(64))) == (REJECT, 1)
+    extent = (0x63, bytes.fromhex("C0C00000 00000000 00050002 00050002"))
+    for operation in (b"\x4c", b"\x16"):
+        locate = operation + bytes.fromhex("000001 00050002 00050002 00 FF 0000")
+        assert refused(old, extent, (0x47, locate)) == (REJECT, 4)
+        assert Bench("3990-2", 885, "3380").run([extent, (0x47, locate)]).status == 0x0C
+    assert len(old.run([(0xE4, 7)]).data[0]) == 7 and old.run([(0x13, 0)]).status == 0x0C
+    small = Bench("9343", 1440, "9345")
+    assert small.run([(0xE4, 24, SLI)]).data[0][:6] == bytes.fromhex("FF9343E09345")
+    assert small.run([extent, (0x4B, bytes.fromhex("4C000001 00050002 00050002 00 FF 0000 00000000"))]).status == 0x0C
 
 
 def test_configuration_data_example() -> None:

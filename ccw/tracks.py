@@ -24,7 +24,7 @@ Plain image file: a header of 512 bytes, then every track in a slot of `track si
 Source: Hercules image form (hercules-interop); record zero standard form: IBM SA22-1025 and the Linux driver.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
@@ -207,18 +207,46 @@ IMAGE_FILE_HEADER = Layout("CKD image header", ImageFileHeader, Struct(
 ), FILE_HEADER_LENGTH, little_endian=True)
 
 
+def read_image_file(read: Callable[[int], bytes]) -> tuple[ImageFileHeader, Iterator[tuple[int, bytes]]]:
+    """As `split_image_file`, of a file that `read` delivers in the order of its bytes: one slot at a time is held.
+
+    `read` returns as many bytes as asked for, fewer at the end of the file only. Offsets in the iterator's errors count
+    from the track's slot.
+    """
+    header = _image_header(read(FILE_HEADER_LENGTH))
+    return header, _tracks_read(read, header.track_size)
+
+
+def _tracks_read(read: Callable[[int], bytes], size: int) -> Iterator[tuple[int, bytes]]:
+    track = 0
+    while slot := read(size):
+        if len(slot) != size:
+            raise FormatError("CKD image", f"track {track} cut short", slot, len(slot))
+        try:
+            length = track_image_length(slot)
+        except FormatError as error:
+            raise FormatError("CKD image", f"track {track}: {error.where}", slot, error.offset) from error
+        yield track, slot[:length]
+        track += 1
+
+
+def _image_header(data: bytes) -> ImageFileHeader:
+    header = ImageFileHeader.decode(data)
+    if header.track_size < HOME_ADDRESS_LENGTH + len(END_MARK):
+        raise FormatError("CKD image header", "track size", data, 12)
+    if not header.heads:
+        raise FormatError("CKD image header", "heads", data, 8)
+    return header
+
+
 def split_image_file(data: bytes) -> tuple[ImageFileHeader, Iterator[tuple[int, bytes]]]:
     """Header of a plain CKD image file and an iterator over (track number, image without padding).
 
     Raises FormatError for a bad header or a file that is not a whole number of slots; the iterator raises it, with the
     offset in the file, for a track whose image does not end inside its slot.
     """
-    header = ImageFileHeader.decode(data[:FILE_HEADER_LENGTH])
+    header = _image_header(data[:FILE_HEADER_LENGTH])
     size = header.track_size
-    if size < HOME_ADDRESS_LENGTH + len(END_MARK):
-        raise FormatError("CKD image header", "track size", data[:FILE_HEADER_LENGTH], 12)
-    if not header.heads:
-        raise FormatError("CKD image header", "heads", data[:FILE_HEADER_LENGTH], 8)
     count, rest = divmod(len(data) - FILE_HEADER_LENGTH, size)
     if rest:
         raise FormatError("CKD image", "last track cut short", data, len(data))

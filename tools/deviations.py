@@ -6,12 +6,17 @@ for any trace of the same machine. A difference that no rule explains is a diffe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ccw.ccws import CommandCode
+from ccw.tracks import track_digest
 from tools.recording import RecordedProgram
 
+LOCATES = frozenset({0x47, 0x4B, 0xE7})
+FILE_PROTECTED, IMPRECISE_ENDING = 0x04, 0x01
+FLAG_PLACES = {0x1A: 0, 0x9A: 0, 0x0A: 19}  # where the flag of the home address stands in what a command sends
 UNGROUPED = 0x80
 GROUPED_BITS = 0xC0
 EXTENDED_CODE = 0x3F
@@ -33,7 +38,8 @@ class Found:
     """One difference: the command at `index` of `program`, the `field` (as reported) and both values.
 
     For data fields the values are the whole bytes. `left_group`: the path gave its group id back earlier, by
-    disband or resign.
+    disband or resign. `home_flags`: the flags, other than 00, that were written to home addresses of the device, by
+    their CCHH.
     """
 
     program: RecordedProgram
@@ -42,6 +48,7 @@ class Found:
     expected: bytes | int | bool | None
     got: bytes | int | bool | None
     left_group: bool
+    home_flags: Mapping[bytes, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +125,53 @@ def _characteristics_not_marked(found: Found) -> bool:
     return expected[:6] + marked + expected[7:] == got
 
 
+def _flag_not_stored(found: Found) -> bool:
+    """Read HA, Read Special HA of a track whose flag was written: recorded flag 00, ours the flag, the rest alike."""
+    place = FLAG_PLACES.get(_code(found))
+    expected, got = found.expected, found.got
+    if place is None or found.field != "data" or not isinstance(expected, bytes) or not isinstance(got, bytes):
+        return False
+    if len(expected) != len(got) or len(got) < place + 5 or expected[place] != 0:
+        return False
+    with_flag = expected[:place] + got[place : place + 1] + expected[place + 1 :]
+    return with_flag == got and found.home_flags.get(got[place + 1 : place + 5]) == got[place]
+
+
+def flag_not_stored_on_track(digest: str, image: bytes, home_flags: Mapping[bytes, int]) -> bool:
+    """The final track with a flag that was written: the recorded hash is that of the same track with flag 00."""
+    if not image[0] or home_flags.get(image[1:5]) != image[0]:
+        return False
+    return track_digest(b"\0" + image[1:]) == digest
+
+
+def _output_residual_zero(found: Found) -> bool:
+    """Ending residual of a write, search or control CCW that moved less than its count: recorded 0, although the device
+    was recorded to leave as much as ours."""
+    command = found.program.commands[found.index]
+    if found.field != "ending residual" or command.code & 3 not in (1, 3):
+        return False
+    return found.expected == 0 and found.got == command.residual
+
+
+def _imprecise_ending(found: Found) -> bool:
+    """A domain steps outside the extent: recorded plain file protected, ours imprecise ending and what is left of the
+    domain beside it; the same in the Sense that follows."""
+    expected, got = found.expected, found.got
+    if found.field != "sense" and (_code(found), found.field) != (CommandCode.SENSE, "data"):
+        return False
+    if not isinstance(expected, bytes) or not isinstance(got, bytes) or len(expected) != len(got) or len(got) < 24:
+        return False
+    if found.field == "sense" and not _in_domain(found):
+        return False
+    if expected[1] != FILE_PROTECTED or expected[3]:
+        return False
+    return expected[:1] + bytes((FILE_PROTECTED | IMPRECISE_ENDING,)) + expected[2:3] + got[3:4] + expected[4:] == got
+
+
+def _in_domain(found: Found) -> bool:
+    return any(command.code in LOCATES for command in found.program.commands[: found.index])
+
+
 DEVIATIONS: tuple[Deviation, ...] = (
     Deviation(
         "group-id-forgotten",
@@ -154,6 +208,24 @@ DEVIATIONS: tuple[Deviation, ...] = (
         "the recorded machine does not show that Set System Characteristics was received",
         "eckd-commands 2.11: SA22-1025",
         _characteristics_not_marked,
+    ),
+    Deviation(
+        "home-address-flag-not-stored",
+        "the recorded machine accepts Write Home Address but does not keep its flag byte",
+        "eckd-commands 2.2, 3.7.3; older-ckd-devices 2.3: GA26-1661; the README of the recordings",
+        _flag_not_stored,
+    ),
+    Deviation(
+        "imprecise-ending-missing",
+        "the recorded machine shows file protected alone where a domain leaves the extent",
+        "eckd-commands 3.3 rule 5, 4.4: SA22-1025",
+        _imprecise_ending,
+    ),
+    Deviation(
+        "output-residual-zero",
+        "the recorded machine's channel shows residual 0 for output that the device did not take whole",
+        "eckd-commands 1.8: GA22-7000; the README of the recordings",
+        _output_residual_zero,
     ),
 )
 

@@ -22,6 +22,8 @@ CHANNEL_END = 0x08
 NORMAL_END = 0x0C
 SHOWN_BYTES = 16
 SET_PATH_GROUP = 0xAF
+WRITE_HOME_ADDRESS = 0x19
+HOME_ADDRESS_BYTES = 5
 DISBAND_OR_RESIGN = 0x60
 
 
@@ -60,6 +62,11 @@ class Followed:
     differences: list[Difference] = field(default_factory=list)
     explained: list[Difference] = field(default_factory=list)
     left_groups: set[int] = field(default_factory=set)
+    home_flags: dict[int, dict[bytes, int]] = field(default_factory=dict)
+
+    def flags_of(self, device: int) -> dict[bytes, int]:
+        """The flags, other than 00, that were written to home addresses of a device, by their CCHH."""
+        return self.home_flags.setdefault(device, {})
 
     def note(
         self,
@@ -70,7 +77,8 @@ class Followed:
         got: bytes | int | bool | None,
     ) -> None:
         """Record one difference, explained or not."""
-        found = Found(program, index, name, expected, got, program.device in self.left_groups)
+        device = program.device
+        found = Found(program, index, name, expected, got, device in self.left_groups, self.flags_of(device))
         deviation = explain(found)
         offset, expected_text, got_text = _shown(expected, got)
         difference = Difference(
@@ -111,6 +119,8 @@ def follow(program: RecordedProgram, followed: Followed) -> Generator[Start, Res
             _compare(program, index, command, response, channel_status, followed)
         if command.code == SET_PATH_GROUP and response.status == NORMAL_END and command.data_out[0] & DISBAND_OR_RESIGN:
             followed.left_groups.add(program.device)
+        if command.code == WRITE_HOME_ADDRESS and response.status == NORMAL_END:
+            _note_flag(command, followed.flags_of(program.device))
         goes_on = goes_to_next(command.flags, response.status, channel_status)
         if index < last and (not goes_on or (response.status ^ command.status) & STATUS_MODIFIER):
             followed.note(program, index, "chaining", True, goes_on)
@@ -121,6 +131,15 @@ def follow(program: RecordedProgram, followed: Followed) -> Generator[Start, Res
     followed.programs += 1
     if len(followed.differences) != differences_before:
         followed.programs_differing += 1
+
+
+def _note_flag(command: RecordedCommand, flags: dict[bytes, int]) -> None:
+    """Remember the flag of a home address that was written; skip displacements stand in front of it."""
+    flag, *address = command.data_out[-HOME_ADDRESS_BYTES:]
+    if flag:
+        flags[bytes(address)] = flag
+    else:
+        flags.pop(bytes(address), None)
 
 
 def channel_status_of(program: RecordedProgram, command: RecordedCommand, response: Response) -> int:

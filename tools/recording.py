@@ -20,8 +20,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from isal import igzip, igzip_lib
+
 from ccw.errors import FormatError
-from ccw.tracks import split_image_file
+from ccw.tracks import read_image_file
 
 DESCRIPTION = "recording.toml"
 SUPPRESS_LENGTH_BYTE, SUPPRESS_LENGTH_BIT = 3, 0x80  # the L bit of the ORB: byte 7, of which bytes 4-7 are recorded
@@ -124,14 +126,17 @@ class Recording:
         """Yield (track number, image) of the volume as it was before the first program; nothing when unknown."""
         if device.initial is None:
             return
-        data = _inflate(device.initial)
+        path = device.initial
         try:
-            header, tracks = split_image_file(data)
-            if header.heads != device.heads:
-                raise RecordingError(f"{device.initial.name}: {header.heads} heads, {DESCRIPTION} says {device.heads}")
-            yield from tracks
+            with igzip.open(path, "rb") as stream:  # type: ignore[no-untyped-call]
+                header, tracks = read_image_file(stream.read)
+                if header.heads != device.heads:
+                    raise RecordingError(f"{path.name}: {header.heads} heads, {DESCRIPTION} says {device.heads}")
+                yield from tracks
         except FormatError as error:
-            raise RecordingError(f"{device.initial.name}: {error}") from error
+            raise RecordingError(f"{path.name}: {error}") from error
+        except (OSError, EOFError, zlib.error, igzip_lib.IsalError) as error:  # type: ignore[misc]  # a class
+            raise RecordingError(f"{path.name}: {error}") from error
 
     def final_hashes(self, device: RecordedDevice) -> dict[int, str]:
         """Return the sha256 of every track, by track number, as it was after the last program; none when unknown."""
@@ -269,14 +274,6 @@ def _joined(first: RecordedCommand, second: RecordedCommand) -> RecordedCommand:
         immediate=False,
         data_in_known=known,
     )
-
-
-def _inflate(path: Path) -> bytes:
-    try:
-        with gzip.open(path, "rb") as stream:
-            return stream.read()
-    except (OSError, EOFError, zlib.error) as error:
-        raise RecordingError(f"{path.name}: {error}") from error
 
 
 def _lines(path: Path) -> Iterator[str]:

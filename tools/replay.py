@@ -77,7 +77,10 @@ def show(report: ReplayReport) -> str:
         f"{followed.programs:,} programs, {followed.commands:,} commands: {len(followed.differences):,} differences, "
         f"{len(followed.explained):,} explained"
     )
-    lines.append(f"{report.tracks_compared:,} tracks compared, {len(report.tracks_different):,} different")
+    lines.append(
+        f"{report.tracks_compared:,} tracks compared, {len(report.tracks_different):,} different, "
+        f"{len(report.tracks_explained):,} explained"
+    )
     lines.append(f"{report.seconds:.2f} s, {rate:,.0f} commands/s")
     return "\n".join(lines)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import asdict, dataclass, field
-from hashlib import sha256
 from typing import Any, Protocol
 
 from ccw.geometry import Geometry, geometry_for
@@ -20,6 +19,7 @@ from controller.commands.attachment import profile_of
 from controller.commands.device import Device, DeviceSettings
 from controller.commands.outcome import Command
 from host_emulator.channel import InterfaceControlCheck, Response, Start
+from tools.deviations import flag_not_stored_on_track
 from tools.follower import Followed, follow
 from tools.recording import RecordedDevice, Recording, RecordingError
 
@@ -45,11 +45,12 @@ class Session(Protocol):
 
 @dataclass(slots=True)
 class ReplayReport:
-    """What a replay showed. `differences` are the unexplained ones."""
+    """What a replay showed. `differences` and `tracks_different` are the unexplained ones."""
 
     followed: Followed = field(default_factory=Followed)
     tracks_compared: int = 0
     tracks_different: list[tuple[int, int]] = field(default_factory=list)
+    tracks_explained: list[tuple[int, int]] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
@@ -68,6 +69,7 @@ class ReplayReport:
             "explained": len(followed.explained),
             "tracks_compared": self.tracks_compared,
             "tracks_different": len(self.tracks_different),
+            "tracks_explained": len(self.tracks_explained),
             "seconds": round(self.seconds, 3),
             "difference_list": [asdict(difference) for difference in followed.differences],
             "explained_list": [asdict(difference) for difference in followed.explained],
@@ -119,7 +121,7 @@ class Replayer:
         self.report.seconds = time.perf_counter() - started
         for address, device in self.recording.devices.items():
             images = ((track, tracks.read(address, track)) for track in range(geometries[address].tracks))
-            self._compare_tracks(device, ((track, track_digest(image)) for track, image in images))
+            self._compare_tracks(device, images)
         return self.report
 
     async def run_over(
@@ -143,20 +145,24 @@ class Replayer:
         for device in self.recording.devices.values():
             geometry = device_geometry(device)
             address = device.unit_address if unit_address is None else unit_address
-            hashes: list[tuple[int, str]] = []
+            found: list[tuple[int, bytes]] = []
             for first in range(0, geometry.tracks, TRACKS_PER_PROGRAM):
                 stop = min(first + TRACKS_PER_PROGRAM, geometry.tracks)
                 images = await session.run(address, read_tracks(geometry, first, stop))
-                hashes += zip(range(first, stop), map(_digest, images), strict=False)
-            self._compare_tracks(device, hashes)
+                found += zip(range(first, stop), images, strict=False)
+            self._compare_tracks(device, found)
         return self.report
 
-    def _compare_tracks(self, device: RecordedDevice, hashes: Iterable[tuple[int, str]]) -> None:
-        found = dict(hashes)
+    def _compare_tracks(self, device: RecordedDevice, images: Iterable[tuple[int, bytes]]) -> None:
+        report, found = self.report, dict(images)
+        flags = report.followed.flags_of(device.address)
         for track, digest in self.recording.final_hashes(device).items():
-            self.report.tracks_compared += 1
-            if found.get(track) != digest:
-                self.report.tracks_different.append((device.address, track))
+            report.tracks_compared += 1
+            image = found.get(track)
+            if image is not None and track_digest(image) == digest:
+                continue
+            explained = image is not None and flag_not_stored_on_track(digest, image, flags)
+            (report.tracks_explained if explained else report.tracks_different).append((device.address, track))
 
 
 def device_geometry(device: RecordedDevice) -> Geometry:
@@ -247,7 +253,3 @@ def read_tracks(geometry: Geometry, first: int, stop: int) -> Generator[Start, R
             return images
         images.append(b"\0" + geometry.address_of(track).pack() + response.data)
     return images
-
-
-def _digest(image: bytes) -> str:
-    return sha256(memoryview(image)[: -len(END_OF_TRACK)]).hexdigest()

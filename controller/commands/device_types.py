@@ -29,9 +29,10 @@ class DeviceType:
     """The abilities of one device type.
 
     `control_units`: profiles it can be attached to, the usual one first; empty: every profile with ECKD commands.
-    `absent`: commands that do not exist for it although its control unit has them. `drive` and `model_in_sense`: bytes
-    4 and 2 of 24 sense bytes, `state`: byte 3 of the six. `home_address_skip`: bytes of skip displacement in front of
-    what Write Home Address brings. `before_eckd`: the commands of older-ckd-devices 2 take the place of the main ones.
+    `absent`: commands that do not exist for it although its control unit has them. `before_eckd`: the commands of
+    older-ckd-devices 2 take the place of the main ones. `home_address_skip`: bytes of skip displacement in front of
+    what Write Home Address brings, `special_home_address_bytes`: what Read Special Home Address sends. `drive` and
+    `model_in_sense`: bytes 4 and 2 of 24 sense bytes, `state`: byte 3 of the six.
     """
 
     control_units: tuple[str, ...] = ()
@@ -42,6 +43,7 @@ class DeviceType:
     alternates: Alternates = Alternates.NOT_FOLLOWED
     mask_reserved: int = MASK_RESERVED
     home_address_skip: int = 0
+    special_home_address_bytes: int = 28
     drive: DriveCode = DriveCode.NUMBER
     model_in_sense: bool = False
     state: int = 0x40
@@ -55,13 +57,14 @@ def _before_eckd(
     alternates: Alternates = Alternates.FOLLOWED,
     mask_reserved: int = MASK_RESERVED,
     home_address_skip: int = 0,
+    special_home_address_bytes: int = 28,
     drive: DriveCode = DriveCode.NUMBER,
     model_in_sense: bool = False,
     state: int = 0x40,
 ) -> DeviceType:
     return DeviceType(
         control_units, frozenset(map(int, absent)), True, overflow, vary_sensing, alternates, mask_reserved,
-        home_address_skip, drive, model_in_sense, state,
+        home_address_skip, special_home_address_bytes, drive, model_in_sense, state,
     )  # fmt: skip
 
 
@@ -80,7 +83,12 @@ DEVICE_TYPES: dict[int, DeviceType] = {
     0x3330: _before_eckd("3830", drive=DriveCode.COMPLEMENTED),
     0x3340: _before_eckd("3830", drive=DriveCode.ONE_BIT, model_in_sense=True, home_address_skip=2),
     0x3350: _before_eckd("3830", "3880", absent=(_SPECIAL_HOME_ADDRESS,), drive=DriveCode.ONE_BIT, home_address_skip=6),
-    0x3375: _before_eckd("3880", absent=(CommandCode.READ_DEVICE_CHARACTERISTICS,), overflow=False),
+    0x3375: _before_eckd(
+        "3880",
+        absent=(CommandCode.READ_DEVICE_CHARACTERISTICS,),
+        overflow=False,
+        special_home_address_bytes=27,
+    ),
     0x3380: DeviceType(drive=DriveCode.LOW_NIBBLE),
     0x3390: DeviceType(),
     0x9345: DeviceType(),

@@ -8,8 +8,6 @@ from __future__ import annotations
 from ccw.tracks import Record
 from controller.commands.chain import ChainState, Orientation, Permission
 from controller.commands.checks import (
-    NOT_AUTHORISED,
-    command_reject,
     count_too_small,
     invalid_parameter,
     invalid_sequence,
@@ -18,7 +16,6 @@ from controller.commands.checks import (
 from controller.commands.ending import NORMAL_END, Ending
 from controller.commands.orientation import next_record, step_over_r0
 from controller.commands.outcome import Command
-from controller.commands.reads import AUTHORITY, DIAGNOSTIC_AUTHORITY
 from controller.commands.searches import home_address
 from controller.commands.writes import (
     COUNT_BYTES,
@@ -33,7 +30,6 @@ from controller.commands.writes import (
     require_room,
 )
 
-SPECIAL_HOME_ADDRESS_BYTES = 27
 SPACE_COUNT_BYTES = 3
 
 
@@ -112,13 +108,3 @@ def write_home_address(chain: ChainState, command: Command) -> Ending:
     chain.orientation = Orientation.HOME_ADDRESS
     chain.permissions |= Permission.HOME_ADDRESS_WRITTEN
     return NORMAL_END, b"", length
-
-
-def read_special_home_address(chain: ChainState, command: Command) -> Ending:
-    """Read Special HA 0A on a 3375, 27 bytes: zeros but flag and CCHH at 18-22; for diagnostic authority."""
-    if chain.mask & AUTHORITY != DIAGNOSTIC_AUTHORITY:
-        raise command_reject(NOT_AUTHORISED)
-    chain.rewind()
-    chain.orientation = Orientation.HOME_ADDRESS
-    data = bytes(18) + bytes((chain.home_address_flag(chain.track),)) + home_address(chain)
-    return NORMAL_END, data.ljust(SPECIAL_HOME_ADDRESS_BYTES, b"\0"), SPECIAL_HOME_ADDRESS_BYTES

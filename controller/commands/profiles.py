@@ -17,8 +17,9 @@ class Profile:
 
     `restricted_authority`: file-mask authority 10 is refused and 11 means 01. `status_chainable`: commands may be
     chained behind Sense Subsystem Status. `sense_bytes`: 6, 24 or 32. `starts_positioned`: a chain may read where the
-    arm stands. `absent`: commands of the table that the unit does not know. `short_locate`: Locate Record has neither
-    Read Tracks nor Read (characteristics byte 6, bits 1 and 3).
+    arm stands. `diagnostic_authority`: the values of file-mask bits 5-6 that mean it. `absent`: commands of the table
+    that the unit does not know. `short_locate`: Locate Record has neither Read Tracks nor Read (characteristics byte 6,
+    bits 1 and 3).
     """
 
     presentation: ControlUnitProfile
@@ -31,6 +32,7 @@ class Profile:
     status_chainable: bool = False
     sense_bytes: int = 32
     starts_positioned: bool = False
+    diagnostic_authority: frozenset[int] = frozenset({0x04})
     absent: frozenset[int] = frozenset()
     short_locate: bool = False
 
@@ -47,6 +49,7 @@ _LATER = frozenset(
 # From the 3880 on: Read Special HA, Unconditional Reserve, Read Device Characteristics.
 _BEFORE_3880 = _LATER | {0x0A, 0x14, 0x64}
 _READ_MULTIPLE = 0x5E
+_BIT_5 = frozenset({0x04, 0x06})  # diagnostic authority on a 3880, whatever bit 6 says
 # A 3880 model 3 has Define Extent and Locate Record (bits 0-1 of its model byte) and path groups (dynamic path
 # selection), but neither whole tracks nor what came with the 3990. Source: model byte 2.10; the rest assumed.
 _AFTER_3880_3 = _LATER - frozenset(bytes.fromhex("34 47 5B 63 85 8D 9D AF"))
@@ -80,11 +83,19 @@ PROFILES: dict[str, Profile] = {
             starts_positioned=True,
             absent=_BEFORE_3880,
         ),
-        Profile(PRESENTATIONS["3880"], cached=False, recalibrate=True, sense_bytes=24, absent=_LATER),
+        Profile(
+            PRESENTATIONS["3880"],
+            cached=False,
+            recalibrate=True,
+            sense_bytes=24,
+            diagnostic_authority=_BIT_5,
+            absent=_LATER,
+        ),
         Profile(
             PRESENTATIONS["3880-3"],
             cached=False,
             recalibrate=True,
+            diagnostic_authority=_BIT_5,
             absent=_AFTER_3880_3,
             short_locate=True,
         ),

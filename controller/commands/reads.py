@@ -21,9 +21,8 @@ from controller.commands.searches import home_address
 
 MULTITRACK = 0x80
 AUTHORITY = 0x06
-DIAGNOSTIC_AUTHORITY = 0x04
 END_OF_TRACK = b"\xff" * 8
-SPECIAL_HOME_ADDRESS_BYTES = 28
+FLAG_BEFORE_END = 9
 UPDATES = frozenset({Operation.WRITE_DATA, Operation.WRITE_ANY})
 AFTER_LOCATE = frozenset({0x47, 0x4B, 0xE7})
 
@@ -85,15 +84,19 @@ def read_home_address(chain: ChainState, command: Command) -> Ending:
 
 
 def read_special_home_address(chain: ChainState, command: Command) -> Ending:
-    """Read Special HA 0A, 28 bytes: zeros but flag and CCHH at 19-23. Outside a domain for diagnostic authority."""
-    if chain.domain is None and chain.mask & AUTHORITY != DIAGNOSTIC_AUTHORITY:
+    """Read Special HA 0A, 28 bytes (3375: 27): zeros but flag and CCHH, 9 bytes before the end.
+
+    Outside a domain for diagnostic authority only, as the control unit reads it from the file mask.
+    """
+    device = chain.device
+    if chain.domain is None and chain.mask & AUTHORITY not in device.profile.diagnostic_authority:
         raise command_reject(NOT_AUTHORISED)
     _require_locate(chain, LocateOrientation.INDEX)
     _go_to_index(chain, command)
     chain.orientation = Orientation.HOME_ADDRESS
-    data = bytes(19) + bytes((chain.home_address_flag(chain.track),)) + home_address(chain)
-    data = data.ljust(SPECIAL_HOME_ADDRESS_BYTES, b"\0")
-    return NORMAL_END, data, SPECIAL_HOME_ADDRESS_BYTES
+    length = device.kind.special_home_address_bytes
+    data = bytes(length - FLAG_BEFORE_END) + bytes((chain.home_address_flag(chain.track),)) + home_address(chain)
+    return NORMAL_END, data.ljust(length, b"\0"), length
 
 
 def read_multiple(chain: ChainState, command: Command) -> Ending:

@@ -137,7 +137,8 @@ def _read_rows() -> Iterator[tuple[int, Rule]]:
     yield from _multitrack(CommandCode.READ_RECORD_ZERO, record_zero)
     home = Rule(reads.read_home_address, positioned=True, domains=_READ, physical=True)
     yield from _multitrack(CommandCode.READ_HOME_ADDRESS, home)
-    yield CommandCode.READ_SPECIAL_HOME_ADDRESS, Rule(reads.read_special_home_address, positioned=True, domains=_READ)
+    special = Rule(reads.read_special_home_address, positioned=True, domains=_READ, physical=True)
+    yield CommandCode.READ_SPECIAL_HOME_ADDRESS, special
     yield CommandCode.READ_MULTIPLE_COUNT_KEY_AND_DATA, Rule(reads.read_multiple, positioned=True)
     yield CommandCode.READ_TRACK, Rule(reads.read_track, domains=_TRACKS, domain_only=True)
     track_data = Rule(reads.read_track_data, domains=Operation.READ_TRACKS.bit, domain_only=True)
@@ -227,7 +228,6 @@ def _before_eckd_rows(kind: DeviceType) -> Iterator[tuple[int, Rule]]:
     yield CommandCode.ERASE, Rule(older.erase)
     yield CommandCode.WRITE_RECORD_ZERO, Rule(older.write_r0, keeps=_COUNTED, physical=True)
     yield CommandCode.WRITE_HOME_ADDRESS, Rule(older.write_home_address, positioned=True, keeps=_HOME, physical=True)
-    yield CommandCode.READ_SPECIAL_HOME_ADDRESS, Rule(older.read_special_home_address, positioned=True, physical=True)
     if kind.vary_sensing:
         yield CommandCode.PERFORM_SUBSYSTEM_FUNCTION, Rule(positioning.no_operation, immediate=True)
 
@@ -237,10 +237,7 @@ def rules_for(profile: Profile, kind: DeviceType, geometry: Geometry) -> dict[in
     absent = profile.absent | kind.absent | (frozenset() if geometry.sectors else _SECTOR_COMMANDS)
     rules = {int(code): rule for code, rule in _rows(profile) if code not in absent}
     if kind.before_eckd:
-        own = {int(code): rule for code, rule in _before_eckd_rows(kind)}
-        if CommandCode.READ_SPECIAL_HOME_ADDRESS in absent:
-            del own[CommandCode.READ_SPECIAL_HOME_ADDRESS]
-        rules |= own
+        rules |= {int(code): rule for code, rule in _before_eckd_rows(kind)}
     return rules
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import gzip
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,25 @@ from tools.replayer import MemoryTracks, Replayer, device_geometry, device_setti
 from traces import recording_folder
 
 NAME = "linux-cdl-2107"
+# Programs, commands, tracks compared; differences explained, by rule; tracks whose difference is explained.
+EXPECTED: dict[str, tuple[int, int, int, dict[str, int], int]] = {
+    "linux-cdl-2107": (266, 10_843, 750, {"group-id-forgotten": 1}, 0),
+    "linux-cdl-2107-pfx": (262, 10_276, 750, {"prefix-residual": 231, "group-id-forgotten": 1}, 0),
+    "linux-ldl-3990-6": (1_224, 81_275, 750, {"path-state-missing": 1}, 0),
+    "linux-rawtrack-2107": (86, 3_806, 300, {"track-writes-refused": 27, "group-id-forgotten": 1}, 0),
+    "linux-readonly": (63, 208, 750, {}, 0),
+    "linux-zipl-segment": (128, 4_053, 300, {}, 0),
+    "ipl-eckd-segment": (5, 64, 300, {}, 0),
+    "dasdi-3330-2314-2311": (13_923, 83_878, 13_899, {}, 0),
+    "dasdi-seek-errors": (12, 27, 13_676, {}, 0),
+    "icksadsf-no-alternates": (
+        1_015, 4_814, 600, {"home-address-flag-not-stored": 324, "output-residual-zero": 1}, 300,
+    ),
+    "icksadsf-alternates": (
+        235, 1_495, 30_000,
+        {"home-address-flag-not-stored": 45, "imprecise-ending-missing": 4, "output-residual-zero": 2}, 18,
+    ),
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -41,12 +61,19 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(replay, arguments)
 
 
-def test_nothing_differs() -> None:
-    report = Replayer(load_recording(recording_folder(NAME))).run_in_process()
+@pytest.mark.parametrize("name", EXPECTED)
+def test_nothing_differs(name: str) -> None:
+    report = Replayer(load_recording(recording_folder(name))).run_in_process()
     assert report.followed.differences == [] and report.tracks_different == []
     figures = report.figures()
-    assert (figures["programs"], figures["commands"], figures["tracks_compared"]) == (266, 10_843, 750)
-    assert [item.explained_by for item in report.followed.explained] == ["group-id-forgotten"]
+    programs, commands, tracks, explained, tracks_explained = EXPECTED[name]
+    assert (figures["programs"], figures["commands"], figures["tracks_compared"]) == (programs, commands, tracks)
+    assert Counter(item.explained_by for item in report.followed.explained) == explained
+    assert figures["tracks_explained"] == tracks_explained
+
+
+def test_every_recording_that_comes_along_is_replayed() -> None:
+    assert {path.parent.name for path in recording_folder("").glob("*/recording.toml")} == set(EXPECTED)
 
 
 def test_json_has_the_figures() -> None:

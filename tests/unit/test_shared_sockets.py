@@ -1,0 +1,209 @@
+"""The shared-device server over real sockets: clients many, vanishing, dribbling, flooding, or not wanted here."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, TypeVar
+
+import pytest
+import trio
+
+from ccw.shared_dasd import HEADER, TRACK, Request
+from ccw.tracks import null_track
+from controller.config import Address, SharedConfig
+from controller.links.shared_dasd import SharedDasdServer
+from controller.sharing import ShareServer, ShareSettings
+from host_emulator.shared_client import SharedClient, SharedError
+from tests.helpers.shared import RECORD_AT, image_with, record_one
+from tests.helpers.two_systems import Rig, rig, until
+
+DEVICE = 0x0120
+Value = TypeVar("Value")
+
+
+class Server:
+    """A running server over site A of a rig."""
+
+    def __init__(self, made: Rig, server: SharedDasdServer) -> None:
+        self.rig = made
+        self.server = server
+
+    @property
+    def address(self) -> tuple[str, int]:
+        assert self.server.address is not None
+        return self.server.address
+
+    def client(self, **options: Any) -> SharedClient:
+        """A new connection; for a worker thread."""
+        return SharedClient(self.address, DEVICE, timeout_s=10.0, **options)
+
+
+@asynccontextmanager
+async def serving(**config: Any) -> AsyncIterator[Server]:
+    async with rig() as made:
+        core = ShareServer(made.a.running.subsystem, ShareSettings({DEVICE: 0}))
+        server = SharedDasdServer(
+            SharedConfig(Address("127.0.0.1", 0), **config),
+            core,
+            lambda text, fields: made.events.append({"text": text, **fields}),
+        )
+        async with trio.open_nursery() as nursery:
+            await nursery.start(server.run)
+            with trio.fail_after(60):
+                yield Server(made, server)
+            nursery.cancel_scope.cancel()
+
+
+async def call(function: Callable[..., Value], *arguments: Any) -> Value:
+    return await trio.to_thread.run_sync(function, *arguments)
+
+
+def write_and_read(server: Server, track: int, data: bytes, packed: bool) -> bytes:
+    with server.client() as client:
+        with client.program():
+            (client.write_packed if packed else client.write)(track, RECORD_AT, record_one(track, data))
+        with client.program():
+            return client.read(track)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+async def test_what_is_written_is_read(packed: bool) -> None:
+    async with serving() as server:
+        assert await call(write_and_read, server, 3, b"abc" * 900, packed) == image_with(3, b"abc" * 900)
+
+
+async def test_forty_clients_each_add_to_one_track() -> None:
+    """Read, change, write by forty clients at once: no update is lost, for each owns the device meanwhile."""
+    clients, rounds = 40, 5
+
+    def add(server: Server) -> None:
+        with server.client() as client:
+            for _ in range(rounds):
+                with client.program():
+                    count = struct.unpack_from(">I", client.read(9)[RECORD_AT + 8 :])[0]
+                    client.write(9, RECORD_AT, record_one(9, struct.pack(">I", count + 1) + b"\xe9" * 600))
+
+    async with serving() as server:
+        await call(write_and_read, server, 9, bytes(604), False)
+        limiter = trio.CapacityLimiter(clients)
+        async with trio.open_nursery() as nursery:
+            for _ in range(clients):
+                nursery.start_soon(partial(trio.to_thread.run_sync, add, server, limiter=limiter))
+        image = await call(read_once, server, 9)
+        assert struct.unpack_from(">I", image[RECORD_AT + 8 :])[0] == clients * rounds
+
+
+def read_once(server: Server, track: int) -> bytes:
+    with server.client() as client, client.program():
+        return client.read(track)
+
+
+async def test_a_client_that_vanishes_frees_what_it_held() -> None:
+    async with serving() as server:
+        holder = await call(server.client)
+        await call(holder.start)
+        await call(holder.reserve)
+        await call(holder.write, 4, RECORD_AT, record_one(4, b"lost"))
+        waiting = await call(server.client)
+        await call(waiting.send, Request.START)
+        await trio.sleep(0.05)
+        await call(holder.vanish)
+        await call(waiting.receive)
+        assert await call(waiting.read, 4) == null_track(0, 4)
+        await call(waiting.close)
+        await until(lambda: not server.rig.a.running.subsystem.attached)
+
+
+async def test_a_message_may_come_byte_by_byte_and_several_at_once() -> None:
+    def dribble(server: Server) -> list[bytes]:
+        client = server.client(algorithms=0)
+        message = HEADER.pack(Request.START, 0, DEVICE, 0, client.identifier)
+        read = HEADER.pack(Request.READ, 0, DEVICE, 4, client.identifier) + TRACK.pack(1)
+        for byte in message + read:
+            client._socket.sendall(bytes((byte,)))
+        answers = [client.receive(), client.receive()]
+        client._socket.sendall(read * 3)
+        answers += [client.receive() for _ in range(3)]
+        client.close()
+        return [answer.data for answer in answers]
+
+    async with serving() as server:
+        answers = await call(dribble, server)
+        assert answers == [b"", *[null_track(0, 1)] * 4]
+
+
+async def test_a_client_that_sends_ahead_without_end_is_dropped() -> None:
+    def flood(server: Server) -> None:
+        holder, client = server.client(), server.client()
+        holder.start()
+        client.send(Request.START)  # waits
+        with pytest.raises(OSError):
+            while True:
+                client._socket.sendall(bytes(65536))
+        holder.close()
+        client.vanish()
+
+    async with serving() as server:
+        await call(flood, server)
+        assert await call(read_once, server, 0)
+
+
+async def test_only_addresses_on_the_list_are_let_in() -> None:
+    async with serving(allow=("127.0.0.7/32",)) as server:
+        with pytest.raises(OSError):
+            await call(server.client)
+        assert server.server.counters.refused == 1
+
+        def from_seven() -> bytes:
+            with socket.create_connection(server.address, 5, ("127.0.0.7", 0)) as sock:
+                sock.sendall(HEADER.pack(Request.CONNECT, 1, DEVICE, 0, 0))
+                return sock.recv(100)
+
+        assert (await call(from_seven))[:2] == b"\0\x03"
+
+
+async def test_connections_are_limited() -> None:
+    async with serving(connections_max=1) as server:
+        first = await call(server.client)
+        with pytest.raises(OSError):
+            await call(server.client)
+        await call(first.close)
+        await until(lambda: not server.server._connections)
+        assert await call(read_once, server, 2)
+
+
+async def test_an_unknown_device_is_refused_in_words() -> None:
+    async with serving() as server:
+        with pytest.raises(SharedError, match="device not found"):
+            await call(partial(SharedClient, server.address, 0x0999))
+
+
+async def test_garbage_ends_nothing_but_its_own_connection() -> None:
+    def garbage(server: Server, seed: int) -> None:
+        from random import Random
+
+        random = Random(seed)
+        with socket.create_connection(server.address, 5) as sock:
+            sock.settimeout(0.2)
+            try:
+                for _ in range(20):
+                    length = random.randrange(40)
+                    code = random.choice([*range(0xE0, 0xEE), 0xF9, random.randrange(256)])
+                    data = random.randbytes(length)
+                    identifier = random.choice([0, 5, 5])
+                    sock.sendall(HEADER.pack(code, random.randrange(256), DEVICE, length, identifier) + data)
+                    sock.recv(70_000)
+            except OSError:
+                pass
+
+    async with serving() as server:
+        holder = await call(server.client)
+        for seed in range(12):
+            await call(garbage, server, seed)
+        await call(holder.start)
+        assert len(await call(holder.read, 1)) == 29
+        await call(holder.close)

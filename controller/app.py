@@ -47,6 +47,7 @@ def box_settings(config: SystemConfig) -> BoxSettings:
             ),
             read_only=volume.read_only,
             features=config.features,
+            number=volume.number,
         )
         for volume in config.volumes
     )
@@ -114,10 +115,10 @@ def open_store(config: SystemConfig) -> VirtualArrayStore:
         raise
     try:
         known = store.volumes()
-        new = [volume for volume in config.volumes if not is_finished(known.get(volume.address, {}))]
+        new = [volume for volume in config.volumes if not is_finished(known.get(volume.number, {}))]
         for volume in config.volumes:
             if volume not in new:
-                _same_shape(volume, known[volume.address])
+                _same_shape(volume, known[volume.number])
             elif volume.image is not None:
                 check_image(volume, _geometry(volume))
         for volume in new:
@@ -131,11 +132,11 @@ def open_store(config: SystemConfig) -> VirtualArrayStore:
 def _define(store: VirtualArrayStore, volume: VolumeConfig) -> None:
     """Define a new volume with its first content; an import that was cut off starts again."""
     if volume.image is None:
-        create_volume(store, volume.address, _geometry(volume), {})
+        create_volume(store, volume.number, _geometry(volume), {})
         store.sync()
         return
     try:
-        import_image(store, volume.address, volume.image)
+        import_image(store, volume.number, volume.image)
     except ImageError as error:
         raise ConfigError(str(error)) from error
 

@@ -41,7 +41,7 @@ class VolumeConfig:
     cylinders: int
     read_only: bool = False
     image: Path | None = None
-    device_number: int = -1  # how emulated mainframes know it
+    device_number: int = -1  # how emulated mainframes know it, and its number in the store
 
     @property
     def number(self) -> int:

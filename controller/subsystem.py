@@ -50,13 +50,14 @@ BRIDGE_PROFILE = PROFILES["3990-6"]  # for bridge volumes of a profile without L
 
 @dataclass(frozen=True, slots=True)
 class VolumeSettings:
-    """One volume of the box. `unit_address` is also its number in the array."""
+    """One volume of the box. `number`: in the store, where that is not the unit address."""
 
     unit_address: int
     geometry: Geometry
     identity: DeviceIdentity
     read_only: bool = False
     features: frozenset[str] = frozenset()
+    number: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ccw.errors import FormatError
 from controller.array import FileDisk, StoreError, StoreLockedError, VirtualArrayStore
-from controller.array.volumes import HOST_VOLUMES
+from controller.array.volumes import HOST_VOLUMES, UNIT_ADDRESS
 from controller.config import ConfigError, load_config
 from controller.remote_copy.records import Records
 from tools.bad_input import BadInput
@@ -84,8 +84,10 @@ def why_not_replaced(store: VirtualArrayStore) -> Callable[[int], str | None]:
     records = Records(store)
     pairs = {pair.volume: pair for pair in records.pairs()}
     bridges = records.bridges()
+    known = store.volumes()
 
-    def why(volume: int) -> str | None:
+    def why(number: int) -> str | None:
+        volume = known.get(number, {}).get(UNIT_ADDRESS, number)
         if volume in pairs:
             pair = pairs[volume]
             side = "primary" if pair.is_primary else "secondary"

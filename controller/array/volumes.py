@@ -6,6 +6,7 @@
 
     attribute              meaning
     type                   device type, "3390"
+    unit_address           where a system gave it one that is not its number
     cylinders, heads       its shape. A volume without `cylinders` is none yet: something that was cut off
     importing              of an unfinished volume: what was being made
 
@@ -32,6 +33,7 @@ HOST_VOLUMES = 1 << 16
 FIRST_SNAPSHOT = 1 << 31
 CYLINDERS = "cylinders"
 SNAPSHOT_OF = "snapshot_of"
+UNIT_ADDRESS = "unit_address"
 
 
 class VolumeExistsError(StoreError):

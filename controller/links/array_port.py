@@ -5,7 +5,7 @@ The cache holds plain track images under the array sequence of their record, so 
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from ccw.geometry import Geometry
@@ -25,7 +25,8 @@ Value = TypeVar("Value")
 class ArrayAdapter:
     """`TrackStorage` and `TrackSource` over a `VirtualArrayStore`.
 
-    say_full: called with the reason when the array is found full, with None when it takes writes again.
+    The rooms inside know a volume by its unit address; `numbers` says which volume of the store that is, where it is
+    another number. say_full: called with the reason when the array is found full, with None when it takes writes again.
     """
 
     def __init__(
@@ -33,8 +34,10 @@ class ArrayAdapter:
         store: VirtualArrayStore,
         geometries: dict[int, Geometry],
         say_full: Callable[[str | None], None] = lambda why: None,
+        numbers: Mapping[int, int] | None = None,
     ) -> None:
         self._store = store
+        self._numbers = {address: address for address in geometries} | dict(numbers or {})
         self._say = say_full
         self._full = False
         self._geometries = geometries
@@ -47,12 +50,13 @@ class ArrayAdapter:
     def read(self, volume: int, track: int) -> bytes:
         """The image of a track; a standard empty one where nothing was ever written. Raises UnitCheck."""
         try:
-            sequence = self._store.sequence_of(volume, track)
+            number = self._numbers[volume]
+            sequence = self._store.sequence_of(number, track)
             cached = self._cache.get((volume, track))
             if cached is not None and cached[0] == sequence:
                 self._cache.move_to_end((volume, track))
                 return cached[1]
-            image = self._store.read(volume, track)
+            image = self._store.read(number, track)
         except CorruptionError as error:
             raise DATA_CHECK from error
         except StoreError as error:
@@ -87,7 +91,7 @@ class ArrayAdapter:
             self._say(why)
 
     def write(self, volume: int, track: int, image: bytes) -> int:
-        sequence = self._guarded(self._store.write, volume, track, image)
+        sequence = self._guarded(self._store.write, self._numbers[volume], track, image)
         self._tell_full(None)
         self._cache[volume, track] = (sequence, image)
         return sequence
@@ -97,28 +101,29 @@ class ArrayAdapter:
 
     def write_stored(self, volume: int, track: int, stored: StoredTrack) -> int:
         self._by_pointer[volume] += 1
-        return self._guarded(self._store.write_stored, volume, track, stored)
+        return self._guarded(self._store.write_stored, self._numbers[volume], track, stored)
 
     def move(self, source_volume: int, source_track: int, target_volume: int, target_track: int) -> int:
         self._by_pointer[target_volume] += 1
-        return self._guarded(self._store.move, source_volume, source_track, target_volume, target_track)
+        source, target = self._numbers[source_volume], self._numbers[target_volume]
+        return self._guarded(self._store.move, source, source_track, target, target_track)
 
     def snapshot(self, source_volume: int, target_volume: int) -> int:
         self._by_pointer[target_volume] += 1
-        return self._guarded(self._store.snapshot, source_volume, target_volume)
+        return self._guarded(self._store.snapshot, self._numbers[source_volume], self._numbers[target_volume])
 
     def release_space(self, volume: int, first: int, stop: int) -> int:
         self._by_pointer[volume] += 1
-        return self._guarded(self._store.release_space, volume, first, stop)
+        return self._guarded(self._store.release_space, self._numbers[volume], first, stop)
 
     def put(self, key: str, value: bytes) -> int:
         return self._guarded(self._store.put, key, value)
 
     def read_stored(self, volume: int, track: int) -> StoredTrack | None:
-        return self._guarded(self._store.read_stored, volume, track)
+        return self._guarded(self._store.read_stored, self._numbers[volume], track)
 
     def written_since(self, volume: int, sequence: int) -> Any:
-        return self._store.written_since(volume, sequence)
+        return self._store.written_since(self._numbers[volume], sequence)
 
     def items(self, prefix: str) -> list[tuple[str, bytes]]:
         return self._store.items(prefix)

@@ -50,7 +50,8 @@ class StorageSystem:
         self.timers = Timers()
         self.committer = Committer(store, run_blocking, self._fenced)
         geometries = {volume.unit_address: volume.geometry for volume in settings.volumes}
-        self.array = ArrayAdapter(store, geometries, self._full)
+        numbers = {volume.unit_address: volume.number for volume in settings.volumes if volume.number is not None}
+        self.array = ArrayAdapter(store, geometries, self._full, numbers)
         self.subsystem = Subsystem(
             settings,
             Ports(

@@ -15,9 +15,9 @@ from ccw.profiles import DeviceIdentity
 from controller.array import FileDisk, VirtualArrayStore
 from controller.array.images import ImageError, import_image, open_image
 from controller.array.parity import ParityDisk, open_directories
-from controller.array.volumes import create_volume, is_finished, shape_of
-from controller.commands.attachment import profile_of
-from controller.commands.profiles import PROFILES
+from controller.array.volumes import UNIT_ADDRESS, create_volume, is_finished, shape_of
+from controller.commands.attachment import control_units_for, has_usual_control_unit, profile_of
+from controller.commands.profiles import PROFILES, Profile
 from controller.config import ConfigError, SystemConfig, VolumeConfig
 from controller.links.adapters import Adapters, MakeTap
 from controller.links.array_care import ArrayCare
@@ -35,6 +35,7 @@ def box_settings(config: SystemConfig) -> BoxSettings:
         VolumeSettings(
             unit_address=volume.address,
             geometry=_geometry(volume),
+            profile=_profile(volume, config),
             identity=DeviceIdentity(
                 unit_address=volume.address,
                 ssid=config.ssid,
@@ -62,15 +63,23 @@ def _geometry(volume: VolumeConfig) -> Geometry:
         raise ConfigError(f"volume {volume.address:02X}: {error}") from error
 
 
+def _profile(volume: VolumeConfig, config: SystemConfig) -> Profile:
+    """The control unit of a volume: its own, or the system's, or where that takes no such devices, the usual one."""
+    geometry = _geometry(volume)
+    try:
+        if volume.control_unit or not has_usual_control_unit(geometry):
+            return profile_of(geometry, volume.control_unit or config.profile)
+        return profile_of(geometry, config.profile if config.profile in control_units_for(geometry) else "")
+    except ValueError as error:
+        raise ConfigError(f"volume {volume.address:02X}: {error}") from error
+
+
 def check(config: SystemConfig) -> list[str]:
     """Validate everything that needs no start: geometry and images. One line for each volume. Raises ConfigError."""
     lines = []
     for volume in config.volumes:
         geometry = _geometry(volume)
-        try:
-            profile_of(geometry, config.profile)
-        except ValueError as error:
-            raise ConfigError(f"volume {volume.address:02X}: {error}") from error
+        _profile(volume, config)
         if volume.image is not None:
             check_image(volume, geometry)
         lines.append(f"volume {volume.address:02X}: {geometry.name}, {geometry.cylinders} cylinders")
@@ -123,6 +132,8 @@ def open_store(config: SystemConfig) -> VirtualArrayStore:
                 check_image(volume, _geometry(volume))
         for volume in new:
             _define(store, volume)
+        for volume in config.volumes:
+            _remember_address(store, volume)
     except BaseException:
         store.close()
         raise
@@ -139,6 +150,14 @@ def _define(store: VirtualArrayStore, volume: VolumeConfig) -> None:
         import_image(store, volume.number, volume.image)
     except ImageError as error:
         raise ConfigError(str(error)) from error
+
+
+def _remember_address(store: VirtualArrayStore, volume: VolumeConfig) -> None:
+    """Keep where a volume is whose number is not its unit address: commands over stores need to know."""
+    attributes = store.attributes(volume.number)
+    if attributes.get(UNIT_ADDRESS, volume.number) != volume.address:
+        store.define_volume(volume.number, {**attributes, UNIT_ADDRESS: volume.address})
+        store.sync()
 
 
 def _same_shape(volume: VolumeConfig, known: Mapping[str, object]) -> None:

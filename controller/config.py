@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 PROFILES = ("3880-3", "3990-2", "3990-3", "3990-6", "9343", "2105", "2107")
 FEATURES = ("prefix", "thin")
-DEVICE_TYPES = ("3390", "3380", "9345")
+DEVICE_TYPES = ("3390", "3380", "9345", "3375", "3350", "3340", "3330", "2314", "2311", "2305")
 LINK_PROTOCOLS = {"parallel": 0x80, "escon": 0x40, "ficon": 0x10}
 MAX_CYLINDERS = 1_182_006
 MAX_DEVICES = 32
@@ -41,6 +41,7 @@ class VolumeConfig:
     cylinders: int
     read_only: bool = False
     image: Path | None = None
+    control_unit: str = ""  # a profile; "": that of the system where it takes such devices, else the usual one
     device_number: int = -1  # how emulated mainframes know it, and its number in the store
 
     @property
@@ -102,7 +103,7 @@ SYSTEM_KEYS = {
     "pprc", "features", "volume", "port", "shared_dasd",
 }  # fmt: skip
 STORE_KEYS = {"directory", "devices", "parity"}
-VOLUME_KEYS = {"address", "type", "cylinders", "read_only", "image", "device_number"}
+VOLUME_KEYS = {"address", "type", "cylinders", "read_only", "image", "control_unit", "device_number"}
 SHARED_KEYS = {"listen", "allow", "clients_per_device", "connections", "idle_timeout_s"}
 PORT_KEYS = {"said", "kind", "listen", "connect"}
 
@@ -195,6 +196,7 @@ def _volume(table: dict[str, Any], where: str, base: Path) -> VolumeConfig:
         cylinders=cylinders,
         read_only=_flag(table, "read_only", where, default=False),
         image=base / image if image else None,
+        control_unit=_text(table, "control_unit", where, default=""),
         device_number=_hex(table, "device_number", where, 0, 0xFFFF, default=-1),
     )
 

@@ -58,6 +58,7 @@ class VolumeSettings:
     read_only: bool = False
     features: frozenset[str] = frozenset()
     number: int | None = None
+    profile: Profile | None = None  # its control unit, where that is not the box's
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ class Subsystem:
     def _make_device(self, address: int) -> Device:
         volume = self._volumes[address]
         bridge = self.remote_copy.takes_bridge_chains(address)
-        profile = self.settings.profile
+        profile = volume.profile or self.settings.profile
         if bridge and not profile.locate_extended:
             profile = BRIDGE_PROFILE
         settings = DeviceSettings(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -11,25 +12,42 @@ import trio
 
 from controller import app
 from controller.array import StoreError
-from controller.config import ConfigError, PortConfig, SystemConfig, load_config
+from controller.config import ConfigError, PortConfig, SharedConfig, SystemConfig, load_config
 from controller.links.stream_link import Tap
 from controller.links.system import StorageSystem
 from tools.bad_input import BadInput
 from tools.captures import CaptureFile, capture_option, capturing, say_on_stderr
+from tools.plain_store import listen_at, parse_import, settings_for
 
 
 @click.command()
-@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("config", type=click.Path(path_type=Path), required=False)
+@click.option("--store", type=click.Path(path_type=Path), metavar="DIR", help="Without CONFIG: the store to serve.")
+@click.option("--import", "images", multiple=True, metavar="DEVICE=FILE", help="Make a volume of an image, once.")
+@click.option("--shared-dasd", "shared", metavar="HOST:PORT", help="Share the volumes with emulated mainframes.")
 @click.option("--check", is_flag=True, help="Validate only; nothing is created or started.")
 @capture_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object when ready.")
-def serve(config: Path, check: bool, capture: Path | None, as_json: bool) -> None:
+def serve(
+    config: Path | None,
+    store: Path | None,
+    images: tuple[str, ...],
+    shared: str | None,
+    check: bool,
+    capture: Path | None,
+    as_json: bool,
+) -> None:
     """Run the storage system that CONFIG (a TOML file) describes until interrupted.
+
+    Without CONFIG: serve every volume of a store to emulated mainframes, for example
+    `trackbridge serve --store disks --import 0124=image.ckd --shared-dasd 127.0.0.1:3990`. The store is made if it does
+    not exist; an image is imported if its device does not exist.
 
     Prints where each port listens once it is ready. Exit status 2: the configuration or the store cannot be used.
     """
+    where = str(config or store)
     try:
-        settings = load_config(config)
+        settings = _settings(config, store, images, shared)
         if check:
             click.echo("\n".join(app.check(settings)))
             return
@@ -40,7 +58,20 @@ def serve(config: Path, check: bool, capture: Path | None, as_json: bool) -> Non
         while isinstance(first, BaseExceptionGroup):
             first = first.exceptions[0]
         text = str(first)
-        raise BadInput(text if text.startswith(str(config)) else f"{config}: {text}") from first
+        raise BadInput(text if text.startswith((where, "--")) else f"{where}: {text}") from first
+
+
+def _settings(config: Path | None, store: Path | None, images: tuple[str, ...], shared: str | None) -> SystemConfig:
+    if (config is None) == (store is None):
+        raise BadInput("either CONFIG.toml or --store DIR is needed")
+    listening = SharedConfig(listen_at(shared)) if shared is not None else None
+    if config is not None:
+        if images:
+            raise BadInput("--import goes with --store; a configuration names a volume's image itself")
+        settings = load_config(config)
+        return replace(settings, shared=listening) if listening is not None else settings
+    assert store is not None
+    return settings_for(store, [parse_import(text) for text in images], listening)
 
 
 async def _serve(settings: SystemConfig, as_json: bool, capture: CaptureFile | None) -> None:
@@ -73,4 +104,8 @@ def _ready(settings: SystemConfig, system: StorageSystem, as_json: bool) -> str:
     if as_json:
         return json.dumps({"name": settings.name, "listening": listening})
     lines = [f"{settings.name}: {len(settings.volumes)} volumes, store {settings.store}"]
-    return "\n".join(lines + [f"port {said} listens at {where}" for said, where in listening.items()])
+    shared = listening.pop("shared-dasd", None)
+    lines += [f"port {said} listens at {where}" for said, where in listening.items()]
+    if shared is not None:
+        lines.append(f"shared devices at {shared}: {', '.join(f'{volume.number:04X}' for volume in settings.volumes)}")
+    return "\n".join(lines)

@@ -1,0 +1,95 @@
+"""A real, unmodified Hercules on shared volumes: boots from them, writes and reads by channel programs, shares them.
+
+Skipped with the reason where Hercules is not installed (Debian package hercules).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from ccw.geometry import geometry_for
+from ccw.tracks import ImageFileHeader, null_track, parse_track
+from host_emulator.shared_client import SharedClient
+from tools.guest import DONE_ADDRESS, RECORD_BYTES, Task, boot_track, reader_program, writer_program
+from tools.hercules import PRINTER, PROGRAM, Hercules, shared_device
+
+pytestmark = pytest.mark.skipif(shutil.which(PROGRAM) is None, reason="hercules is not installed")
+
+WRITER, READER, OTHER = 0x0123, 0x0124, 0x0125
+CYLINDERS = 20
+
+
+class Served(NamedTuple):
+    """A running `trackbridge serve`, and where it shares its volumes."""
+
+    process: subprocess.Popen[str]
+    address: tuple[str, int]
+
+
+@contextmanager
+def serve(store: Path, *options: str) -> Iterator[Served]:
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "tools", "serve", "--store", str(store), "--shared-dasd", "127.0.0.1:0", "--json"),
+            *options,
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        host, _, port = json.loads(process.stdout.readline())["listening"]["shared-dasd"].rpartition(":")
+        yield Served(process, (host, int(port)))
+    finally:
+        process.terminate()
+        process.wait(30)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def boot_image(path: Path, program: bytes, device_type: str = "3390") -> Path:
+    """A plain image of CYLINDERS cylinders that boots `program`."""
+    geometry = geometry_for(device_type, CYLINDERS)
+    with path.open("wb") as file:
+        header = ImageFileHeader(geometry.heads, geometry.track_size, int(device_type[2:], 16), 0, 0)
+        file.write(header.encode())
+        for track in range(geometry.tracks):
+            image = boot_track(program) if track == 0 else null_track(*divmod(track, geometry.heads))
+            file.write(image.ljust(geometry.track_size, b"\0"))
+    return path
+
+
+def run(folder: Path, devices: Sequence[str], ipl: int) -> list[str]:
+    """Boot from `ipl` and run to the end: what the guest printed."""
+    with Hercules(folder, devices, [f"ipl {ipl:04X}"]) as guest:
+        assert guest.wait_state(90) == DONE_ADDRESS, guest.log[-12:]
+        return guest.printed()
+
+
+@pytest.mark.parametrize("device_type", ["3390", "3380", "3350"])
+def test_a_guest_boots_writes_and_another_reads(device_type: str, tmp_path: Path) -> None:
+    heads = geometry_for(device_type, CYLINDERS).heads
+    task = Task(WRITER, PRINTER, first_track=heads, tracks=40, count=60, heads=heads)
+    writer = boot_image(tmp_path / "writer.ckd", writer_program(task), device_type)
+    reader = boot_image(tmp_path / "reader.ckd", reader_program(replace(task, count=41)), device_type)
+    imports = (f"--import={WRITER:04X}={writer}", f"--import={READER:04X}={reader}")
+    with serve(tmp_path / "store", *imports) as served:
+        devices = [shared_device(number, device_type, served.address) for number in (WRITER, READER)]
+        assert run(tmp_path / "first", devices, WRITER) == [f"{number:08d}" for number in range(1, 61)]
+    with serve(tmp_path / "store", *imports) as served:
+        devices = [shared_device(number, device_type, served.address) for number in (WRITER, READER)]
+        found = run(tmp_path / "second", devices, READER)
+        assert found == [f"{number:08d}" for number in (*range(41, 61), *range(21, 41), 41)]
+        with SharedClient(served.address, WRITER) as client, client.program():
+            records = parse_track(client.read(heads))
+        assert records[1].data == "00000041".encode("cp037") * (RECORD_BYTES // 8)

@@ -33,7 +33,7 @@ def test_a_good_file(tmp_path: Path) -> None:
         ('ssid = "0100"', "ssid = 256", "ssid: hexadecimal digits"),
         ('profile = "2107"', 'profile = "3880"', "profile: '3880' is not one of"),
         ("cylinders = 20", "cylinders = 0", "volume[0].cylinders: a number from 1"),
-        ('type = "3390"', 'type = "3330"', "volume[0].type: '3330' is not one of"),
+        ('type = "3390"', 'type = "3331"', "volume[0].type: '3331' is not one of"),
         ('address = "05"', 'address = "00"', "volume[1].address: 00 is used twice"),
         ('said = "0011"', 'said = "0010"', "port[2].said: 10 is used twice"),
         ('kind = "host"', 'kind = "guest"', "port[0].kind: 'guest' is not one of"),

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TextIO
 
 import trio
@@ -22,11 +23,15 @@ from controller.config import ConfigError, SystemConfig, VolumeConfig
 from controller.links.adapters import Adapters, MakeTap
 from controller.links.array_care import ArrayCare
 from controller.links.system import SharedDasd, StorageSystem
+from controller.models.meter import Meter
+from controller.models.parameters import ModelParameters
+from controller.models.response import ResponseModel
 from controller.remote_copy.pair import BoxName
 from controller.sharing import ShareSettings
 from controller.subsystem import BoxSettings, VolumeSettings
 
 EVENT_LOG = "events.jsonl"
+MEGABYTE = 1 << 20
 
 
 def box_settings(config: SystemConfig) -> BoxSettings:
@@ -53,7 +58,11 @@ def box_settings(config: SystemConfig) -> BoxSettings:
         for volume in config.volumes
     )
     own = BoxName(config.serial.encode("cp037"), config.ssid, config.lss)
-    return BoxSettings(own, PROFILES[config.profile], volumes, config.pprc)
+    model = config.model
+    announced = (
+        (0, 0) if model is None else ((model.cache_mb or 0) * MEGABYTE, (model.nvs_mb or 0) * MEGABYTE)
+    )
+    return BoxSettings(own, PROFILES[config.profile], volumes, config.pprc, *announced)
 
 
 def _geometry(volume: VolumeConfig) -> Geometry:
@@ -214,6 +223,20 @@ def _shared(config: SystemConfig) -> SharedDasd | None:
     return SharedDasd(config.shared, ShareSettings(numbers, config.shared.clients_max, first))
 
 
+def _meter(config: SystemConfig) -> Meter | None:
+    """The models with what the configuration says about the hardware; None when they are turned off."""
+    wanted = config.model
+    if wanted is None:
+        return None
+    parameters = ModelParameters()
+    cache, slot = parameters.cache, parameters.cache.slot_bytes
+    slots = cache.slots if wanted.cache_mb is None else max(1, wanted.cache_mb * MEGABYTE // slot)
+    nvs_slots = cache.nvs_slots if wanted.nvs_mb is None else wanted.nvs_mb * MEGABYTE // slot
+    cache = replace(cache, slots=slots, nvs_slots=min(nvs_slots, slots))
+    link = replace(parameters.link, distance_km=wanted.distance_km)
+    return Meter(ResponseModel(replace(parameters, cache=cache, link=link)))
+
+
 async def serve(
     config: SystemConfig,
     make_tap: MakeTap | None = None,
@@ -236,6 +259,8 @@ async def serve(
                 EventLog(stream),
                 time.time(),
                 shared=_shared(config),
+                meter=_meter(config),
+                paced=config.model is not None and config.model.pace,
             )
             async with trio.open_nursery() as nursery:
                 await nursery.start(system.run)

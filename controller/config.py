@@ -5,7 +5,7 @@ A bad file raises ConfigError: one line that names the file, the key and what is
 
 import ipaddress
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,8 @@ LINK_PROTOCOLS = {"parallel": 0x80, "escon": 0x40, "ficon": 0x10}
 MAX_CYLINDERS = 1_182_006
 MAX_DEVICES = 32
 LOOPBACK = ("127.0.0.0/8", "::1/128")
+MAX_CACHE_MB = 4095  # 32 bits of bytes
+MAX_DISTANCE_KM = 10_000
 
 
 class ConfigError(ValueError):
@@ -72,6 +74,19 @@ class SharedConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """The modelled hardware. `cache_mb`, `nvs_mb`: hosts are told of them when they are given.
+
+    `pace`: answers wait until the hardware of the period would have given them.
+    """
+
+    cache_mb: int | None = None
+    nvs_mb: int | None = None
+    distance_km: int = 0
+    pace: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class SystemConfig:
     """One storage system: one box with one control-unit image.
 
@@ -96,15 +111,17 @@ class SystemConfig:
     parity: int = 0
     shared: SharedConfig | None = None
     features: frozenset[str] = frozenset()
+    model: ModelConfig | None = field(default_factory=ModelConfig)
 
 
 SYSTEM_KEYS = {
     "name", "serial", "ssid", "lss", "profile", "store", "manufacturer", "plant", "interface_id", "link_protocol",
-    "pprc", "features", "volume", "port", "shared_dasd",
+    "pprc", "features", "volume", "port", "shared_dasd", "model",
 }  # fmt: skip
 STORE_KEYS = {"directory", "devices", "parity"}
 VOLUME_KEYS = {"address", "type", "cylinders", "read_only", "image", "control_unit", "device_number"}
 SHARED_KEYS = {"listen", "allow", "clients_per_device", "connections", "idle_timeout_s"}
+MODEL_KEYS = {"enabled", "cache_mb", "nvs_mb", "distance_km", "pace"}
 PORT_KEYS = {"said", "kind", "listen", "connect"}
 
 
@@ -152,6 +169,7 @@ def check_config(table: dict[str, Any], base: Path) -> SystemConfig:
         parity=parity,
         shared=_shared(table),
         features=_features(table),
+        model=_model(table.get("model", {})),
     )
 
 
@@ -252,6 +270,30 @@ def _port(table: dict[str, Any], where: str) -> PortConfig:
     if connect is not None and connect.port == 0:
         raise ConfigError(f"{where}.connect: port 0 cannot be connected to")
     return PortConfig(_hex(table, "said", where, 0, 0xFFFF), kind, listen, connect)
+
+
+def _model(table: Any) -> ModelConfig | None:
+    if not isinstance(table, dict):
+        raise ConfigError("model: written as a [model] table")
+    _only(table, MODEL_KEYS, "model")
+    if not _flag(table, "enabled", "model", default=True):
+        return None
+    config = ModelConfig(
+        cache_mb=_number(table, "cache_mb", "model", 1, MAX_CACHE_MB, None),
+        nvs_mb=_number(table, "nvs_mb", "model", 0, MAX_CACHE_MB, None),
+        distance_km=_number(table, "distance_km", "model", 0, MAX_DISTANCE_KM, 0) or 0,
+        pace=_flag(table, "pace", "model", default=False),
+    )
+    if config.cache_mb is not None and (config.nvs_mb or 0) > config.cache_mb:
+        raise ConfigError("model.nvs_mb: no more than cache_mb")
+    return config
+
+
+def _number(table: dict[str, Any], key: str, where: str, low: int, high: int, default: int | None) -> int | None:
+    value = table.get(key, default)
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high):
+        raise ConfigError(f"{_at(where, key)}: a number from {low} to {high} is needed")
+    return value
 
 
 def _tables(table: dict[str, Any], key: str) -> list[tuple[int, dict[str, Any]]]:

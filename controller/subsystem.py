@@ -8,6 +8,7 @@ and, for a pair in step, at the secondary. Both happen in parallel.
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from ccw.errors import FormatError
@@ -69,6 +70,8 @@ class BoxSettings:
     profile: Profile
     volumes: tuple[VolumeSettings, ...]
     pprc: bool = True
+    cache_bytes: int = 0  # as Sense Subsystem Status announces them
+    nvs_bytes: int = 0
 
 
 class TrackStorage(ArrayPort, Protocol):
@@ -100,6 +103,7 @@ class Ports(NamedTuple):
     clock: Clock
     timers: TimerPort
     log: EventSink
+    cache_counts: Callable[[int], bytes] | None = None  # bytes 4-87 of a volume's statistics record
 
 
 class Subsystem:
@@ -158,9 +162,13 @@ class Subsystem:
             features=volume.features,
             bridge=bridge,
             devices=len(self._volumes),
+            cache_bytes=self.settings.cache_bytes,
+            nvs_bytes=self.settings.nvs_bytes,
         )
         device = Device(settings, self.ports.tracks, self._modes)
         device.cylinders_allocated = lambda: self._cylinders_written(address, volume.geometry.heads)
+        if self.ports.cache_counts is not None:
+            device.cache_counts = partial(self.ports.cache_counts, address)
         if self.settings.pprc:
             device.subsystem_data[SUBORDER_PPRC] = lambda order: self._query(address, order)
         self.devices[address] = device

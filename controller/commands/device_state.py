@@ -33,6 +33,7 @@ class DeviceSettings:
     `volume` is its number in the array, `unit_address` 0-255. `features`: "prefix" is announced in the
     feature codes, with "thin" queries about space are answered. `bridge`: a bridge volume; Write Full Track hands its
     data out as `Outcome.record` instead of writing a track. `devices`: how many the subsystem has.
+    `cache_bytes`, `nvs_bytes`: the sizes that Sense Subsystem Status announces.
     `sense_id`: does Sense ID exist; None: as the device type has it. `seek_check`: a bad seek on a device with six
     sense bytes shows seek check beside command reject.
     """
@@ -46,6 +47,8 @@ class DeviceSettings:
     features: frozenset[str] = frozenset()
     bridge: bool = False
     devices: int = 1
+    cache_bytes: int = 0
+    nvs_bytes: int = 0
     sense_id: bool | None = None
     seek_check: bool = False
 
@@ -86,11 +89,18 @@ class DeviceState:
         self.sense_id = presented.sense_id(presentation, settings.geometry)
         self.characteristics = device_characteristics(presentation, settings.geometry)
         self.configuration_data = configuration_data(presentation, settings.geometry, settings.identity)
-        self.subsystem_status = presented.subsystem_status(presentation, settings.identity, settings.devices)
+        self.subsystem_status = presented.subsystem_status(
+            presentation,
+            settings.identity,
+            settings.devices,
+            cache_bytes=settings.cache_bytes,
+            nvs_bytes=settings.nvs_bytes,
+        )
         self._source = tracks
         self._parsed: dict[int, tuple[bytes, list[Record]]] = {}
         self._sense: dict[Hashable, bytes] = {}
         self._requests = [0] * 8
+        self.cache_counts: Callable[[], bytes] | None = None  # bytes 4-87 of a statistics record, when a cache counts
 
     def load(self, track: int) -> list[Record]:
         """Return the records of a track, R0 first. Raises ITF when the image is not readable."""
@@ -138,8 +148,11 @@ class DeviceState:
         self._requests[(4 if sequential else 0) + (2 if write else 0) + 1] += 1
 
     def statistics_record(self) -> bytes:
-        """Return the 96 bytes of one statistics set: requests and hits, since every request is a hit here."""
+        """Return the 96 bytes of one statistics set: what the cache counted; without one every request is a hit."""
         settings = self.settings
-        words = [count & 0xFFFFFFFF for count in self._requests]
-        head = struct.pack(">BBH8I", 0, settings.unit_address, 0, *words)
+        head = struct.pack(">BBH", 0, settings.unit_address, 0)
+        if self.cache_counts is not None:
+            head += self.cache_counts()
+        else:
+            head += struct.pack(">8I", *(count & 0xFFFFFFFF for count in self._requests))
         return head.ljust(94, b"\0") + settings.identity.ssid.to_bytes(2, "big")

@@ -7,14 +7,16 @@ import trio
 
 from ccw.link_control import NodeDescriptor
 from controller.array import VirtualArrayStore
-from controller.channel import Link
+from controller.channel import CommandServer, Link
 from controller.channel.path_table import PathTable
 from controller.config import SharedConfig
 from controller.links.adapters import Adapters
 from controller.links.array_port import ArrayAdapter
 from controller.links.committer import Committer, RunBlocking
+from controller.links.metered import MeteredServer
 from controller.links.shared_dasd import SharedDasdServer
 from controller.links.timers import Timers, TrioClock
+from controller.models.meter import Meter
 from controller.sharing import ShareServer, ShareSettings
 from controller.subsystem import BoxSettings, Ports, Subsystem
 
@@ -41,7 +43,10 @@ class StorageSystem:
         epoch_s: float,
         run_blocking: RunBlocking = trio.to_thread.run_sync,
         shared: SharedDasd | None = None,
+        meter: Meter | None = None,
+        paced: bool = False,
     ) -> None:
+        """`meter`: measures every chain by the models; `paced`: answers wait for them."""
         self.store = store
         self.adapters = adapters
         self._node = node
@@ -63,12 +68,19 @@ class StorageSystem:
                 clock=TrioClock(epoch_s),
                 timers=self.timers,
                 log=self.log,
+                cache_counts=(lambda unit: meter.counters(unit).words()) if meter is not None else None,
             ),
         )
         self.shared = None
         if shared is not None:
             server = ShareServer(self.subsystem, shared.settings)
             self.shared = SharedDasdServer(shared.config, server, lambda text, fields: self.log(None, text, fields))
+        self.meter = meter
+        self._server: CommandServer = self.subsystem
+        if meter is not None:
+            for volume in settings.volumes:
+                meter.add_volume(volume.unit_address, volume.geometry)
+            self._server = MeteredServer(self.subsystem, meter, TrioClock(epoch_s), self.timers, paced)
         adapters.make_link = self._make_link
         adapters.link_lost = self.subsystem.link_lost
         adapters.is_peer = self.subsystem.is_peer
@@ -86,6 +98,7 @@ class StorageSystem:
             "bytes_wire": sum(adapter.bytes_wire for adapter in peers),
             "commits": self.committer.commits,
             "records": self.store.appended,
+            "response_times": self.meter.figures() if self.meter is not None else {},
         }
 
     def _fenced(self, why: str) -> None:
@@ -110,7 +123,7 @@ class StorageSystem:
         )
         return Link(
             link_id,
-            self.subsystem,
+            self._server,
             node.encode(),
             own_address=own_address,
             peer_address=peer_address,

@@ -22,7 +22,7 @@ class Service(NamedTuple):
 class Servers:
     """`count` servers with one queue. Work is offered in the order of its arrival.
 
-    Work that is offered late, behind work that arrives after it, takes what those left: nothing given out moves.
+    Work that is offered late, behind work that arrives after it, takes what that left; nothing given out moves.
     """
 
     def __init__(self, count: int = 1) -> None:

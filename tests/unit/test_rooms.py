@@ -42,7 +42,7 @@ MAY_IMPORT = {
     "controller.config": set(),
     "controller.links": {
         "ccw", "controller.array", "controller.channel", "controller.commands", "controller.config",
-        "controller.remote_copy", "controller.sharing", "controller.subsystem",
+        "controller.models", "controller.remote_copy", "controller.sharing", "controller.subsystem",
     },
     "controller.app": set(ROOMS) - {"host_emulator", "tools", "traces", "controller.app"},
     "host_emulator": {"ccw"},

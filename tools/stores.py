@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ccw.errors import FormatError
-from controller.array import FileDisk, StoreError, StoreLockedError, VirtualArrayStore
+from controller.app import open_disk
+from controller.array import Disk, FileDisk, StoreError, StoreLockedError, VirtualArrayStore
 from controller.array.volumes import HOST_VOLUMES, UNIT_ADDRESS
-from controller.config import ConfigError, load_config
+from controller.config import ConfigError, SystemConfig, load_config
 from controller.remote_copy.records import Records
 from tools.bad_input import BadInput
 
@@ -24,38 +25,53 @@ Advance = Callable[[int, int], None]
 
 
 class StorePlace:
-    """Where a store is: a directory, or what a configuration file names."""
+    """Where a store is: a directory, or what a configuration file names (a directory, or the devices of an array)."""
 
     def __init__(self, directory: Path | None, config: Path | None) -> None:
         if (directory is None) == (config is None):
             raise BadInput("either --store DIR or --config CONFIG.toml is needed")
+        self._directories: tuple[Path, ...] = ()
+        self._settings: SystemConfig | None = None
         if config is not None:
             try:
-                directory = load_config(config).store
+                self._settings = load_config(config)
             except ConfigError as error:
                 raise BadInput(str(error)) from error
-        assert directory is not None
-        self.directory = directory
+            self._directories = self._settings.devices or (self._settings.store,)
+        if directory is not None:
+            self._directories = (directory,)
 
     @contextmanager
     def open(self, *, write: bool = False, create: bool = False) -> Iterator[VirtualArrayStore]:
         """The store, open to be read unless `write`; every error of it is one line on stderr and exit status 2."""
-        with store_errors(self.directory):
-            if not self.directory.is_dir() and not create:
-                raise StoreError(f"there is no track store {self.directory}")
-            with VirtualArrayStore.open(FileDisk(self.directory, read_only=not write)) as store:
+        names = ", ".join(map(str, self._directories))
+        with store_errors(names):
+            if not create and not any(directory.is_dir() for directory in self._directories):
+                raise StoreError(f"there is no track store {names}")
+            disk = self._disk(read_only=not write)
+            try:
+                store = VirtualArrayStore.open(disk)
+            except BaseException:
+                disk.close()
+                raise
+            with store:
                 yield store
+
+    def _disk(self, *, read_only: bool) -> Disk:
+        if self._settings is not None:
+            return open_disk(self._settings, read_only=read_only)
+        return FileDisk(self._directories[0], read_only=read_only)
 
 
 @contextmanager
-def store_errors(directory: Path) -> Iterator[None]:
-    """Turn what a store or an image raises into BadInput."""
+def store_errors(name: str) -> Iterator[None]:
+    """Turn what a store or an image raises into BadInput; `name` says which store."""
     try:
         yield
     except StoreLockedError as error:
         raise BadInput(f"{error}: a running system or another command has it") from error
     except FormatError as error:
-        raise BadInput(f"{directory}: {error}") from error
+        raise BadInput(f"{name}: {error}") from error
     except (StoreError, OSError) as error:
         raise BadInput(str(error)) from error
 

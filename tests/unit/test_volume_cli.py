@@ -217,3 +217,20 @@ def test_an_import_that_is_killed_leaves_no_volume(shell: Shell) -> None:
     with shell.open() as store:
         assert store.allocated(0x0A) == 3000 and volume_of(store, 0x0A).geometry.cylinders == 200
         assert SnapshotCatalog(store).all() == []
+
+
+def test_the_store_on_a_parity_array(tmp_path: Path) -> None:
+    path, images = an_image(tmp_path)
+    config = tmp_path / "system.toml"
+    array = '[store]\ndirectory = "store"\ndevices = ["a", "b", "c"]\n'
+    config.write_text(CONFIG.replace('store = "store"\n', "") + array)
+    done = CliRunner().invoke(main, ["volume", "list", "--config", str(config)])
+    assert done.exit_code == 2 and "there is no track store" in done.stderr
+    for command in (["volume", "import", "0A", str(path)], ["snap", "create", "0A", "s"], ["volume", "check"]):
+        done = CliRunner().invoke(main, [*command, "--config", str(config)])
+        assert done.exit_code == 0, done.output
+    assert "1 volumes, 1 snapshots, 8 tracks read: 0 damaged" in done.stdout
+    out = tmp_path / "out.cckd"
+    done = CliRunner().invoke(main, ["volume", "export", "0A", str(out), "--format", "cckd", "--config", str(config)])
+    assert done.exit_code == 0, done.output
+    assert all(stored(image, 1)[5:] in out.read_bytes() for image in images.values())

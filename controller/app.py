@@ -41,6 +41,8 @@ def box_settings(config: SystemConfig) -> BoxSettings:
             unit_address=volume.address,
             geometry=_geometry(volume),
             profile=_profile(volume, config),
+            sense_id=volume.sense_id,
+            seek_check=volume.seek_check,
             identity=DeviceIdentity(
                 unit_address=volume.address,
                 ssid=config.ssid,

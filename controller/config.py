@@ -44,6 +44,8 @@ class VolumeConfig:
     read_only: bool = False
     image: Path | None = None
     control_unit: str = ""  # a profile; "": that of the system where it takes such devices, else the usual one
+    sense_id: bool | None = None  # does Sense ID exist; None: as the device type has it
+    seek_check: bool = False  # a bad seek shows it beside command reject, in six bytes of sense
     device_number: int = -1  # how emulated mainframes know it, and its number in the store
 
     @property
@@ -119,7 +121,8 @@ SYSTEM_KEYS = {
     "pprc", "features", "volume", "port", "shared_dasd", "model",
 }  # fmt: skip
 STORE_KEYS = {"directory", "devices", "parity"}
-VOLUME_KEYS = {"address", "type", "cylinders", "read_only", "image", "control_unit", "device_number"}
+VOLUME_KEYS = {"address", "type", "cylinders", "read_only", "image", "control_unit", "device_number",
+               "sense_id", "seek_check"}
 SHARED_KEYS = {"listen", "allow", "clients_per_device", "connections", "idle_timeout_s"}
 MODEL_KEYS = {"enabled", "cache_mb", "nvs_mb", "distance_km", "pace"}
 PORT_KEYS = {"said", "kind", "listen", "connect"}
@@ -215,6 +218,8 @@ def _volume(table: dict[str, Any], where: str, base: Path) -> VolumeConfig:
         read_only=_flag(table, "read_only", where, default=False),
         image=base / image if image else None,
         control_unit=_text(table, "control_unit", where, default=""),
+        sense_id=_flag(table, "sense_id", where, default=False) if "sense_id" in table else None,
+        seek_check=_flag(table, "seek_check", where, default=False),
         device_number=_hex(table, "device_number", where, 0, 0xFFFF, default=-1),
     )
 

@@ -60,6 +60,8 @@ class VolumeSettings:
     features: frozenset[str] = frozenset()
     number: int | None = None
     profile: Profile | None = None  # its control unit, where that is not the box's
+    sense_id: bool | None = None  # see DeviceSettings
+    seek_check: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,8 @@ class Subsystem:
             read_only=volume.read_only,
             features=volume.features,
             bridge=bridge,
+            sense_id=volume.sense_id,
+            seek_check=volume.seek_check,
             devices=len(self._volumes),
             cache_bytes=self.settings.cache_bytes,
             nvs_bytes=self.settings.nvs_bytes,

@@ -72,15 +72,20 @@ class Bench:
         read_only: bool = False,
         bridge: bool = False,
         features: frozenset[str] = frozenset(),
+        unit_address: int = 0x20,
+        sense_id: bool | None = None,
+        seek_check: bool = False,
     ) -> None:
         geometry = geometry_for(device_type, cylinders)
         self.tracks = Tracks(geometry.heads)
-        identity = DeviceIdentity(unit_address=0x20, ssid=0x0100, serial="000000000123", lss=0x0A)
+        identity = DeviceIdentity(unit_address=unit_address, ssid=0x0100, serial="000000000123", lss=0x0A)
         settings = DeviceSettings(
             volume=VOLUME,
-            unit_address=0x20,
+            unit_address=unit_address,
             geometry=geometry,
             profile=profile_for(profile),
+            sense_id=sense_id,
+            seek_check=seek_check,
             identity=identity,
             read_only=read_only,
             features=features,

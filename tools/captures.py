@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 
@@ -258,9 +259,23 @@ class Place:
             raise BadInput(f"{self._name}: {place}{error}") from error
 
 
-def packets_of(reader: PcapngReader | PcapReader, start: bytes, pieces: Iterator[bytes]) -> Iterator[Packet]:
-    """Every packet. FormatError after the last good one when the file is damaged or cut short."""
-    yield from reader.feed(start)
-    for piece in pieces:
-        yield from reader.feed(piece)
+def pages_of(reader: PcapngReader | PcapReader, start: bytes, pieces: Iterator[bytes]) -> Iterator[list[Packet]]:
+    """Every packet, in lists of those that one piece of the file completes.
+
+    FormatError after the last good one when the file is damaged or cut short.
+    """
+    for piece in chain((start,), pieces):
+        page: list[Packet] = []
+        try:
+            page.extend(reader.feed(piece))
+        except FormatError:
+            yield page      # an extended list keeps what came before
+            raise
+        yield page
     reader.finish()
+
+
+def packets_of(reader: PcapngReader | PcapReader, start: bytes, pieces: Iterator[bytes]) -> Iterator[Packet]:
+    """The same packet by packet."""
+    for page in pages_of(reader, start, pieces):
+        yield from page

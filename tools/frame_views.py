@@ -57,6 +57,11 @@ class Filter:
     first: int = 1
     last: int | None = None
 
+    @property
+    def looks_inside(self) -> bool:
+        """Whether it asks for more than number and link."""
+        return bool(self.kind) or self.device is not None or self.command is not None
+
     def wants_packet(self, packet: Packet) -> bool:
         """Judged without looking into it."""
         if packet.number < self.first or (self.last is not None and packet.number > self.last):

@@ -17,7 +17,8 @@ from ccw.dissect import FieldView, dissect, parse_hex
 from ccw.errors import FormatError
 from ccw.pcapng import Packet
 from tools.bad_input import BadInput
-from tools.captures import Place, begin, open_capture, packets_of
+from tools.captures import Place, begin, open_capture, packets_of, pages_of
+from tools.frame_columns import candidates
 from tools.frame_export import ExportReport, encode_lines, export_fc_sb3
 from tools.frame_views import TYPES, Filter, View, as_json, field_as_json, view_packet
 
@@ -80,7 +81,7 @@ def decode(
                 raise BadInput(f"{name or 'standard input'}: neither a capture nor the hex of one frame")
         _decode_hex(start, as_json_lines)
         return
-    _show_capture(_views(name or "standard input", packets_of(reader, start, pieces), wanted), as_json_lines, fields)
+    _show_capture(_views(name or "standard input", pages_of(reader, start, pieces), wanted), as_json_lines, fields)
 
 
 def _decode_hex(text: bytes, as_json_object: bool) -> None:
@@ -102,17 +103,22 @@ def _ascii(data: bytes) -> str:
         raise FormatError("hex text", f"byte {data[error.start]:02X}", data, error.start) from error
 
 
-def _views(name: str, packets: Iterator[Packet], wanted: Filter) -> Iterator[tuple[Packet, View]]:
+def _views(name: str, pages: Iterator[list[Packet]], wanted: Filter) -> Iterator[tuple[Packet, View]]:
     """The wanted packets. BadInput where the capture is wrong."""
     at = Place(name)
     with at.named():
-        for packet in at.following(packets):
-            if wanted.last is not None and packet.number > wanted.last:
-                return
-            if wanted.wants_packet(packet):
-                view = view_packet(packet)
-                if wanted.wants(view):
-                    yield packet, view
+        for packet in at.following(_candidates(pages, wanted)):
+            view = view_packet(packet)
+            if wanted.wants(view):
+                yield packet, view
+
+
+def _candidates(pages: Iterator[list[Packet]], wanted: Filter) -> Iterator[Packet]:
+    """Up to the last that is asked for; what comes behind it is not read."""
+    for page in pages:
+        yield from candidates(page, wanted)
+        if wanted.last is not None and page and page[-1].number > wanted.last:
+            return
 
 
 def _show_capture(views: Iterator[tuple[Packet, View]], as_json_lines: bool, fields: bool) -> None:

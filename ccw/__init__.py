@@ -2,6 +2,7 @@
 
 The link: escon (constants), crc, frames, batch (many at once), records, sequences, link_control and its fields. The
 channel program: ccws, eckd, path_group, device_control, subsystem_orders, subsystem_data, volume_data, sense and its
-messages, identity. The disk: geometry, tracks. Remote copy: pprc, pprc_query, bridge. For people: describe, dissect.
+messages, identity. The disk: geometry, tracks. Remote copy: pprc, pprc_query, pprc_extended_query, bridge. For
+people: describe, dissect.
 Behind them: layout, which turns a construct definition into a fast codec, and errors, the only error of bytes.
 """

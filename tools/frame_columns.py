@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ccw import batch
 from ccw.batch import Array
@@ -55,13 +56,15 @@ def _may_be(records: list[bytes], wanted: Filter) -> Array:
     whole = size == head["length"].astype(np.int64) + RECORD_HEADER_LENGTH
     frame, sequence = whole & (head["kind"] == RECORD_FRAME), whole & (head["kind"] == RECORD_SEQUENCE)
     first, length = start + RECORD_HEADER_LENGTH, np.maximum(size - RECORD_HEADER_LENGTH, 0)
-    may_be = ~(frame | sequence)
+    fits: Array
+    none: NDArray[np.bool_] = ~(frame | sequence)
     if wanted.kind == "damaged":
-        return may_be | (frame & ~_good(buffer, first, length))
+        fits = frame & ~_good(buffer, first, length)
+        return none | fits
     device_frame = frame & (batch.rows(buffer, first, batch.FRAME_HEADER)["link_control"] == DEVICE_FRAME)
     if wanted.kind in ("sequence", "link-control"):
-        named = sequence if wanted.kind == "sequence" else frame & ~device_frame
-        return may_be | (named if wanted.device is None and wanted.command is None else False)
+        fits = sequence if wanted.kind == "sequence" else frame & ~device_frame
+        return none if wanted.device is not None or wanted.command is not None else none | fits
     row = batch.rows(buffer, first + LINK_HEADER_LENGTH, batch.COMMAND)
     fits = device_frame
     if wanted.kind:
@@ -70,7 +73,7 @@ def _may_be(records: list[bytes], wanted: Filter) -> Array:
         fits = fits & (row["address"] & 0xFF == wanted.device)
     if wanted.command is not None:
         fits = fits & (row["ifi"] & _TYPE_BITS == FrameType.COMMAND) & (row["command"] == wanted.command)
-    return may_be | fits
+    return none | fits
 
 
 def _good(buffer: bytes, first: Array, length: Array) -> Array:

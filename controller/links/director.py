@@ -8,23 +8,28 @@ Source of the records: escon-frames 1.7.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import trio
 
 from ccw.errors import FormatError
-from ccw.records import RawFrame, RecordReader, encode_raw, encode_sequence
+from ccw.records import RecordReader, encode_raw
 from controller.channel.director import Director
+from controller.links.stream_link import Tap
 
 RECEIVE_BYTES = 262_144
 SEND_TIMEOUT_S = 30.0
 
 
 class DirectorShell:
-    """Owns the streams of one director. `addresses`: where each port listens, once it does."""
+    """Owns the streams of one director. `addresses`: where each port listens, once it does.
 
-    def __init__(self, director: Director) -> None:
+    `make_tap`, called with the port number for each facility that is attached, makes what is shown every record of it.
+    """
+
+    def __init__(self, director: Director, make_tap: Callable[[int], Tap | None] | None = None) -> None:
         self._director = director
+        self._make_tap = make_tap
         self._news = {port: trio.Event() for port in director.ports}
         self._clock = trio.Event()
         self._attached: set[int] = set()
@@ -59,12 +64,13 @@ class DirectorShell:
             if port in self._attached:
                 return
             self._attached.add(port)
+            tap = self._make_tap(port) if self._make_tap else None
             self._director.attach(port, trio.current_time())
             self._clock.set()
             try:
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._write, port, stream)
-                    await self._read(port, stream)
+                    nursery.start_soon(self._write, port, stream, tap)
+                    await self._read(port, stream, tap)
                     nursery.cancel_scope.cancel()
             except* (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError, FormatError):
                 pass  # the same as an end: there is no light any more
@@ -89,25 +95,28 @@ class DirectorShell:
         self._news[port].set()
         self._clock.set()
 
-    async def _read(self, port: int, stream: trio.abc.Stream) -> None:
+    async def _read(self, port: int, stream: trio.abc.Stream, tap: Tap | None) -> None:
         reader = RecordReader()
         while data := await stream.receive_some(RECEIVE_BYTES):
             now = trio.current_time()
             for record in reader.feed(bytes(data)):
+                if tap is not None:
+                    tap(False, encode_raw(record), now)
                 self._director.receive(port, record, now)
             if reader.failed:
                 reader.finish()  # raises FormatError
             self._clock.set()
 
-    async def _write(self, port: int, stream: trio.abc.Stream) -> None:
+    async def _write(self, port: int, stream: trio.abc.Stream, tap: Tap | None) -> None:
         while True:
             self._news[port] = news = trio.Event()
-            records = [
-                encode_raw(item) if isinstance(item, RawFrame) else encode_sequence(item.kind)
-                for item in self._director.take(port)
-            ]
+            records = [encode_raw(item) for item in self._director.take(port)]
             if not records:
                 await news.wait()
                 continue
+            if tap is not None:
+                now = trio.current_time()
+                for record in records:
+                    tap(True, record, now)
             with trio.fail_after(SEND_TIMEOUT_S):
                 await stream.send_all(b"".join(records))

@@ -8,15 +8,13 @@ from bitarray import bitarray
 from bitarray.util import zeros
 
 from ccw.errors import FormatError
+from ccw.pprc_extended_query import ExtendedEntry, ExtendedQuery, RelationFlag
 from ccw.pprc_query import (
     BridgeEntry,
     ChangeBitmap,
-    ExtendedEntry,
-    ExtendedQuery,
     PathEntry,
     PathReport,
     QueueReport,
-    RelationFlag,
     SecondaryFlag,
     SecondaryPaths,
     VolumeFlag,

@@ -19,6 +19,7 @@ from ccw import (
     identity,
     link_control,
     pprc,
+    pprc_extended_query,
     pprc_query,
     sense,
     tracks,
@@ -31,11 +32,13 @@ from ccw.geometry import Cchh
 from ccw.identity import SenseId, SubsystemStatus
 from ccw.layout import Layout
 from ccw.pprc import ORDERS, decode_order, order_length, reserved_error
-from ccw.pprc_query import ChangeBitmap, ExtendedQuery, PathReport, QueueReport
+from ccw.pprc_extended_query import ExtendedQuery
+from ccw.pprc_query import ChangeBitmap, PathReport, QueueReport
 from ccw.tracks import TRACK, Record, build_image, parse_track, split_image_file, track_image_length
 
 MODULES = (
-    bridge, characteristics, configuration, eckd, geometry, identity, link_control, pprc, pprc_query, sense, tracks,
+    bridge, characteristics, configuration, eckd, geometry, identity, link_control, pprc,
+    pprc_extended_query, pprc_query, sense, tracks,
 )
 # Heads of longer formats: they carry counts or lengths of what follows, so they rebuild only as a whole (EXACT below).
 HEADS = {"locate record extended", "path report", "queue report", "establish path", "delete path"}

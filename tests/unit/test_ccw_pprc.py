@@ -21,11 +21,10 @@ from ccw.pprc import (
     order_length,
     reserved_error,
 )
+from ccw.pprc_extended_query import ExtendedEntry, ExtendedQuery
 from ccw.pprc_query import (
     BridgeEntry,
     ChangeBitmap,
-    ExtendedEntry,
-    ExtendedQuery,
     PathEntry,
     PathReport,
     QueueReport,

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import trio
 
+from ccw.pcapng import Direction, PcapngReader
 from controller.channel import Link, LinkSettings
 from controller.channel.director import Director
 from controller.channel.director_states import PortState
 from controller.links.director import DirectorShell
-from controller.links.stream_link import run_link
+from controller.links.stream_link import Tap, run_link
 from host_emulator import orders
 from host_emulator.link import HostLinkSettings
 from host_emulator.session import open_session
 from tests.helpers.wire import NODE, ScriptedServer
+from tools.captures import CaptureFile
 
 HOST, OTHER_HOST, UNIT = 0x40, 0x41, 0x60
 SETTINGS = HostLinkSettings(control_unit_address=UNIT)
 
 
 @asynccontextmanager
-async def site() -> AsyncIterator[tuple[DirectorShell, Director, Link, ScriptedServer]]:
+async def site(
+    make_tap: Callable[[int], Tap | None] | None = None,
+) -> AsyncIterator[tuple[DirectorShell, Director, Link, ScriptedServer]]:
     """A director with a control unit at 60, everything on sockets."""
     director = Director([HOST, OTHER_HOST, UNIT], ScriptedServer(), NODE)
-    shell = DirectorShell(director)
+    shell = DirectorShell(director, make_tap)
     server = ScriptedServer()
     link = Link("L0", server, NODE, own_address=2, peer_address=1, settings=LinkSettings(acquire_address=True))
     with trio.fail_after(20):
@@ -82,3 +87,27 @@ async def test_port_takes_one_stream_and_no_rubbish() -> None:
                 pass
         async with open_session(*shell.addresses[HOST], settings=SETTINGS) as session:
             assert (await session.run_program(0x10, orders.sense())).completed
+
+
+async def test_ports_are_captured(tmp_path: Path) -> None:
+    """Each port is a link of the capture; what came in at one port went out at the other, unchanged and in order."""
+    path = tmp_path / "director.pcapng"
+    with CaptureFile(path) as capture:
+        async with (
+            site(lambda port: capture.tap(f"D {port:02X}", "director port")) as (shell, _, _, _),
+            open_session(*shell.addresses[HOST], settings=SETTINGS) as session,
+        ):
+            assert (await session.run_program(0x10, orders.sense())).completed
+    reader = PcapngReader()
+    packets = list(reader.feed(path.read_bytes()))
+    reader.finish()
+    assert {packet.interface.name for packet in packets} == {"D 40", "D 60"}
+
+    def device_frames(name: str, direction: Direction) -> list[bytes]:
+        return [packet.data for packet in packets
+                if (packet.interface.name, packet.direction) == (name, direction)
+                and packet.data[0] == 1 and packet.data[8] == 0]
+
+    to_unit, to_host = device_frames("D 40", Direction.RECEIVED), device_frames("D 60", Direction.RECEIVED)
+    assert to_unit and to_unit == device_frames("D 60", Direction.SENT)
+    assert to_host and to_host == device_frames("D 40", Direction.SENT)

@@ -58,7 +58,15 @@ class VolumeLabel:
         return VOLUME_LABEL.decode(data)
 
 
-VOLUME_LABEL = Layout("volume label", VolumeLabel, Struct(
+def _label(
+    serial: bytes, security: int, vtoc_cc: int, vtoc_hh: int, vtoc_record: int, reserved_16: bytes, owner: bytes,
+    reserved_51: bytes,
+) -> VolumeLabel:  # fmt: skip
+    """The fields in the order of the layout, which is not that of the class."""
+    return VolumeLabel(serial, vtoc_cc, vtoc_hh, vtoc_record, owner, security, reserved_16, reserved_51)
+
+
+VOLUME_LABEL = Layout("volume label", _label, Struct(
     "identifier" / Const("VOL1".encode("cp037")),   # 0-3
     "serial" / Bytes(6) * "EBCDIC",                 # 4-9
     "security" / Byte,                              # 10
@@ -69,7 +77,7 @@ VOLUME_LABEL = Layout("volume label", VolumeLabel, Struct(
     "owner" / Bytes(14) * "EBCDIC",                 # 37-50
     "reserved_51" / Bytes(29),                      # 51-79
 ), 80, lambda label: (label.serial, label.security, label.vtoc_cc, label.vtoc_hh, label.vtoc_record,
-                      label.reserved_16, label.owner, label.reserved_51))  # fmt: skip
+                      label.reserved_16, label.owner, label.reserved_51), describes=VolumeLabel)  # fmt: skip
 
 
 class VtocFlag(IntFlag):

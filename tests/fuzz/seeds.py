@@ -123,6 +123,7 @@ def _special() -> dict[str, list[bytes]]:
         "tracks.track_image_length": [image()],
         "tracks.ImageFileHeader.decode": [file[:512]],
         "fc_sb3_fields.view_unit": _units(),
+        "image_files.DeviceHeader.decode": [form + file[8:512] for form in (b"CKD_P370", b"CKD_C370", b"CKD_S064")],
         "tracks.split_image_file": [file, file + image().ljust(1024, b"\0")],
         "stored_track.expand_payload": [payload],
         "stored_track.expand_track": [b"\1" + payload],

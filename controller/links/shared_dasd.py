@@ -24,7 +24,7 @@ from ccw.shared_dasd import DATA_BYTES_MAX, HEADER, HEADER_BYTES
 from controller.config import SharedConfig
 from controller.sharing import Session, ShareServer
 
-LINGER_S = 0.0001
+LINGER_S = 0.001
 BURST_EVENTS = 64
 HELLO_S = 30.0
 SEND_S = 60.0
@@ -78,7 +78,13 @@ class SharedDasdServer:
         self._say = say
         self._epoll = select.epoll()
         self._connections: dict[int, _Connection] = {}
+        self._owing = 0  # requests that were not answered at once
         self._networks = [ipaddress.ip_network(network) for network in config.allow]
+
+    @property
+    def owing(self) -> int:
+        """How many requests wait for their answer: starts for the device, ends for their writes."""
+        return self._owing
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Listen and serve until cancelled. Raises OSError when the address cannot be had."""
@@ -123,7 +129,8 @@ class SharedDasdServer:
                     else:
                         self._ready(self._connections.get(descriptor), event)
                 await trio.lowlevel.checkpoint()
-                events = poll(LINGER_S, BURST_EVENTS)
+                # An answer that others have to bring about needs the event loop: do not hold it up.
+                events = poll(0 if self._owing else LINGER_S, BURST_EVENTS)
 
     # Connections
 
@@ -172,6 +179,8 @@ class SharedDasdServer:
         self._epoll.unregister(descriptor)
         connection.socket.close()
         connection.outgoing.clear()
+        if connection.answering and not connection.handling:
+            self._owing -= 1
         connection.session.lost()
 
     async def _watch(self) -> None:
@@ -228,10 +237,14 @@ class SharedDasdServer:
             connection.answering = True
             connection.since = trio.current_time()
             connection.session.request(code, flag, device, identifier, data)
+            if connection.answering:
+                self._owing += 1
         connection.handling = False
 
     def _send(self, connection: _Connection, parts: Sequence[bytes | memoryview]) -> None:
         """Send one answer: at once as far as the socket takes it."""
+        if not connection.handling:
+            self._owing -= 1
         connection.answering = False
         if connection.socket.fileno() < 0:
             return

@@ -55,6 +55,7 @@ async def serving(**config: Any) -> AsyncIterator[Server]:
             await nursery.start(server.run)
             with trio.fail_after(60):
                 yield Server(made, server)
+                await until(lambda: not server.owing)
             nursery.cancel_scope.cancel()
 
 

@@ -30,6 +30,8 @@ ALWAYS = 0xF  # mask of an unconditional branch
 # CCW flags and commands
 CHAIN, SUPPRESS = 0x40, 0x20
 SEEK, SET_MASK, SEARCH_ID, TIC, WRITE_CKD, READ_DATA, PRINT_LINE = 0x07, 0x1F, 0x31, 0x08, 0x1D, 0x06, 0x09
+WRITE_DATA, RESERVE, RELEASE = 0x05, 0xB4, 0x94
+SENSE_BYTES = 24
 READ_IPL_COUNT = 24
 
 
@@ -187,11 +189,7 @@ def _finish(asm: Assembler, task: Task, *, search_record: int) -> bytes:
     asm.si(0x82, "done", 0)  # LPSW
     asm.label("fault")
     asm.si(0x82, "stopped", 0)
-    asm.align(8)
-    asm.label("done")
-    asm.data(bytes.fromhex("00020000") + DONE_ADDRESS.to_bytes(4, "big"))
-    asm.label("stopped")
-    asm.data(bytes.fromhex("00020000") + FAULT_ADDRESS.to_bytes(4, "big"))
+    _wait_states(asm)
     asm.label("packed")
     asm.data(bytes(8))
     asm.label("buffer address")
@@ -303,6 +301,70 @@ def reader_program(task: Task) -> bytes:
     asm.ccw(READ_DATA, BUFFER, SUPPRESS, RECORD_BYTES)
     asm.label("decide")
     return _finish(asm, task, search_record=1)
+
+
+def counter_program(task: Task) -> bytes:
+    """Add 1, `count` times, to the full word at the start of R1 of `first_track`: reserve, read, write, release.
+
+    What several such guests add up on a shared disk shows whether a reserve keeps others out.
+    """
+    asm = Assembler()
+    asm.rr(0x05, BASE, 0)
+    asm.rx(0x58, WORK_BASE, "buffer address")
+    asm.rr(0x1B, 5, 5)
+    asm.label("next")
+    asm.rx(0x41, 5, 1, 5)
+    for name in ("reserve", "read"):
+        _start_io(asm, task.disk, f"{name} chain", name)
+    asm.data(bytes((0x58, 0x70, WORK_BASE << 4, 0)))  # L 7,0(11)
+    asm.rx(0x41, 7, 1, 7)
+    asm.data(bytes((0x50, 0x70, WORK_BASE << 4, 0)))  # ST 7,0(11)
+    for name in ("write", "release"):
+        _start_io(asm, task.disk, f"{name} chain", name)
+    asm.rx(0x59, 5, "limit")
+    asm.rx(0x47, 0b0100, "next")
+    asm.si(0x82, "done", 0)
+    asm.label("fault")
+    asm.si(0x82, "stopped", 0)
+    _wait_states(asm)
+    asm.label("buffer address")
+    asm.data(BUFFER.to_bytes(4, "big"))
+    asm.label("limit")
+    asm.data(task.count.to_bytes(4, "big"))
+    for name in ("reserve", "read", "write", "release"):
+        asm.label(f"{name} chain address")
+        asm.address(f"{name} chain")
+    cylinder, head = divmod(task.first_track, task.heads)
+    place = cylinder.to_bytes(2, "big") + head.to_bytes(2, "big")
+    asm.label("seek")
+    asm.data(bytes(2) + place)
+    asm.label("search")
+    asm.data(place + b"\x01")
+    asm.label("mask")
+    asm.data(b"\xc0")
+    asm.label("sense")
+    asm.data(bytes(SENSE_BYTES))
+    asm.align(8)
+    for name, command in (("reserve", RESERVE), ("release", RELEASE)):
+        asm.label(f"{name} chain")
+        asm.ccw(command, "sense", SUPPRESS, SENSE_BYTES)
+    for name, command in (("read", READ_DATA), ("write", WRITE_DATA)):
+        asm.label(f"{name} chain")
+        asm.ccw(SEEK, "seek", CHAIN, 6)
+        asm.ccw(SET_MASK, "mask", CHAIN, 1)
+        asm.label(f"{name} search")
+        asm.ccw(SEARCH_ID, "search", CHAIN, 5)
+        asm.ccw(TIC, f"{name} search", 0, 0)
+        asm.ccw(command, BUFFER, SUPPRESS, RECORD_BYTES)
+    return asm.finish()
+
+
+def _wait_states(asm: Assembler) -> None:
+    """The PSWs of the two ends: disabled waits at DONE_ADDRESS and at FAULT_ADDRESS."""
+    asm.align(8)
+    for name, address in (("done", DONE_ADDRESS), ("stopped", FAULT_ADDRESS)):
+        asm.label(name)
+        asm.data(bytes.fromhex("00020000") + address.to_bytes(4, "big"))
 
 
 def boot_track(program: bytes) -> bytes:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +21,8 @@ import pytest
 from ccw.geometry import geometry_for
 from ccw.tracks import ImageFileHeader, null_track, parse_track
 from host_emulator.shared_client import SharedClient
-from tools.guest import DONE_ADDRESS, RECORD_BYTES, Task, boot_track, reader_program, writer_program
+from tests.helpers.shared import RECORD_AT, record_one
+from tools.guest import DONE_ADDRESS, RECORD_BYTES, Task, boot_track, counter_program, reader_program, writer_program
 from tools.hercules import PRINTER, PROGRAM, Hercules, shared_device
 
 pytestmark = pytest.mark.skipif(shutil.which(PROGRAM) is None, reason="hercules is not installed")
@@ -93,3 +95,55 @@ def test_a_guest_boots_writes_and_another_reads(device_type: str, tmp_path: Path
         with SharedClient(served.address, WRITER) as client, client.program():
             records = parse_track(client.read(heads))
         assert records[1].data == "00000041".encode("cp037") * (RECORD_BYTES // 8)
+
+
+def test_two_guests_share_a_volume_under_reserve_and_release(tmp_path: Path) -> None:
+    """Each adds to the same record, reading and writing in channel programs of their own: no addition is lost."""
+    additions = 40
+    task = Task(OTHER, PRINTER, first_track=16, tracks=1, count=additions)
+    boots = {}
+    for device in (WRITER, READER):
+        boots[device] = boot_image(tmp_path / f"{device:04X}.ckd", counter_program(task))
+    shared = boot_image(tmp_path / "shared.ckd", b"")
+    imports = [f"--import={device:04X}={path}" for device, path in {**boots, OTHER: shared}.items()]
+    with serve(tmp_path / "store", *imports) as served:
+        with SharedClient(served.address, OTHER) as client, client.program():
+            client.write(16, RECORD_AT, record_one(16, bytes(RECORD_BYTES)))
+        guests = []
+        with ExitStack() as stack:
+            for device in boots:
+                lines = [shared_device(number, "3390", served.address) for number in (device, OTHER)]
+                guest = Hercules(tmp_path / f"guest-{device:04X}", lines, [f"ipl {device:04X}"])
+                guests.append(stack.enter_context(guest))
+            assert [guest.wait_state(120) for guest in guests] == [DONE_ADDRESS] * 2
+        with SharedClient(served.address, OTHER) as client, client.program():
+            total = int.from_bytes(parse_track(client.read(16))[1].data[:4], "big")
+        assert total == 2 * additions
+
+
+@pytest.mark.parametrize(("kind", "model"), [("3390", "3390-1"), ("3380", "3380"), ("3350", "3350")])
+@pytest.mark.parametrize("compression", ["", "-z", "-bz2"])
+def test_volumes_made_by_its_own_tools_are_served_unchanged(
+    kind: str, model: str, compression: str, tmp_path: Path
+) -> None:
+    """dasdinit's volume through our server, track by track, is the volume that its own server gives."""
+    image = tmp_path / "made.ckd"
+    options = [compression] if compression else []
+    subprocess.run(["dasdinit", *options, str(image), model, "ABC123", "10"], check=True, capture_output=True)
+    tracks = [0, 1, 2, geometry_for(kind, 10).tracks - 1]
+    with serve(tmp_path / "store", f"--import={WRITER:04X}={image}") as served, SharedClient(
+        served.address, WRITER
+    ) as client, client.program():
+        ours = [client.read(track) for track in tracks]
+    port = free_port()
+    with Hercules(tmp_path / "theirs", [f"SHRDPORT {port}", f"{WRITER:04X} {kind} {image}"]) as hercules:
+        hercules.wait_for("shared device requests", 30)
+        with SharedClient(("127.0.0.1", port), WRITER) as client, client.program():
+            theirs = [client.read(track) for track in tracks]
+    assert ours == theirs
+    assert "VOL1ABC123".encode("cp037") in ours[0]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])

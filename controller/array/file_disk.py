@@ -35,7 +35,7 @@ _ZEROS = bytes(1 << 20)
 SPARES_KEPT = 8
 """Removed segments that are kept as spares, at least; in a large store one for 16 segments."""
 _PARTS_MAX = min(1024, os.sysconf("SC_IOV_MAX"))
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT)
 
 
 class _Spare(NamedTuple):
@@ -233,7 +233,7 @@ def _disk_errors(what: str) -> Iterator[None]:
 
 
 def _disk_error(what: str, error: OSError) -> DiskError:
-    kind = DiskFullError if error.errno in _FULL else DiskError
+    kind = DiskFullError if error.errno in FULL_ERRORS else DiskError
     return kind(f"{what}: {error.strerror or error}")
 
 

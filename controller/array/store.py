@@ -11,9 +11,11 @@ time:
     store.committed(batch)             main thread; or failed(batch), when commit raised
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,12 +43,22 @@ from controller.array.format import (
     place,
     unpack_location,
 )
+from controller.array.image_stub import CODEC_IN_IMAGE, ImageFileError, matches, read_stub
 from controller.array.log import Batch, LogWriter, Room
 from controller.array.recovery import Recovery
 from controller.array.track_map import TRACKS_MAX
 
 SEGMENT_BYTES = 32 << 20
 VOLUMES_MAX = 1 << 32
+
+
+class ImageReader(Protocol):
+    """An image file that holds tracks in place: `ImageFile`."""
+
+    path: Path
+
+    def read(self, track: int, /) -> bytes:
+        """The image of a track. Raises ImageFileError."""
 
 
 class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
@@ -66,6 +78,8 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
         self._recovered = recovered
         self._unwritten: dict[int, StoredTrack] = {}
         self._closed = False
+        self.images: dict[int, ImageReader] = {}
+        self.leaving: list[Callable[[int, int, int], None]] = []
 
     @classmethod
     def open(
@@ -121,8 +135,12 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
         unwritten = self._unwritten.get(location)
         try:
             if unwritten is not None:
+                if unwritten.codec == CODEC_IN_IMAGE:
+                    return self._in_image(unwritten.payload)
                 return expand_track(unwritten)
             header, payload = self._fetch(location)
+            if header.codec == CODEC_IN_IMAGE:
+                return self._in_image(payload.tobytes())
             if header.codec == CODEC_NONE:
                 return payload.tobytes()
             return expand_payload(header.raw_length, payload)
@@ -136,10 +154,12 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
         if not location:
             return None
         unwritten = self._unwritten.get(location)
-        if unwritten is not None:
-            return unwritten
-        header, payload = self._fetch(location)
-        return StoredTrack(header.codec, header.raw_length, payload.tobytes())
+        if unwritten is None:
+            header, payload = self._fetch(location)
+            unwritten = StoredTrack(header.codec, header.raw_length, payload.tobytes())
+        if unwritten.codec == CODEC_IN_IMAGE:
+            return compress_track(self._in_image(unwritten.payload))
+        return unwritten
 
     def sequence_of(self, volume: int, track: int) -> int:
         """Sequence of the write or move that gave the track its contents (a snapshot keeps it), 0 if never written."""
@@ -186,6 +206,8 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
             raise ValueError("a track cannot be moved onto itself")
         if not source.tracks.find(source_track)[0]:
             raise ValueError(f"track {source_track} of volume {source_volume:04X} was never written: nothing to move")
+        if source_track != target_track:
+            self._leave(source_volume, source_track, 1)
         return self._change(Kind.MOVE, target_volume, target_track, source_volume, source_track)
 
     def snapshot(self, source_volume: int, target_volume: int) -> int:
@@ -209,6 +231,8 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
             raise ValueError(f"{count} tracks from {first} to {target_first} are not extents of tracks")
         if source_volume == target_volume and abs(first - target_first) < count:
             raise ValueError(f"the extents of {count} tracks from {first} and from {target_first} overlap")
+        if first != target_first:
+            self._leave(source_volume, first, count)
         return self._change(Kind.EXTENT, target_volume, target_first, source_volume, first, raw_length=count)
 
     def release_space(self, volume: int, first: int, stop: int) -> int:
@@ -225,6 +249,50 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
     def allocated(self, volume: int) -> int:
         """How many tracks of the volume are written."""
         return self._volume(volume).tracks.allocated
+
+    # Physical volumes: what in_place/volume.py asks for. `images` are the files by identity; `leaving` is called with a
+    # volume, the first and the number of tracks before pointers of these leave their track number.
+
+    def write_in_image(self, volume: int, track: int, stub: StoredTrack) -> int:
+        """Let a track lie in an image file. Its sequence."""
+        return self._write(volume, track, stub)
+
+    def differing_tracks(self, volume: int, other: int) -> Iterator[int]:
+        """Numbers, ascending, of the tracks that two volumes do not have by the same change."""
+        return self._volume(volume).tracks.differing(self._volume(other).tracks)
+
+    def shared_tracks(self, volume: int, other: int, first: int, stop: int) -> list[int]:
+        """Which of the tracks first..stop-1 two volumes have by the same change."""
+        mine, theirs = self._volume(volume).tracks, self._volume(other).tracks
+        return [
+            track
+            for track in range(first, min(stop, mine.stop))
+            if (sequence := mine.find(track)[1]) and sequence == theirs.find(track)[1]
+        ]
+
+    def sharers(self, volume: int, track: int) -> list[int]:
+        """The other volumes that have the track by the same change as this one; none if it never wrote it."""
+        sequence = self.sequence_of(volume, track)
+        return [
+            number
+            for number, other in self._directory.volumes.items()
+            if sequence and number != volume and other.tracks.find(track)[1] == sequence
+        ]
+
+    def _leave(self, volume: int, first: int, count: int) -> None:
+        for tell in self.leaving:
+            tell(volume, first, count)
+
+    def _in_image(self, payload: bytes) -> bytes:
+        """The image of a track from its file. Raises ImageFileError."""
+        stub = read_stub(payload)
+        file = self.images.get(stub.identity)
+        if file is None:
+            raise ImageFileError(f"track {stub.track} lies in an image file that is not in use")
+        image = file.read(stub.track)
+        if not matches(stub, image):
+            raise ImageFileError(f"{file.path}, track {stub.track}: not what was written; another program changed it")
+        return image
 
     def reference_counts(self) -> dict[int, int]:
         """How many tracks point at each record in use, by its location. Looks at every track: for tests and checks."""

@@ -245,6 +245,20 @@ class TrackMap:
                 found.append(indexes + (number << PAGE_SHIFT))
         return np.concatenate(found).astype(np.int64) if found else np.empty(0, np.int64)
 
+    def differing(self, other: TrackMap) -> Iterator[int]:
+        """Tracks, ascending, whose sequences differ in two maps. Pages that both share are not looked at."""
+        for index in sorted({*self._chunks, *other._chunks}):
+            mine, theirs = self._chunks.get(index), other._chunks.get(index)
+            if mine is theirs:
+                continue
+            for position in range(CHUNK_PAGES):
+                one = mine.pages[position] if mine else None
+                two = theirs.pages[position] if theirs else None
+                if one is not two:
+                    (indexes,) = np.nonzero(_sequences_of(one) != _sequences_of(two))
+                    for at in indexes.tolist():
+                        yield (index << CHUNK_SHIFT | position) << PAGE_SHIFT | at
+
     def pages(self) -> Iterator[tuple[int, Page]]:
         """All pages with a written track, ascending, by page number."""
         for index in sorted(self._chunks):
@@ -359,3 +373,7 @@ class TrackMap:
     def _before_copy(self, page: Page) -> None:
         if self._watch.before_copy is not None:
             self._watch.before_copy(page)
+
+
+def _sequences_of(page: Page | None) -> NDArray[np.uint64]:
+    return np.zeros(PAGE_TRACKS, np.uint64) if page is None else page.absolute_sequences()

@@ -15,6 +15,7 @@ from ccw.profiles import PROFILES as PRESENTATIONS
 from ccw.profiles import DeviceIdentity
 from controller.array import FileDisk, VirtualArrayStore
 from controller.array.images import ImageError, import_image, open_image
+from controller.array.in_place import ImageFile, InPlaceVolume, physical_volumes, shadow_of
 from controller.array.parity import ParityDisk, open_directories
 from controller.array.volumes import UNIT_ADDRESS, create_volume, is_finished, shape_of
 from controller.commands.attachment import control_units_for, has_usual_control_unit, profile_of
@@ -22,6 +23,7 @@ from controller.commands.profiles import PROFILES, Profile
 from controller.config import ConfigError, SystemConfig, VolumeConfig
 from controller.links.adapters import Adapters, MakeTap
 from controller.links.array_care import ArrayCare
+from controller.links.destager import Destager
 from controller.links.system import SharedDasd, StorageSystem
 from controller.models.meter import Meter
 from controller.models.parameters import ModelParameters
@@ -93,6 +95,8 @@ def check(config: SystemConfig) -> list[str]:
         _profile(volume, config)
         if volume.image is not None:
             check_image(volume, geometry)
+        if volume.image_in_place is not None:
+            ImageFile(volume.image_in_place, geometry, read_only=True).close()
         lines.append(f"volume {volume.address:02X}: {geometry.name}, {geometry.cylinders} cylinders")
     return lines
 
@@ -141,8 +145,13 @@ def open_store(config: SystemConfig) -> VirtualArrayStore:
                 _same_shape(volume, known[volume.number])
             elif volume.image is not None:
                 check_image(volume, _geometry(volume))
-        for volume in new:
-            _define(store, volume)
+        for volume in config.volumes:
+            if volume.image_in_place is not None:
+                _attach(store, volume)
+            elif volume in new:
+                _define(store, volume)
+            elif shadow_of(volume.number) in known:
+                raise ConfigError(f"volume {volume.address:02X}: its tracks lie in an image: image_in_place is needed")
         for volume in config.volumes:
             _remember_address(store, volume)
     except BaseException:
@@ -161,6 +170,21 @@ def _define(store: VirtualArrayStore, volume: VolumeConfig) -> None:
         import_image(store, volume.number, volume.image)
     except ImageError as error:
         raise ConfigError(str(error)) from error
+
+
+def _attach(store: VirtualArrayStore, volume: VolumeConfig) -> None:
+    """Tie a physical volume to its image, which the store closes with itself. Raises StoreError."""
+    assert volume.image_in_place is not None
+    geometry = _geometry(volume)
+    file = ImageFile(volume.image_in_place, geometry)
+    try:
+        InPlaceVolume.attach(store, volume.number, file)
+    except BaseException:
+        file.close()
+        raise
+    if not is_finished(store.attributes(volume.number)):
+        store.define_volume(volume.number, shape_of(geometry))
+        store.sync()
 
 
 def _remember_address(store: VirtualArrayStore, volume: VolumeConfig) -> None:
@@ -268,6 +292,8 @@ async def serve(
                 await nursery.start(system.run)
                 if isinstance(store.disk, ParityDisk):
                     nursery.start_soon(ArrayCare(store.disk, config.store, system.log).run)
+                if volumes := physical_volumes(store):
+                    nursery.start_soon(Destager(volumes, system.committer, system.log).run)
                 system.log(None, "system started", {"name": config.name})
                 task_status.started(system)
     finally:

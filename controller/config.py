@@ -36,13 +36,17 @@ class Address(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class VolumeConfig:
-    """One volume. `image`: its content when it is first defined (a plain CKD image, gzipped or not)."""
+    """One volume. `image`: its content when it is first defined (a plain CKD image, gzipped or not).
+
+    `image_in_place`: the plain CKD image, in one file, that its tracks lie in from then on (a physical volume).
+    """
 
     address: int  # unit address, 0-255
     device_type: str
     cylinders: int
     read_only: bool = False
     image: Path | None = None
+    image_in_place: Path | None = None
     control_unit: str = ""  # a profile; "": that of the system where it takes such devices, else the usual one
     sense_id: bool | None = None  # does Sense ID exist; None: as the device type has it
     seek_check: bool = False  # a bad seek shows it beside command reject, in six bytes of sense
@@ -121,8 +125,10 @@ SYSTEM_KEYS = {
     "pprc", "features", "volume", "port", "shared_dasd", "model",
 }  # fmt: skip
 STORE_KEYS = {"directory", "devices", "parity"}
-VOLUME_KEYS = {"address", "type", "cylinders", "read_only", "image", "control_unit", "device_number",
-               "sense_id", "seek_check"}
+VOLUME_KEYS = {
+    "address", "type", "cylinders", "read_only", "image", "image_in_place", "control_unit", "device_number",
+    "sense_id", "seek_check",
+}  # fmt: skip
 SHARED_KEYS = {"listen", "allow", "clients_per_device", "connections", "idle_timeout_s"}
 MODEL_KEYS = {"enabled", "cache_mb", "nvs_mb", "distance_km", "pace"}
 PORT_KEYS = {"said", "kind", "listen", "connect"}
@@ -211,12 +217,16 @@ def _volume(table: dict[str, Any], where: str, base: Path) -> VolumeConfig:
     if not isinstance(cylinders, int) or isinstance(cylinders, bool) or not 1 <= cylinders <= MAX_CYLINDERS:
         raise ConfigError(f"{where}.cylinders: a number from 1 to {MAX_CYLINDERS} is needed")
     image = _text(table, "image", where, default="")
+    in_place = _text(table, "image_in_place", where, default="")
+    if image and in_place:
+        raise ConfigError(f"{where}.image_in_place: the volume has an image to be imported as well")
     return VolumeConfig(
         address=_hex(table, "address", where, 0, 0xFF),
         device_type=_one_of(_text(table, "type", where, default="3390"), DEVICE_TYPES, f"{where}.type"),
         cylinders=cylinders,
         read_only=_flag(table, "read_only", where, default=False),
         image=base / image if image else None,
+        image_in_place=base / in_place if in_place else None,
         control_unit=_text(table, "control_unit", where, default=""),
         sense_id=_flag(table, "sense_id", where, default=False) if "sense_id" in table else None,
         seek_check=_flag(table, "seek_check", where, default=False),

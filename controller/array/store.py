@@ -80,6 +80,7 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
         self._closed = False
         self.images: dict[int, ImageReader] = {}
         self.leaving: list[Callable[[int, int, int], None]] = []
+        self.closing: list[Callable[[], None]] = []
 
     @classmethod
     def open(
@@ -251,7 +252,13 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
         return self._volume(volume).tracks.allocated
 
     # Physical volumes: what in_place/volume.py asks for. `images` are the files by identity; `leaving` is called with a
-    # volume, the first and the number of tracks before pointers of these leave their track number.
+    # volume, the first and the number of tracks before pointers of these leave their track number, `closing` before the
+    # store closes.
+
+    @property
+    def quiet(self) -> bool:
+        """Whether `sync` could be called now: open to be written, not fenced, no batch on its way."""
+        return self._disk.writable and not self._closed and not self.fenced and self._log.under_way is None
 
     def write_in_image(self, volume: int, track: int, stub: StoredTrack) -> int:
         """Let a track lie in an image file. Its sequence."""
@@ -373,24 +380,34 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
     def close(self) -> None:
         """Make every change durable, mark the log as closed in order, and let the disk go.
 
-        A fenced array, and one with a batch that was taken but never written, only lets the disk go. Raises DiskError
-        when the last changes cannot be made durable; the disk is let go nevertheless. A second call does nothing.
+        Physical volumes bring their tracks into their files before. A fenced array, and one with a batch that was taken
+        but never written, only lets the disk go. Raises DiskError when the last changes cannot be made durable, or a
+        physical volume's StoreError; the disk is let go nevertheless. A second call does nothing.
         Not while a worker thread is in commit().
         """
         if self._closed:
             return
         batch = self._log.under_way
         assert batch is None or not batch.writing, "the store cannot be closed under a commit"
-        self._closed = True
+        errors = []
         try:
             if batch is not None and batch.written:
                 self.committed(batch)
+            for let_go in list(self.closing):
+                try:
+                    let_go()
+                except StoreError as error:
+                    errors.append(error)
+            self._closed = True
             if self._disk.writable and not self._log.fenced and self._log.under_way is None:
                 self.sync()
                 self._log.append(Kind.CLOSE, room=Room.ALL)
                 self.sync()
         finally:
+            self._closed = True
             self._disk.close()
+        if errors:
+            raise errors[0]
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

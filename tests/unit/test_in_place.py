@@ -1,4 +1,4 @@
-"""Physical volumes: tracks in a plain CKD image, written in place behind the log; what must hold is V1-V6 of volume.py."""
+"""Physical volumes: tracks in a plain CKD image, written in place behind the log; V1-V6 are those of volume.py."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,13 +10,15 @@ import pytest
 from ccw.geometry import Geometry, geometry_for
 from ccw.image_files import DeviceHeader
 from ccw.tracks import Record, build_track, null_track, standard_record_zero
+from controller.app import check, open_store
 from controller.array import DiskError, MemoryDisk, VirtualArrayStore
 from controller.array.in_place import ImageFile, ImageFileError, InPlaceVolume, is_shadow, shadow_of
+from controller.config import ConfigError, load_config
 from tests.helpers.contracts import DictStore, TrackStoreContract
 from tests.helpers.crash_disk import CrashDisk, DiskFaults, PowerLoss
 
-GEOMETRY = geometry_for("3390", 2)
-SHAPE = {"type": "3390", "cylinders": 2, "heads": 15}
+GEOMETRY = geometry_for("3390", 1)
+SHAPE = {"type": "3390", "cylinders": 1, "heads": 15}
 VOLUME, SNAP, OTHER = 0, 1, 2
 
 
@@ -35,8 +37,13 @@ def make_image(path: Path, contents: dict[int, bytes], geometry: Geometry = GEOM
 
 def in_file(path: Path, track: int) -> bytes:
     """The image in a slot, by offset: not by the code under test."""
-    size = GEOMETRY.track_size
-    return path.read_bytes()[512 + track * size :][:size].rstrip(b"\0")
+    return slot_of(path, track).rstrip(b"\0")
+
+
+def slot_of(path: Path, track: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(512 + track * GEOMETRY.track_size)
+        return file.read(GEOMETRY.track_size)
 
 
 def start(disk: Any, path: Path) -> tuple[VirtualArrayStore, InPlaceVolume]:
@@ -52,19 +59,15 @@ def start(disk: Any, path: Path) -> tuple[VirtualArrayStore, InPlaceVolume]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return make_image(tmp_path / "v.ckd", {track: track_of(track, b"first %d" % track) for track in range(20)})
+    return make_image(tmp_path / "v.ckd", {track: track_of(track, b"first %d" % track) for track in range(10)})
 
 
 def test_the_files_tracks_are_the_volumes(path: Path) -> None:
     store, physical = start(MemoryDisk(), path)
-    assert [store.read(VOLUME, track) for track in (0, 19, 20)] == [
-        track_of(0, b"first 0"),
-        track_of(19, b"first 19"),
-        None,
-    ]
-    assert store.allocated(VOLUME) == 20
+    assert [store.read(VOLUME, track) for track in range(10)] == [track_of(t, b"first %d" % t) for t in range(10)]
+    assert store.read(VOLUME, 10) is None
+    assert store.allocated(VOLUME) == 10
     assert physical.pending() == []
-    assert store.figures_of_log() < 10_000 if hasattr(store, "figures_of_log") else True
 
 
 def test_a_write_is_in_the_log_at_once_and_in_the_file_later(path: Path) -> None:
@@ -89,7 +92,7 @@ def test_a_snapshot_keeps_what_the_file_loses(path: Path) -> None:  # I2, V1
     store.snapshot(VOLUME, SNAP)
     store.snapshot(SNAP, OTHER)
     store.write(VOLUME, 3, track_of(3, b"new"))
-    assert store.allocated(SNAP) == 20
+    assert store.allocated(SNAP) == 10
     physical.settle()
     assert in_file(path, 3) == track_of(3, b"new")
     for volume in (SNAP, OTHER):
@@ -103,13 +106,13 @@ def test_a_snapshot_keeps_what_the_file_loses(path: Path) -> None:  # I2, V1
 def test_stubs_never_get_another_track_number(path: Path) -> None:  # V2
     store, physical = start(MemoryDisk(), path)
     store.move(VOLUME, 3, OTHER, 7)
-    store.snapshot_extent(VOLUME, 4, 5, SNAP, 14)
+    store.snapshot_extent(VOLUME, 4, 5, SNAP, 10)
     store.snapshot_extent(VOLUME, 0, 3, SNAP, 0)
-    for track in range(20):
+    for track in range(10):
         store.write(VOLUME, track, track_of(track, b"later"))
     physical.settle()
     assert store.read(OTHER, 7) == track_of(3, b"first 3")
-    assert [store.read(SNAP, track) for track in range(14, 19)] == [track_of(t, b"first %d" % t) for t in range(4, 9)]
+    assert [store.read(SNAP, track) for track in range(10, 15)] == [track_of(t, b"first %d" % t) for t in range(4, 9)]
     assert store.read(SNAP, 1) == track_of(1, b"first 1")
 
 
@@ -137,7 +140,7 @@ def test_what_another_program_writes_is_never_returned(path: Path) -> None:  # V
         file.write(track_of(5, b"foreign"))
         file.seek(512 + 6 * GEOMETRY.track_size + 2)
         file.write(b"\xff")
-    with pytest.raises(ImageFileError, match="v.ckd, track 5: not what was written; another program changed it"):
+    with pytest.raises(ImageFileError, match=r"v\.ckd, track 5: not what was written; another program changed it"):
         store.read(VOLUME, 5)
     with pytest.raises(ImageFileError, match="track 6: track image: home address"):
         store.read(VOLUME, 6)
@@ -158,7 +161,7 @@ def test_a_change_while_it_was_closed_is_seen_at_opening(path: Path) -> None:  #
     physical.close()
     store.close()
     make_image(path, {3: track_of(3, b"foreign")})
-    with pytest.raises(ImageFileError, match="v.ckd was changed since volume 00 was last in use"):
+    with pytest.raises(ImageFileError, match=r"v\.ckd was changed since volume 00 was last in use"):
         start(disk, path)
 
 
@@ -173,15 +176,15 @@ def test_files_that_cannot_be_used_are_one_clear_error(path: Path, tmp_path: Pat
     first.close()
     whole = path.read_bytes()
     path.write_bytes(whole[:-100])
-    refuse("a volume of 2 cylinders")
+    refuse("a volume of 1 cylinders")
     path.write_bytes(b"CKD_C370" + whole[8:])
     refuse("only a plain image in one file can be used in place: form at byte 0")
     path.write_bytes(whole[:8] + b"\x10" + whole[9:])
     refuse("16 heads")
     path.write_bytes(whole[:300])
-    refuse("512")
+    refuse("image device header: length at byte 300")
     path.write_bytes(whole[: 512 + 5] + bytes(len(whole) - 517))
-    with pytest.raises(ImageFileError, match="track 1"):
+    with pytest.raises(ImageFileError, match="track 0: track image: no end mark at byte 56832"):
         start(MemoryDisk(), path)
 
 
@@ -211,7 +214,7 @@ def test_an_error_of_the_file_gives_it_up_and_loses_nothing(path: Path, monkeypa
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr("os.fdatasync", broken)
-    with pytest.raises(DiskError, match="v.ckd: Input/output error"):
+    with pytest.raises(DiskError, match=r"v\.ckd: Input/output error"):
         physical.settle()
     monkeypatch.undo()
     assert physical.fault is not None and "is not written any more" in physical.fault
@@ -289,7 +292,7 @@ def oracle_of(path: Path) -> DictStore:
     oracle = DictStore()
     for volume in (VOLUME, SNAP, OTHER):
         oracle.define_volume(volume, {})
-    for track in range(20):
+    for track in range(10):
         oracle.write(VOLUME, track, track_of(track, b"first %d" % track))
     return oracle
 
@@ -319,7 +322,7 @@ class TornFile(ImageFile):
 
     def write(self, track: int, image: bytes) -> None:
         self.disk._before("slot", track)
-        self.unsynced.setdefault(track, self.slot(track))
+        self.unsynced.setdefault(track, slot_of(self.path, track))
         super().write(track, image)
         self.disk._after()
 
@@ -328,14 +331,10 @@ class TornFile(ImageFile):
         self.unsynced.clear()
         self.disk._after()
 
-    def slot(self, track: int) -> bytes:
-        size = GEOMETRY.track_size
-        return self.path.read_bytes()[512 + track * size :][:size]
-
     def crash(self, random: Random) -> None:
         with self.path.open("r+b") as file:
             for track, old in self.unsynced.items():
-                new = self.slot(track)
+                new = slot_of(self.path, track)
                 torn = b"".join(random.choice((old, new, new))[at : at + 512] for at in range(0, len(new), 512))
                 torn = random.choice((old, new, torn, b"\xff" * 100 + new[100:]))
                 file.seek(512 + track * GEOMETRY.track_size)
@@ -344,7 +343,7 @@ class TornFile(ImageFile):
 
 @pytest.mark.parametrize("after", [False, True])
 def test_power_lost_at_every_operation(tmp_path: Path, after: bool) -> None:  # V1, V3
-    """Log and file lose power together, at each write and sync of either; hosts' and snapshots' tracks are all there."""
+    """Log and file lose power together, at each write and sync of either: volume and snapshot keep all their tracks."""
     operation, finished = 0, False
     while not finished:
         path = make_image(tmp_path / "v.ckd", {track: track_of(track, b"first %d" % track) for track in range(4)})
@@ -391,12 +390,13 @@ def test_power_lost_at_every_operation(tmp_path: Path, after: bool) -> None:  # 
 
 
 class SettledStore:
-    """A store whose volumes 1 and 2 are physical, and that destages after every verb."""
+    """A store whose volumes 1 and 2 are physical, and that destages after every fourth verb."""
 
     def __init__(self, directory: Path) -> None:
         self.inner = VirtualArrayStore.open(MemoryDisk(), segment_bytes=1 << 18)
         self.directory = directory
         self.physical: dict[int, InPlaceVolume] = {}
+        self.verbs = 0
 
     def define_volume(self, volume: int, attributes: dict[str, Any]) -> int:
         if volume in (1, 2) and volume not in self.inner.volumes():
@@ -419,7 +419,8 @@ class SettledStore:
 
         def settled(*arguments: Any) -> Any:
             result = verb(*arguments)
-            for physical in self.physical.values():
+            self.verbs += 1
+            for physical in self.physical.values() if self.verbs % 4 == 0 else ():
                 settle_in_pieces(self.inner, physical)
             return result
 
@@ -437,3 +438,37 @@ def test_a_shadow_has_its_own_numbers() -> None:
     assert is_shadow(shadow_of(0xFFFF))
     assert not is_shadow(0xFFFF)
     assert not is_shadow(0x80000000)
+
+
+CONFIG = """
+name = "A"
+serial = "1"
+ssid = "0100"
+store = "store"
+[[volume]]
+address = "00"
+cylinders = 1
+image_in_place = "v.ckd"
+"""
+
+
+def test_a_configured_volume_lies_in_its_file(path: Path) -> None:
+    config = path.with_name("a.toml")
+    config.write_text(CONFIG)
+    settings = load_config(config)
+    assert check(settings) == ["volume 00: 3390-1, 1 cylinders"]
+    for turn in range(2):
+        with open_store(settings) as store:
+            assert store.read(0, 1) == track_of(1, b"first 1")
+            store.write(0, 3 + turn, track_of(3 + turn, b"new"))
+        assert in_file(path, 3 + turn) == track_of(3 + turn, b"new")
+    config.write_text(CONFIG.replace("image_in_place", "image"))
+    with pytest.raises(ConfigError, match="its tracks lie in an image: image_in_place is needed"):
+        open_store(load_config(config))
+    config.write_text(CONFIG + 'image = "v.ckd"\n')
+    with pytest.raises(ConfigError, match="has an image to be imported as well"):
+        load_config(config)
+    config.write_text(CONFIG.replace("v.ckd", "none.ckd"))
+    for refuse in (check, open_store):
+        with pytest.raises(ImageFileError, match=r"none\.ckd: No such file or directory"):
+            refuse(load_config(config))

@@ -163,24 +163,24 @@ def run(
 @pytest.mark.parametrize(("devices", "parity"), SHAPES)
 @pytest.mark.parametrize("seed", range(3))
 def test_power_lost_anywhere_and_devices_with_it(devices: int, parity: int, seed: int) -> None:  # P1, P2, P4, P5, P6
-    assert run(devices, parity, seed, 120, 17, thorough=False) > 300
+    assert run(devices, parity, seed, 120, 29, thorough=False) > 300
 
 
 @pytest.mark.parametrize(("devices", "parity", "failures"), [(3, 1, (40,)), (5, 2, (11, 70)), (5, 2, (50, 50))])
 def test_power_lost_anywhere_after_devices_failed(devices: int, parity: int, failures: tuple[int, ...]) -> None:  # P7
-    assert run(devices, parity, 7, 120, 17, thorough=False, failures=failures) > 300
+    assert run(devices, parity, 7, 120, 29, thorough=False, failures=failures) > 300
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize(("devices", "parity"), [(3, 1), (4, 1), (5, 1), (5, 2), (6, 2), (7, 2)])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("devices", "parity"), [(3, 1), (5, 1), (5, 2)])
+@pytest.mark.parametrize("seed", range(3))
 def test_power_lost_at_every_operation_and_every_loss(devices: int, parity: int, seed: int) -> None:
     assert run(devices, parity, 100 + seed, 120, 1, thorough=True) > 300
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize(("devices", "parity"), [(3, 1), (5, 2)])
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(8))
 def test_devices_fail_at_any_operation(devices: int, parity: int, seed: int) -> None:
     failures = tuple(Random(seed).sample(range(150), parity))
     assert run(devices, parity, 200 + seed, 120, 2, thorough=True, failures=failures) > 300

@@ -41,7 +41,7 @@ from controller.array.in_place.image_file import ImageFile
 from controller.array.store import VirtualArrayStore
 
 SHADOWS = 0x40000000
-BATCH_TRACKS = 64
+BATCH_TRACKS = 256
 _ADOPT_BATCH = 1024
 
 
@@ -85,6 +85,7 @@ class InPlaceVolume:
         self._under_way = False
         store.images[identity] = file
         store.leaving.append(self._leaving)
+        store.closing.append(self.close)
 
     @classmethod
     def attach(cls, store: VirtualArrayStore, volume: int, file: ImageFile) -> "InPlaceVolume":
@@ -141,9 +142,9 @@ class InPlaceVolume:
     def begin(self, limit: int = BATCH_TRACKS) -> Destage | None:
         """Choose tracks and copy before write what others share (V1); None if nothing is to be done.
 
-        One destage at a time: `finish` or `failed` ends it.
+        One destage at a time: `finish`, `failed` or `abandon` ends it.
         """
-        if self.fault is not None or self._under_way:
+        if self.fault is not None or self._under_way or self._store.fenced:
             return None
         tracks: list[tuple[int, int, bytes | None]] = []
         for track in self._store.differing_tracks(self.volume, self._shadow):
@@ -186,6 +187,10 @@ class InPlaceVolume:
             if self._store.sequence_of(self.volume, track) == sequence:
                 self._store.snapshot_extent(self._shadow, track, 1, self.volume, track)
 
+    def abandon(self) -> None:
+        """Forget a destage of which nothing was written; its tracks are still pending."""
+        self._under_way = False
+
     def failed(self, error: DiskError) -> None:
         """Give the file up until it is opened again (V5)."""
         self._under_way = False
@@ -206,7 +211,7 @@ class InPlaceVolume:
     def close(self) -> None:
         """Bring everything into the file, stamp it and let it go (V6), whatever StoreError that raises."""
         try:
-            if self.fault is None and not self._under_way and not self._store.fenced:
+            if self.fault is None and not self._under_way and self._store.quiet:
                 self.settle()
                 if not self.kept:
                     self._store.put(self._stamp, json.dumps(self.file.stamp()).encode())
@@ -214,6 +219,7 @@ class InPlaceVolume:
         finally:
             self._store.images.pop(self._identity, None)
             self._store.leaving.remove(self._leaving)
+            self._store.closing.remove(self.close)
             self.file.close()
 
     def _leaving(self, volume: int, first: int, count: int) -> None:
@@ -225,6 +231,12 @@ class InPlaceVolume:
             if stored is None:
                 raise StoreError(f"track {track} of volume {volume:04X} vanished")
             self._store.write_stored(volume, track, stored)
+
+
+def physical_volumes(store: VirtualArrayStore) -> list[InPlaceVolume]:
+    """The physical volumes of a store, as they were attached."""
+    owners = [getattr(let_go, "__self__", None) for let_go in store.closing]
+    return [owner for owner in owners if isinstance(owner, InPlaceVolume)]
 
 
 def empty_track(file: ImageFile, track: int) -> bytes:

@@ -22,6 +22,7 @@ from ccw import (
     frames_spec,
     geometry,
     identity,
+    image_files,
     link_control,
     older_sense,
     pprc,
@@ -34,6 +35,7 @@ from ccw import (
     sequences,
     shared_dasd,
     tracks,
+    volume_label,
 )
 from ccw import device_control as dc
 from ccw import link_control_fields as lc
@@ -162,8 +164,13 @@ _FC_SB3 = _fixed("fc-sb3", fc_sb3.FC_HEADER, fc_sb3.UNIT_HEADER, fc_sb3.DATA_DIB
 
 _SHARED_DASD = _fixed("shared-dasd", shared_dasd.SharedMessage.LAYOUT, shared_dasd.SharedWrite.LAYOUT)
 
+_IMAGES = _fixed("images", image_files.DEVICE_HEADER, image_files.COMPRESSED_HEADER, image_files.COMPRESSED_HEADER_64,
+                 image_files.COMPRESSED_HEADER_BIG, image_files.COMPRESSED_HEADER_64_BIG, image_files.LEVEL2_ENTRY,
+                 image_files.LEVEL2_ENTRY_64, volume_label.VOLUME_LABEL, volume_label.VTOC_DSCB,
+                 volume_label.FREE_EXTENT)
+
 FORMATS: tuple[Format, ...] = (*_ESCON, *_CHANNEL, *_ECKD, *_SUBSYSTEM, *_IDENTITY, *_SENSE, *_PPRC, *_FC_SB3,
-                               *_SHARED_DASD)
+                               *_SHARED_DASD, *_IMAGES)
 
 # Streams and images: cut by their own content, so not read by one call on one buffer.
 STREAMED: dict[str, tuple[str, Construct]] = {

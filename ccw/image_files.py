@@ -199,7 +199,8 @@ def _compressed_header(wide: bool, little: bool) -> Layout[CompressedHeader]:
         return tuple(changed.get(name, getattr(header, name)) for name in names)
 
     what = f"compressed header, {8 if wide else 4}-byte offsets" + ("" if little else ", big-endian")
-    return Layout(what, make, definition, COMPRESSED_HEADER_BYTES, take, little_endian=little)
+    described = CompressedHeader if what == "compressed header, 4-byte offsets" else None
+    return Layout(what, make, definition, COMPRESSED_HEADER_BYTES, take, little_endian=little, describes=described)
 
 
 COMPRESSED_HEADER = _compressed_header(wide=False, little=True)
@@ -221,7 +222,7 @@ LEVEL2_ENTRY = Layout("level-2 entry, 4-byte offsets", Level2Entry, Struct(
     "offset" / Int32ul,     # 0-3
     "length" / Int16ul,     # 4-5
     "size" / Int16ul,       # 6-7
-), 8, lambda entry: tuple(entry[:3]), little_endian=True, describes=None)
+), 8, lambda entry: tuple(entry[:3]), little_endian=True)
 LEVEL2_ENTRY_64 = Layout("level-2 entry, 8-byte offsets", Level2Entry, Struct(
     "offset" / Int64ul,     # 0-7
     "length" / Int16ul,     # 8-9

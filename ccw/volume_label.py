@@ -14,6 +14,7 @@ disabled wait PSW with code 0F and two no-operations, is defined by this project
 
 from dataclasses import dataclass
 from enum import IntFlag
+from typing import Any
 
 from construct import Byte, Bytes, Const, Int16ub, Struct
 
@@ -30,6 +31,19 @@ _TRACKS_IN_FORMAT_5 = 0xFFFF
 _WAIT_PSW = bytes.fromhex("000A00000000000F")
 _NO_OPERATIONS = bytes.fromhex("0300000020000001") * 2
 _MODERN_TYPES = (0x3375, 0x3380, 0x3390, 0x9345)
+
+
+def _layout(what: str, kind: type[Any], definition: Struct, size: int) -> Layout[Any]:
+    """A layout of a dataclass whose fields have their own order: those with a usual value come last there."""
+    names = tuple(part.name for part in definition.subcons if not isinstance(part.subcon, Const))
+    return Layout(
+        what,
+        lambda *values: kind(**dict(zip(names, values, strict=True))),
+        definition,
+        size,
+        lambda value: tuple(getattr(value, name) for name in names),
+        describes=kind,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +69,11 @@ class VolumeLabel:
     @classmethod
     def decode(cls, data: bytes) -> "VolumeLabel":
         """FormatError unless 80 bytes that begin with VOL1."""
-        return VOLUME_LABEL.decode(data)
+        label: VolumeLabel = VOLUME_LABEL.decode(data)
+        return label
 
 
-def _label(
-    serial: bytes, security: int, vtoc_cc: int, vtoc_hh: int, vtoc_record: int, reserved_16: bytes, owner: bytes,
-    reserved_51: bytes,
-) -> VolumeLabel:  # fmt: skip
-    """The fields in the order of the layout, which is not that of the class."""
-    return VolumeLabel(serial, vtoc_cc, vtoc_hh, vtoc_record, owner, security, reserved_16, reserved_51)
-
-
-VOLUME_LABEL = Layout("volume label", _label, Struct(
+VOLUME_LABEL = _layout("volume label", VolumeLabel, Struct(
     "identifier" / Const("VOL1".encode("cp037")),   # 0-3
     "serial" / Bytes(6) * "EBCDIC",                 # 4-9
     "security" / Byte,                              # 10
@@ -76,8 +83,7 @@ VOLUME_LABEL = Layout("volume label", _label, Struct(
     "reserved_16" / Bytes(21),                      # 16-36
     "owner" / Bytes(14) * "EBCDIC",                 # 37-50
     "reserved_51" / Bytes(29),                      # 51-79
-), 80, lambda label: (label.serial, label.security, label.vtoc_cc, label.vtoc_hh, label.vtoc_record,
-                      label.reserved_16, label.owner, label.reserved_51), describes=VolumeLabel)  # fmt: skip
+), 80)  # fmt: skip
 
 
 class VtocFlag(IntFlag):
@@ -127,10 +133,11 @@ class VtocDscb:
     @classmethod
     def decode(cls, data: bytes) -> "VtocDscb":
         """FormatError unless 96 bytes that begin with F4."""
-        return VTOC_DSCB.decode(data)
+        dscb: VtocDscb = VTOC_DSCB.decode(data)
+        return dscb
 
 
-_VTOC_DSCB = Struct(
+VTOC_DSCB = _layout("format 4 DSCB", VtocDscb, Struct(
     "format" / Const(b"\xf4"),                                              # 0
     "highest_format_1" / Bytes(5) * "CCHHR of the last format 1 DSCB",      # 1-5
     "free_dscbs" / Int16ub,                                                 # 6-7
@@ -154,16 +161,7 @@ _VTOC_DSCB = Struct(
     "last_cc" / Int16ub,                                                    # 67-68
     "last_hh" / Int16ub,                                                    # 69-70
     "reserved_71" / Bytes(25),                                              # 71-95
-)  # fmt: skip
-_VTOC_NAMES = tuple(part.name for part in _VTOC_DSCB.subcons[1:])
-VTOC_DSCB = Layout(
-    "format 4 DSCB",
-    lambda *values: VtocDscb(**dict(zip(_VTOC_NAMES, values, strict=True))),
-    _VTOC_DSCB,
-    DSCB_DATA_BYTES,
-    lambda dscb: tuple(getattr(dscb, name) for name in _VTOC_NAMES),
-    describes=VtocDscb,
-)
+), DSCB_DATA_BYTES)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

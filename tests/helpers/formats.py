@@ -24,9 +24,9 @@ SHORTER_FORMS: dict[str, Callable[[int], bool]] = {
 
 
 def vectors_by_format() -> dict[str, list[Vector]]:
-    """Every vector of formats.toml and pprc.toml under the name of its format."""
+    """Every vector of formats.toml, images.toml and pprc.toml under the name of its format."""
     found: dict[str, list[Vector]] = {}
-    for vector in load_vectors("formats"):
+    for vector in (*load_vectors("formats"), *load_vectors("images")):
         found.setdefault(vector.kind, []).append(vector)
     for vector in load_vectors("pprc"):
         found.setdefault(_GOLDEN[vector.kind], []).append(vector)

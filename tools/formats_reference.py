@@ -77,8 +77,8 @@ def pages() -> dict[str, str]:
 def _index() -> Iterator[str]:
     yield f"# Byte formats\n\n{GENERATED}"
     yield (f"{len(FORMATS)} formats that one call reads and writes (`ccw.formats.FORMATS`), {len(STREAMED)} that are "
-           "cut from a stream or an image.\nAll numbers are big-endian where nothing else is said, offsets and lengths in "
-           "bytes; bit 0 is the high-order bit.\n")
+           "cut from a stream or an image.\nAll numbers are big-endian where nothing else is said, offsets and lengths "
+           "in bytes; bit 0 is the high-order bit.\n")
     for page, title in PAGES.items():
         names = [_link(entry.name, page) for entry in FORMATS if entry.page == page]
         names += [_link(name, page) for name, (where, _) in STREAMED.items() if where == page]

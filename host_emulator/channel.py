@@ -49,6 +49,7 @@ class Start(NamedTuple):
     data: bytes  # what a write or control command may take; empty for reads
     chained: bool  # reached by command chaining
     counts: tuple[int, ...] = ()  # of each CCW, where data are chained
+    solicit_sense: bool = True  # sense may come with unit check; else a Sense command has to fetch it
 
 
 class Response(NamedTuple):

@@ -206,7 +206,7 @@ class HostLink(LinkControlExchanges):
     ) -> CommandFrame:
         """`chaining`: another CCW of the data chain follows. `update`: this one continues a data chain."""
         start = transfer.start
-        flags = _SOLICIT if self.settings.solicit_sense else 0
+        flags = _SOLICIT if self.settings.solicit_sense and start.solicit_sense else 0
         flags |= _UPDATE if update else 0
         return CommandFrame(
             transfer.unit_address,

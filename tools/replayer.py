@@ -22,6 +22,8 @@ from host_emulator.channel import InterfaceControlCheck, Response, Start
 from tools.deviations import flag_not_stored_on_track
 from tools.follower import Followed, follow
 from tools.recording import RecordedDevice, Recording, RecordingError
+from tools.sense_programs import leaving_sense, with_sense_program
+from tools.track_reader import tracks_by_record
 
 PATH = "recorded path"
 PARALLEL = 0x80  # the recorded machines call their paths parallel
@@ -132,9 +134,10 @@ class Replayer:
         The tracks are not compared: `compare_over` does it, when nothing else changes them.
         """
         started = time.perf_counter()
-        for program in self.recording.programs():
+        for program, sense_follows in with_sense_program(self.recording.programs()):
             address = program.device & 0xFF if unit_address is None else unit_address
-            await session.run(address, follow(program, self.report.followed))
+            following = follow(program, self.report.followed)
+            await session.run(address, leaving_sense(program, following) if sense_follows else following)
             if progress is not None:
                 progress(1)
         self.report.seconds += time.perf_counter() - started
@@ -146,6 +149,11 @@ class Replayer:
             geometry = device_geometry(device)
             address = device.unit_address if unit_address is None else unit_address
             found: list[tuple[int, bytes]] = []
+            profile = device_settings(device, self.recording.features).profile
+            if DEFINE_EXTENT in profile.absent:
+                found = [pair async for pair in tracks_by_record(session, address, geometry)]
+                self._compare_tracks(device, found)
+                continue
             for first in range(0, geometry.tracks, TRACKS_PER_PROGRAM):
                 stop = min(first + TRACKS_PER_PROGRAM, geometry.tracks)
                 images = await session.run(address, read_tracks(geometry, first, stop))

@@ -45,7 +45,7 @@ KNOWN_EXTENDED_ATTRIBUTES = 0x40 | 0x08 | REGULAR_R0 | 0x02
 LENGTH_VALID = 0x80
 COUNT_SUFFIX = 0x01
 WRITE_CONTROL = 0xC0
-EXTENDED_CODE = 0x3F
+TRACK_SET_OF_ONE = b"\x01"
 ALIAS_CHANGED = 0x67
 PREFIX_EXTENT_VALID = 0x80
 PREFIX_VERIFY_BASE = 0x20 | 0x10
@@ -238,33 +238,38 @@ def _take_locate_extended(chain: ChainState, data: bytes) -> int:
         raise invalid_parameter()
     _check_authority(chain, operation)
     _check_flags(request, operation, _EXTENDED_SUFFIX_ALLOWED)
+    _check_extended(request, operation)
     track = _check_position(chain, request)
-    if request.reserved_16:
-        raise invalid_parameter()
     tracks = _trackset(chain, request, operation, track)
     _open_domain(chain, request, operation, data[:LOCATE_BYTES], track, tracks)
     return length
 
 
+def _check_extended(request: LocateRecordExtended, operation: Operation) -> None:
+    """The reserved byte and the extended parameters, as far as they do not depend on the extent. Raises CR 0/4."""
+    parameters = request.extended_parameters
+    if operation in ONE_TRACK_OPERATIONS:
+        wrong = parameters != TRACK_SET_OF_ONE
+    elif operation in TRACKSET_OPERATIONS:
+        wrong = (
+            len(parameters) not in (1, 2)
+            or not parameters[0] & 0x80
+            or int.from_bytes(parameters, "big").bit_count() != request.count
+        )
+    else:
+        wrong = bool(parameters)
+    if wrong or request.reserved_16:
+        raise invalid_parameter()
+
+
 def _trackset(
     chain: ChainState, request: LocateRecordExtended, operation: Operation, start: int
 ) -> tuple[int, ...]:
-    """Return the tracks from `start` on that the bitmap in the extended parameters selects. Raises CR 0/4 and FP."""
-    parameters = request.extended_parameters
-    if operation in ONE_TRACK_OPERATIONS:
-        if parameters != b"\x01":
-            raise invalid_parameter()
-        return ()
+    """Return the tracks from `start` on that the bitmap in the extended parameters selects. Raises FP."""
     if operation not in TRACKSET_OPERATIONS:
-        if parameters:
-            raise invalid_parameter()
         return ()
-    if len(parameters) not in (1, 2) or not parameters[0] & 0x80:
-        raise invalid_parameter()
-    bits = int.from_bytes(parameters, "big")
-    width = 8 * len(parameters)
-    if bits.bit_count() != request.count:
-        raise invalid_parameter()
+    bits = int.from_bytes(request.extended_parameters, "big")
+    width = 8 * len(request.extended_parameters)
     tracks = tuple(start + bit for bit in range(width) if bits >> (width - 1 - bit) & 1)
     if any(not chain.first_track <= track <= chain.last_track for track in tracks):
         raise file_protected()

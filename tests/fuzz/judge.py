@@ -17,6 +17,7 @@ LOCATE_VALID = {
     0x00: (0x00, 0x40, 0x80), 0x01: (0x01, 0x81), 0x03: (0x03, 0x43, 0xC3), 0x06: (0x06, 0x46, 0x86), 0x0B: (0x0B,),
     0x0C: (0x0C, 0x4C), 0x16: (0x16, 0x56, 0x96, 0xD6),
 }
+UNSEARCHED = {0x10, 0x11}   # a hint, and whole tracks that replace what is there: step 14 finds nothing for them
 TRACKSETS = {0x0E: (0x3F, 0x7F), 0x10: (0x3F, 0x7F), 0x11: (0x3F, 0x7F), 0x13: (0x3F, 0xBF), 0x23: (0x3F, 0xBF)}
 ONE_TRACK = (0x09, 0x0A)
 PSF_LENGTHS = {0x10: 14, 0x11: 12, 0x12: 5, 0x13: 4, 0x14: 4, 0x16: 4, 0x18: 12, 0x1A: 24, 0x1B: 2, 0x1D: 66, 0xB0: 4}
@@ -203,7 +204,9 @@ class Judge:
             last = extent.last[0] * HEADS + extent.last[1]
             if any(bits >> (width - 1 - bit) & 1 and start + bit > last for bit in range(width)):
                 answers.add(FILE_PROTECTED)
-        return answers or ({OK, NOT_FOUND} if data[0] >> 6 == 1 else {OK})
+        if answers or data[17] in UNSEARCHED:
+            return answers or {OK}
+        return self._position(data, extent, data[0] >> 6)
 
     # Prefix, 3.11
 
@@ -239,6 +242,8 @@ class Judge:
             return {reject(4)}
         if order == 0x18:
             return {reject(4) if self._prepare_wrong(data) else OK}
+        if data[1] & 0x80:
+            return {reject(4)}
         if order in (0x1B, 0x1D):
             return {reject(4) if data[1] else OK}
         if order == 0xB0:

@@ -1,6 +1,8 @@
 """Wiring of one storage system from its configuration: store, volumes, devices, adapters, event log."""
 
 import json
+import os
+import secrets
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +26,8 @@ from controller.config import ConfigError, SystemConfig, VolumeConfig
 from controller.links.adapters import Adapters, MakeTap
 from controller.links.array_care import ArrayCare
 from controller.links.destager import Destager
+from controller.links.management import Management
+from controller.links.operations import Operations
 from controller.links.system import SharedDasd, StorageSystem
 from controller.models.meter import Meter
 from controller.models.parameters import ModelParameters
@@ -33,6 +37,7 @@ from controller.sharing import ShareSettings
 from controller.subsystem import BoxSettings, VolumeSettings
 
 EVENT_LOG = "events.jsonl"
+TOKEN_FILE = "management.token"
 MEGABYTE = 1 << 20
 
 
@@ -240,6 +245,21 @@ def node_descriptor(config: SystemConfig) -> NodeDescriptor:
     )
 
 
+def management_token(config: SystemConfig) -> str:
+    """What a change over HTTP needs: the first line of the token file, which is made when it is not there."""
+    assert config.management is not None
+    path = config.management.token_file or config.store / TOKEN_FILE
+    try:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+            file.write(secrets.token_urlsafe(24) + "\n")
+    except FileExistsError:
+        pass
+    lines = path.read_text(encoding="utf-8").split()
+    if not lines:
+        raise ConfigError(f"{path}: there is no token in it")
+    return lines[0]
+
+
 def _shared(config: SystemConfig) -> SharedDasd | None:
     """How the volumes are shared. Clients' identifiers begin elsewhere at each start: see `ShareSettings`."""
     if config.shared is None:
@@ -294,6 +314,11 @@ async def serve(
                     nursery.start_soon(ArrayCare(store.disk, config.store, system.log).run)
                 if volumes := physical_volumes(store):
                     nursery.start_soon(Destager(volumes, system.committer, system.log).run)
+                if config.management is not None:
+                    operations = Operations(system, config.name)
+                    management = Management(config.management, operations, management_token(config))
+                    await nursery.start(management.run)
+                    system.management_address = management.address
                 system.log(None, "system started", {"name": config.name})
                 task_status.started(system)
     finally:

@@ -93,6 +93,14 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ManagementConfig:
+    """The HTTP server for operators. `token_file`: who knows what is in it may change things; made if absent."""
+
+    listen: Address
+    token_file: Path | None = None  # None: beside the store
+
+
+@dataclass(frozen=True, slots=True)
 class SystemConfig:
     """One storage system: one box with one control-unit image.
 
@@ -116,6 +124,7 @@ class SystemConfig:
     devices: tuple[Path, ...] = ()
     parity: int = 0
     shared: SharedConfig | None = None
+    management: ManagementConfig | None = None
     features: frozenset[str] = frozenset()
     model: ModelConfig | None = field(default_factory=ModelConfig)
 
@@ -177,6 +186,7 @@ def check_config(table: dict[str, Any], base: Path) -> SystemConfig:
         devices=tuple(base / device for device in devices),
         parity=parity,
         shared=_shared(table),
+        management=_management(table, base),
         features=_features(table),
         model=_model(table.get("model", {})),
     )
@@ -252,6 +262,21 @@ def _shared(table: dict[str, Any]) -> SharedConfig | None:
         _count(entry, "connections", where, 4096, 1, 65536),
         float(_count(entry, "idle_timeout_s", where, 0, 0, 86_400 * 365)),
     )
+
+
+def _management(table: dict[str, Any], base: Path) -> ManagementConfig | None:
+    if "management" not in table:
+        return None
+    entry = table["management"]
+    if not isinstance(entry, dict):
+        raise ConfigError("management: written as a [management] table")
+    where = "management"
+    _only(entry, {"listen", "token_file"}, where)
+    listen = _address(entry, "listen", where)
+    if listen is None:
+        raise ConfigError(f"{where}.listen: host:port is needed")
+    token_file = _text(entry, "token_file", where, default="")
+    return ManagementConfig(listen, base / token_file if token_file else None)
 
 
 def _networks(table: dict[str, Any], key: str, where: str) -> tuple[str, ...]:

@@ -121,16 +121,8 @@ class Subsystem:
         self.on_changed: Callable[[int, list[int]], None] = _nobody  # tracks that a host on a channel changed
         self._modes = SubsystemModes()
         self.devices: dict[int, Device] = {}
-        self._volumes = {volume.unit_address: volume for volume in settings.volumes}
-        shapes = {
-            volume.unit_address: VolumeShape(
-                volume.geometry.cylinders,
-                volume.geometry.heads,
-                volume.geometry.device_type,
-                volume.geometry.track_size,
-            )
-            for volume in settings.volumes
-        }
+        self.volumes = {volume.unit_address: volume for volume in settings.volumes}
+        self._shapes = {address: _shape(volume.geometry) for address, volume in self.volumes.items()}
         around = Surroundings(
             array=ports.array,
             hardener=ports.hardener,
@@ -141,15 +133,23 @@ class Subsystem:
             attention=self._attention,
             in_use=self._in_use,
         )
-        self.remote_copy = RemoteCopy(settings.own, shapes, around)
-        for address in self._volumes:
+        self.remote_copy = RemoteCopy(settings.own, self._shapes, around)
+        for address in self.volumes:
             self._make_device(address)
         self.remote_copy.restore()
 
     # Devices
 
+    def add_volume(self, volume: VolumeSettings) -> None:
+        """A new volume while the system runs; the array knows it already."""
+        address = volume.unit_address
+        assert address not in self.volumes
+        self.volumes[address] = volume
+        self._shapes[address] = _shape(volume.geometry)
+        self._make_device(address)
+
     def _make_device(self, address: int) -> Device:
-        volume = self._volumes[address]
+        volume = self.volumes[address]
         bridge = self.remote_copy.takes_bridge_chains(address)
         profile = volume.profile or self.settings.profile
         if bridge and not profile.locate_extended:
@@ -165,7 +165,7 @@ class Subsystem:
             bridge=bridge,
             sense_id=volume.sense_id,
             seek_check=volume.seek_check,
-            devices=len(self._volumes),
+            devices=len(self.volumes),
             cache_bytes=self.settings.cache_bytes,
             nvs_bytes=self.settings.nvs_bytes,
         )
@@ -245,7 +245,7 @@ class Subsystem:
 
     def device_exists(self, path: PathId, unit_address: int) -> bool:
         """See `CommandServer`."""
-        return unit_address in self._volumes
+        return unit_address in self.volumes
 
     def end_chain(self, path: PathId, unit_address: int) -> None:
         """See `CommandServer`."""
@@ -428,6 +428,10 @@ class Subsystem:
     def _hardened(self) -> None:
         for path, unit_address in self._busy.left():
             self.ports.links.present_status(path, unit_address, CONTROL_UNIT_END)
+
+
+def _shape(geometry: Geometry) -> VolumeShape:
+    return VolumeShape(geometry.cylinders, geometry.heads, geometry.device_type, geometry.track_size)
 
 
 def _nobody(*_: object) -> None:

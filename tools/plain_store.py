@@ -104,10 +104,10 @@ def _geometry(path: Path) -> Geometry:
         raise ConfigError(str(error)) from error
 
 
-def listen_at(text: str) -> Address:
+def listen_at(text: str, option: str) -> Address:
     """`HOST:PORT`, or a port of the loopback address. Raises ConfigError."""
     host, colon, port = text.rpartition(":")
     host = host.strip("[]") if colon else "127.0.0.1"
     if not port.isdigit() or int(port) > 0xFFFF or not host:
-        raise ConfigError(f"--shared-dasd {text}: HOST:PORT is needed")
+        raise ConfigError(f"{option} {text}: HOST:PORT is needed")
     return Address("127.0.0.1" if host == "localhost" else host, int(port))

@@ -12,7 +12,7 @@ import trio
 
 from controller import app
 from controller.array import StoreError
-from controller.config import ConfigError, PortConfig, SharedConfig, SystemConfig, load_config
+from controller.config import ConfigError, ManagementConfig, PortConfig, SharedConfig, SystemConfig, load_config
 from controller.links.stream_link import Tap
 from controller.links.system import StorageSystem
 from tools.bad_input import BadInput
@@ -25,6 +25,7 @@ from tools.plain_store import listen_at, parse_import, settings_for
 @click.option("--store", type=click.Path(path_type=Path), metavar="DIR", help="Without CONFIG: the store to serve.")
 @click.option("--import", "images", multiple=True, metavar="DEVICE=FILE", help="Make a volume of an image, once.")
 @click.option("--shared-dasd", "shared", metavar="HOST:PORT", help="Share the volumes with emulated mainframes.")
+@click.option("--management", metavar="HOST:PORT", help="Let operators in over HTTP.")
 @click.option("--check", is_flag=True, help="Validate only; nothing is created or started.")
 @capture_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object when ready.")
@@ -33,6 +34,7 @@ def serve(
     store: Path | None,
     images: tuple[str, ...],
     shared: str | None,
+    management: str | None,
     check: bool,
     capture: Path | None,
     as_json: bool,
@@ -48,6 +50,8 @@ def serve(
     where = str(config or store)
     try:
         settings = _settings(config, store, images, shared)
+        if management is not None:
+            settings = replace(settings, management=ManagementConfig(listen_at(management, "--management")))
         if check:
             click.echo("\n".join(app.check(settings)))
             return
@@ -64,7 +68,7 @@ def serve(
 def _settings(config: Path | None, store: Path | None, images: tuple[str, ...], shared: str | None) -> SystemConfig:
     if (config is None) == (store is None):
         raise BadInput("either CONFIG.toml or --store DIR is needed")
-    listening = SharedConfig(listen_at(shared)) if shared is not None else None
+    listening = SharedConfig(listen_at(shared, "--shared-dasd")) if shared is not None else None
     if config is not None:
         if images:
             raise BadInput("--import goes with --store; a configuration names a volume's image itself")
@@ -101,11 +105,15 @@ def _ready(settings: SystemConfig, system: StorageSystem, as_json: bool) -> str:
     }
     if system.shared is not None and system.shared.address is not None:
         listening["shared-dasd"] = "{}:{}".format(*system.shared.address)
+    if system.management_address is not None:
+        listening["management"] = "http://{}:{}".format(*system.management_address)
     if as_json:
         return json.dumps({"name": settings.name, "listening": listening})
     lines = [f"{settings.name}: {len(settings.volumes)} volumes, store {settings.store}"]
-    shared = listening.pop("shared-dasd", None)
+    shared, management = (listening.pop(name, None) for name in ("shared-dasd", "management"))
     lines += [f"port {said} listens at {where}" for said, where in listening.items()]
     if shared is not None:
         lines.append(f"shared devices at {shared}: {', '.join(f'{volume.number:04X}' for volume in settings.volumes)}")
+    if management is not None:
+        lines.append(f"management at {management}")
     return "\n".join(lines)

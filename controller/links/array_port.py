@@ -45,6 +45,15 @@ class ArrayAdapter:
         self._null: dict[tuple[int, int], bytes] = {}
         self._by_pointer: Counter[int] = Counter()
 
+    def add(self, volume: int, geometry: Geometry, number: int) -> None:
+        """A volume that the store has by now."""
+        self._geometries[volume] = geometry
+        self._numbers[volume] = number
+
+    def tracks_replaced(self, volume: int) -> None:
+        """The volume got the tracks of another, past this adapter: a restore."""
+        self._by_pointer[volume] += 1
+
     # TrackSource
 
     def read(self, volume: int, track: int) -> bytes:

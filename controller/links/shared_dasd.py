@@ -74,7 +74,7 @@ class SharedDasdServer:
         self.counters = SharedCounters()
         self.address: tuple[str, int] | None = None
         self._config = config
-        self._server = server
+        self.core = server
         self._say = say
         self._epoll = select.epoll()
         self._connections: dict[int, _Connection] = {}
@@ -165,7 +165,7 @@ class SharedDasdServer:
             if not connection.outgoing:
                 self._drop(connection)
 
-        connection.session = self._server.session(str(address), send, close)
+        connection.session = self.core.session(str(address), send, close)
         self._connections[sock.fileno()] = connection
         self._epoll.register(sock, select.EPOLLIN | select.EPOLLRDHUP)
         self.counters.connections += 1

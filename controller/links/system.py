@@ -18,7 +18,7 @@ from controller.links.shared_dasd import SharedDasdServer
 from controller.links.timers import Timers, TrioClock
 from controller.models.meter import Meter
 from controller.sharing import ShareServer, ShareSettings
-from controller.subsystem import BoxSettings, Ports, Subsystem
+from controller.subsystem import BoxSettings, Ports, Subsystem, VolumeSettings
 
 EventWriter = Callable[[float, int | None, str, Mapping[str, object]], None]  # (trio time, step, text, fields)
 
@@ -71,6 +71,7 @@ class StorageSystem:
                 cache_counts=(lambda unit: meter.counters(unit).words()) if meter is not None else None,
             ),
         )
+        self.management_address: tuple[str, int] | None = None  # where operators reach it, once they do
         self.shared = None
         if shared is not None:
             server = ShareServer(self.subsystem, shared.settings)
@@ -85,6 +86,15 @@ class StorageSystem:
         adapters.link_lost = self.subsystem.link_lost
         adapters.is_peer = self.subsystem.is_peer
         adapters.say = lambda text, fields: self.log(None, text, fields)
+
+    def add_volume(self, volume: VolumeSettings, number: int) -> None:
+        """A new volume while the system runs: the store has it as `number`, which is its device number too."""
+        self.array.add(volume.unit_address, volume.geometry, number)
+        if self.meter is not None:
+            self.meter.add_volume(volume.unit_address, volume.geometry)
+        self.subsystem.add_volume(volume)
+        if self.shared is not None:
+            self.shared.core.add(number, volume.unit_address)
 
     def log(self, step: int | None, text: str, fields: Mapping[str, object]) -> None:
         """One event; `step` is its number in the patent's figures."""

@@ -32,13 +32,18 @@ class ShareServer:
     def __init__(self, subsystem: Subsystem, settings: ShareSettings) -> None:
         self.settings = settings
         self._subsystem = subsystem
-        self._volumes = {
-            number: SharedVolume(subsystem, unit_address, number) for number, unit_address in settings.numbers.items()
-        }
-        self._by_address = {volume.unit_address: volume for volume in self._volumes.values()}
+        self._volumes: dict[int, SharedVolume] = {}
+        self._by_address: dict[int, SharedVolume] = {}
+        for number, unit_address in settings.numbers.items():
+            self.add(number, unit_address)
         self._next = settings.first_identifier
         subsystem.on_idle = self._idle
         subsystem.on_changed = self._changed
+
+    def add(self, number: int, unit_address: int) -> None:
+        """Share a device of the subsystem under a number."""
+        volume = SharedVolume(self._subsystem, unit_address, number)
+        self._volumes[number] = self._by_address[unit_address] = volume
 
     def session(self, peer: str, send: Send, close: Callable[[], None]) -> Session:
         """A new connection from `peer`. `send` takes the parts of one message, `close` ends the connection after it."""

@@ -1,0 +1,290 @@
+"""Management over HTTP with JSON: a table of routes over `Operations`, and the OpenAPI document made from that table.
+
+Looking needs nothing; a change needs `Authorization: Bearer TOKEN`. An error is an object with one text, `error`:
+400 a bad request, 401 no or a wrong token, 404 no such thing, 409 not now or not any more, 503 the array takes nothing.
+Device numbers are hexadecimal texts, times seconds since 1970, as everywhere.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import re
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import trio
+from hypercorn.config import Config
+from hypercorn.trio import serve
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from controller.array import FencedError, StoreError, UnknownVolumeError
+from controller.array.snapshots import SnapshotError
+from controller.array.volumes import VolumeExistsError
+from controller.config import ManagementConfig
+from controller.links.operations import BusyError, Operations
+
+API_VERSION = "1"
+BODY_BYTES_MAX = 65_536
+BACKLOG = 64
+SHUTDOWN_S = 1.0
+JSON = Any
+Answer = Callable[[Operations, dict[str, Any]], Awaitable[JSON]]
+_DEVICE = re.compile("[0-9A-Fa-f]{1,4}")
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One route. `body`: the fields of its JSON object and what they are; a name that ends in `?` may be left out."""
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    answer: Answer
+    body: tuple[tuple[str, str, str], ...] = ()  # name, JSON type, meaning
+    status: int = 200
+
+    @property
+    def changes(self) -> bool:
+        return self.method != "GET"
+
+
+async def _status(operations: Operations, given: dict[str, Any]) -> JSON:
+    return operations.status()
+
+
+async def _volumes(operations: Operations, given: dict[str, Any]) -> JSON:
+    return {"volumes": operations.volumes()}
+
+
+async def _volume(operations: Operations, given: dict[str, Any]) -> JSON:
+    return operations.volume(given["device"])
+
+
+async def _pairs(operations: Operations, given: dict[str, Any]) -> JSON:
+    return {"pairs": operations.pairs()}
+
+
+async def _all_snapshots(operations: Operations, given: dict[str, Any]) -> JSON:
+    return {"snapshots": operations.snapshots()}
+
+
+async def _snapshots(operations: Operations, given: dict[str, Any]) -> JSON:
+    return {"snapshots": operations.snapshots(given["device"])}
+
+
+async def _create(operations: Operations, given: dict[str, Any]) -> JSON:
+    return await operations.create_snapshot(given["device"], given["name"])
+
+
+async def _delete(operations: Operations, given: dict[str, Any]) -> JSON:
+    await operations.delete_snapshot(given["device"], given["name"])
+    return {"device": f"{given['device']:04X}", "name": given["name"]}
+
+
+async def _restore(operations: Operations, given: dict[str, Any]) -> JSON:
+    await operations.restore(given["device"], given["name"])
+    return operations.volume(given["device"])
+
+
+async def _clone(operations: Operations, given: dict[str, Any]) -> JSON:
+    read_only = bool(given.get("read_only", False))
+    return await operations.clone(given["device"], given["name"], given["target"], read_only=read_only)
+
+
+_SNAPSHOT = "/v1/volumes/{device}/snapshots/{name}"
+VERBS: tuple[Verb, ...] = (
+    Verb("GET", "/v1/system", "getSystem", "The system as a whole.", _status),
+    Verb("GET", "/v1/volumes", "listVolumes", "The volumes that are served.", _volumes),
+    Verb("GET", "/v1/volumes/{device}", "getVolume", "One volume.", _volume),
+    Verb("GET", "/v1/pairs", "listPairs", "The remote copy pairs of this system.", _pairs),
+    Verb("GET", "/v1/snapshots", "listSnapshots", "The snapshots of all volumes.", _all_snapshots),
+    Verb("GET", "/v1/volumes/{device}/snapshots", "listSnapshotsOfVolume", "The snapshots of a volume.", _snapshots),
+    Verb("POST", "/v1/volumes/{device}/snapshots", "createSnapshot", "Take a snapshot, while hosts go on.", _create,
+         (("name", "string", "1 to 64 letters, digits, '.', '-' and '_'"),), 201),
+    Verb("DELETE", _SNAPSHOT, "deleteSnapshot", "Delete a snapshot.", _delete),
+    Verb("POST", _SNAPSHOT + "/restore", "restoreSnapshot", "Give the volume back what it held then.", _restore),
+    Verb("POST", _SNAPSHOT + "/clone", "cloneSnapshot", "Serve the snapshot's contents as a new volume.", _clone,
+         (("target", "string", "device number of the new volume, hexadecimal"),
+          ("read_only?", "boolean", "hosts may only read it")), 201),
+)  # fmt: skip
+
+
+class Management:
+    """The HTTP server of one system."""
+
+    def __init__(self, config: ManagementConfig, operations: Operations, token: str) -> None:
+        self.address: tuple[str, int] | None = None
+        self._config = config
+        self._operations = operations
+        self._token = token
+        self.app = Starlette(
+            routes=[
+                *(Route(verb.path, self._endpoint(verb), methods=[verb.method], name=verb.name) for verb in VERBS),
+                Route("/openapi.json", _document),
+                Route("/metrics", self._metrics),
+            ],
+            exception_handlers={HTTPException: _http_error},
+        )
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Listen and serve until cancelled. Raises OSError when the address cannot be had."""
+        host, port = self._config.listen
+        listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+        with listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listener.bind((host, port))
+            except OSError as error:
+                raise OSError(f"management at {host}:{port}: {error.strerror or error}") from error
+            listener.listen(BACKLOG)
+            self.address = listener.getsockname()[:2]
+            config = Config()
+            config.bind = [f"fd://{listener.fileno()}"]
+            config.accesslog = config.errorlog = None
+            config.graceful_timeout = SHUTDOWN_S
+            task_status.started()
+            await serve(self.app, config, mode="asgi")  # type: ignore[arg-type]  # Starlette is an ASGI application
+
+    def _endpoint(self, verb: Verb) -> Callable[[Request], Awaitable[Response]]:
+        async def endpoint(request: Request) -> Response:
+            if verb.changes:
+                self._authorise(request)
+            given = await _given(verb, request)
+            try:
+                return JSONResponse(await verb.answer(self._operations, given), verb.status)
+            except UnknownVolumeError as error:
+                raise HTTPException(404, str(error)) from error
+            except (VolumeExistsError, SnapshotError, BusyError) as error:
+                missing = "has no snapshot" in str(error)
+                raise HTTPException(404 if missing else 409, str(error)) from error
+            except ValueError as error:
+                raise HTTPException(400, str(error)) from error
+            except (FencedError, StoreError) as error:
+                raise HTTPException(503, str(error)) from error
+
+        return endpoint
+
+    def _authorise(self, request: Request) -> None:
+        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        if kind.lower() != "bearer" or not hmac.compare_digest(token.encode(), self._token.encode()):
+            raise HTTPException(401, "a change needs the system's token", {"WWW-Authenticate": "Bearer"})
+
+    async def _metrics(self, request: Request) -> Response:
+        return Response(metrics(self._operations), media_type="text/plain; version=0.0.4")
+
+
+async def _given(verb: Verb, request: Request) -> dict[str, Any]:
+    """The parameters of a request, from its path and its body, checked. Raises HTTPException."""
+    given: dict[str, Any] = dict(request.path_params)
+    if verb.body:
+        given |= await _body(verb, request)
+    for name in ("device", "target"):
+        if name in given:
+            if not _DEVICE.fullmatch(given[name]):
+                raise HTTPException(400, f"{name}: {given[name]!r} is not 1 to 4 hexadecimal digits")
+            given[name] = int(given[name], 16)
+    return given
+
+
+async def _body(verb: Verb, request: Request) -> dict[str, Any]:
+    data = b""
+    async for piece in request.stream():
+        data += piece
+        if len(data) > BODY_BYTES_MAX:
+            raise HTTPException(413, f"the body has more than {BODY_BYTES_MAX} bytes")
+    try:
+        body = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise HTTPException(400, f"the body is not JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise HTTPException(400, "the body is not a JSON object")
+    kinds = {name.rstrip("?"): kind for name, kind, _ in verb.body}
+    for name, value in body.items():
+        if name not in kinds:
+            raise HTTPException(400, f"{name}: no such field (known: {', '.join(kinds)})")
+        if not isinstance(value, {"string": str, "boolean": bool}[kinds[name]]):
+            raise HTTPException(400, f"{name}: a {kinds[name]} is needed")
+    for name, _, _ in verb.body:
+        if not name.endswith("?") and name not in body:
+            raise HTTPException(400, f"{name}: is needed")
+    return body
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
+
+
+async def _document(request: Request) -> Response:
+    return JSONResponse(openapi())
+
+
+def openapi() -> dict[str, Any]:
+    """The OpenAPI 3.1 document of all routes."""
+    paths: dict[str, dict[str, Any]] = {}
+    for verb in VERBS:
+        paths.setdefault(verb.path, {})[verb.method.lower()] = _operation(verb)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Trackbridge management", "version": API_VERSION},
+        "paths": paths,
+        "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+    }
+
+
+def _operation(verb: Verb) -> dict[str, Any]:
+    error = {"description": "what is wrong", "content": {"application/json": {"schema": {
+        "type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"],
+    }}}}  # fmt: skip
+    refusals = ["400", "404"] + (["401", "409", "503"] if verb.changes else [])
+    operation: dict[str, Any] = {
+        "operationId": verb.name,
+        "summary": verb.summary,
+        "parameters": [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+            for name in re.findall(r"{(\w+)}", verb.path)
+        ],
+        "responses": {
+            str(verb.status): {"description": "done", "content": {"application/json": {"schema": {"type": "object"}}}},
+            **dict.fromkeys(refusals, error),
+        },
+    }
+    if verb.changes:
+        operation["security"] = [{"token": []}]
+    if verb.body:
+        properties = {name.rstrip("?"): {"type": kind, "description": text} for name, kind, text in verb.body}
+        required = [name for name, _, _ in verb.body if not name.endswith("?")]
+        schema = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    return operation
+
+
+def metrics(operations: Operations) -> bytes:
+    """The figures of the system as Prometheus text."""
+    registry = CollectorRegistry()
+    status = operations.status()
+    for name, text in (("appended", "records appended to the log"), ("durable", "last durable sequence of the log")):
+        Gauge(f"trackbridge_array_{name}", text, registry=registry).set(status[name])
+    Gauge("trackbridge_array_fenced", "1 after a failed commit", registry=registry).set(status["fenced"])
+    labels = ("device",)
+    clients = Gauge("trackbridge_shared_clients", "clients of a shared device", labels, registry=registry)
+    written = Gauge("trackbridge_volume_tracks_written", "tracks that take space", labels, registry=registry)
+    snapshots = Gauge("trackbridge_volume_snapshots", "snapshots of a volume", labels, registry=registry)
+    for volume in operations.volumes():
+        clients.labels(volume["device"]).set(volume["clients"])
+        written.labels(volume["device"]).set(volume["written"])
+        snapshots.labels(volume["device"]).set(volume["snapshots"])
+    behind = Gauge("pprc_outofsync_tracks", "tracks still to be copied", ("pair", "state"), registry=registry)
+    for pair in operations.pairs():
+        if pair["out_of_sync"] is not None:
+            behind.labels(str(pair["pair"]), pair["state"]).set(pair["out_of_sync"])
+    return generate_latest(registry)

@@ -1,0 +1,237 @@
+"""What an operator can do to a running system: look at it; snapshots, restores and clones while hosts go on.
+
+Every verb ends when its change is durable. A snapshot is taken between two records of the log, so it is the volume as
+it was at one instant. A restore waits until no channel program works on the device, and keeps others waiting.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from itertools import chain
+from typing import Any
+
+import trio
+
+from controller.array import StoreError, UnknownVolumeError
+from controller.array.snapshots import Snapshot, SnapshotCatalog
+from controller.array.volumes import UNIT_ADDRESS, VolumeInfo, host_volumes, volume_of
+from controller.links.system import StorageSystem
+from controller.remote_copy.pair import Pair
+from controller.subsystem import VolumeSettings
+
+IDLE_S = 30.0
+POLL_S = 0.005
+UNIT_ADDRESSES = 256
+OPERATOR = "operator"
+
+
+class BusyError(StoreError):
+    """The device was in use all the time."""
+
+
+class Operations:
+    """The verbs over one running system. All on the event loop's thread."""
+
+    def __init__(self, system: StorageSystem, name: str) -> None:
+        self._system = system
+        self._store = system.store
+        self._name = name
+        self.catalog = SnapshotCatalog(system.store)
+        self._started = time.time()
+
+    # To look at
+
+    def status(self) -> dict[str, Any]:
+        """The system as a whole."""
+        store = self._store
+        return {
+            "name": self._name,
+            "started": self._started,
+            "fenced": store.fenced,
+            "appended": store.appended,
+            "durable": store.durable,
+            "volumes": len(self._numbers()),
+            "snapshots": len(self.catalog.all()),
+            "statistics": self._system.statistics(),
+        }
+
+    def volumes(self) -> list[dict[str, Any]]:
+        """The volumes that are served, by device number."""
+        return [self.volume(number) for number in sorted(self._numbers())]
+
+    def volume(self, number: int) -> dict[str, Any]:
+        """One volume. Raises UnknownVolumeError."""
+        address = self._address(number)
+        info = volume_of(self._store, number)
+        return {**_volume(info), "unit_address": f"{address:02X}", "snapshots": len(self.catalog.of(number)),
+                **self._use(number, address)}  # fmt: skip
+
+    def _use(self, number: int, address: int) -> dict[str, Any]:
+        subsystem = self._system.subsystem
+        pair = self._pair(address)
+        shared = self._system.shared.core.volume(number) if self._system.shared is not None else None
+        return {
+            "read_only": subsystem.devices[address].settings.read_only,
+            "pair": None if pair is None else _pair(pair),
+            "clients": 0 if shared is None else len(shared.sessions),
+            "fault": None if shared is None else shared.fault,
+        }
+
+    def pairs(self) -> list[dict[str, Any]]:
+        """The pairs of this system, primaries first."""
+        core = self._system.subsystem.remote_copy.core
+        return [_pair(pair) for pair in (*core.primaries.values(), *core.secondaries.values())]
+
+    def snapshots(self, number: int | None = None) -> list[dict[str, Any]]:
+        """All snapshots, or those of a volume, oldest first."""
+        found = self.catalog.all() if number is None else self.catalog.of(number)
+        return [_snapshot(snapshot) for snapshot in found]
+
+    # To do
+
+    async def create_snapshot(self, number: int, name: str) -> dict[str, Any]:
+        """Take a snapshot of a volume. Raises SnapshotError, UnknownVolumeError."""
+        snapshot, sequence = self.catalog.create(number, name, time.time())
+        await self._durable(sequence)
+        return _snapshot(snapshot)
+
+    async def delete_snapshot(self, number: int, name: str) -> None:
+        """Delete a snapshot. Raises SnapshotError."""
+        await self._durable(self.catalog.delete(number, name))
+
+    async def restore(self, number: int, name: str) -> None:
+        """Give a volume back what it held. Raises SnapshotError for a volume of a pair or of a bridge, BusyError."""
+        address = self._address(number)
+        async with self._idle(address, number):
+            sequence = self.catalog.restore(number, name, lambda _: self._why_not(address))
+            self._system.array.tracks_replaced(address)
+            await self._durable(sequence)
+        self._system.log(None, "restored", {"device": f"{number:04X}", "snapshot": name})
+
+    async def clone(self, number: int, name: str, target: int, *, read_only: bool = False) -> dict[str, Any]:
+        """Serve a snapshot's contents as the new volume `target`. Raises SnapshotError, VolumeExistsError."""
+        address = self._free_address(target)
+        like = self._settings(number)
+        self.catalog.clone(number, name, target)
+        attributes = self._store.attributes(target)
+        await self._durable(self._store.define_volume(target, {**attributes, UNIT_ADDRESS: address}))
+        identity = replace(like.identity, unit_address=address)
+        settings = replace(like, unit_address=address, number=target, identity=identity, read_only=read_only)
+        self._system.add_volume(settings, target)
+        return self.volume(target)
+
+    # Inside
+
+    def _numbers(self) -> dict[int, int]:
+        """Device number -> unit address of what is served."""
+        subsystem = self._system.subsystem
+        known = {info.number for info in host_volumes(self._store)}
+        numbers = {settings.number if settings.number is not None else address: address
+                   for address, settings in subsystem.volumes.items()}  # fmt: skip
+        return {number: address for number, address in numbers.items() if number in known}
+
+    def _address(self, number: int) -> int:
+        address = self._numbers().get(number)
+        if address is None:
+            raise UnknownVolumeError(number)
+        return address
+
+    def _settings(self, number: int) -> VolumeSettings:
+        return self._system.subsystem.volumes[self._address(number)]
+
+    def _free_address(self, number: int) -> int:
+        taken = self._system.subsystem.volumes
+        for address in chain((number & 0xFF,), range(UNIT_ADDRESSES)):
+            if address not in taken:
+                return address
+        raise StoreError(f"all {UNIT_ADDRESSES} unit addresses are taken")
+
+    def _pair(self, address: int) -> Pair | None:
+        core = self._system.subsystem.remote_copy.core
+        return core.primaries.get(address) or core.secondaries.get(address)
+
+    def _why_not(self, address: int) -> str | None:
+        pair = self._pair(address)
+        if pair is not None:
+            side = "primary" if pair.is_primary else "secondary"
+            return f"it is the {side} of pair {pair.pair_id} ({_state(pair)})"
+        if address in self._system.subsystem.remote_copy.core.roles:
+            return "it is a bridge volume"
+        return None
+
+    @asynccontextmanager
+    async def _idle(self, address: int, number: int) -> AsyncIterator[None]:
+        """Hold the device: no host works on it meanwhile."""
+        subsystem = self._system.subsystem
+        with trio.move_on_after(IDLE_S):
+            while not subsystem.hold(OPERATOR, address):
+                await trio.sleep(POLL_S)
+        if subsystem.devices[address].active_path != OPERATOR:
+            raise BusyError(f"volume {number:04X} was in use for {IDLE_S:.0f} s, or is reserved")
+        try:
+            yield
+        finally:
+            subsystem.let_go(OPERATOR, address)
+
+    async def _durable(self, sequence: int) -> None:
+        done = trio.Event()
+        good = False
+
+        def answer(durable: bool) -> None:
+            nonlocal good
+            good = durable
+            done.set()
+
+        self._system.committer.when_durable(sequence, answer)
+        await done.wait()
+        if not good:
+            raise StoreError("the array is fenced: the change may be lost")
+
+
+def _state(pair: Pair) -> str:
+    return pair.state.name.lower().replace("_", " ")
+
+
+def _volume(info: VolumeInfo) -> dict[str, Any]:
+    geometry = info.geometry
+    return {
+        "device": f"{info.number:04X}",
+        "model": geometry.name,
+        "cylinders": geometry.cylinders,
+        "tracks": geometry.tracks,
+        "written": info.allocated,
+    }
+
+
+def _snapshot(snapshot: Snapshot) -> dict[str, Any]:
+    return {
+        "device": f"{snapshot.volume:04X}",
+        "name": snapshot.name,
+        "created": snapshot.created,
+        "model": snapshot.geometry.name,
+    }
+
+
+def _pair(pair: Pair) -> dict[str, Any]:
+    return {
+        "pair": pair.pair_id,
+        "role": "primary" if pair.is_primary else "secondary",
+        "volume": f"{pair.volume:02X}",
+        "primary": _name(pair.primary),
+        "secondary": _name(pair.secondary),
+        "state": _state(pair),
+        "tracks": pair.tracks,
+        "out_of_sync": pair.out_of_sync.count() if pair.is_primary else None,
+    }
+
+
+def _name(volume: Any) -> dict[str, str]:
+    return {
+        "serial": volume.identity.decode("cp037"),
+        "ssid": f"{volume.ssid:04X}",
+        "lss": f"{volume.lss:02X}",
+        "cca": f"{volume.cca:02X}",
+    }

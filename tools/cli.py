@@ -11,6 +11,7 @@ COMMANDS = {
     "demo": "tools.demo",
     "frames": "tools.frames",
     "host": "tools.host",
+    "pair": "tools.pair",
     "replay": "tools.replay",
     "serve": "tools.serve",
     "snap": "tools.snap",

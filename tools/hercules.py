@@ -87,6 +87,11 @@ class Hercules:
         with self._news:
             return list(self._lines)
 
+    @property
+    def running(self) -> bool:
+        """It has not ended by itself."""
+        return self._process.poll() is None
+
     def command(self, text: str) -> None:
         """Type a command on its panel."""
         assert self._process.stdin is not None

@@ -22,6 +22,7 @@ from controller.array.snapshots import SnapshotCatalog
 from controller.array.volumes import create_volume, delete_volume, host_volumes, unfinished
 from tools.bad_input import BadInput
 from tools.stores import StorePlace, progress_bar, store_options, volume_number, why_not_replaced
+from tools.system_client import SystemClient, system_options
 
 DAMAGE_LISTED_MAX = 50
 FORMS = [form.value for form in ExportForm]
@@ -64,14 +65,26 @@ def create(
 
 @volume.command("list")
 @store_options
+@system_options
 @json_option
-def list_(store: Path | None, config: Path | None, as_json: bool) -> None:
-    """List the volumes: model, size, tracks that are written, snapshots."""
+def list_(
+    store: Path | None, config: Path | None, system: str | None, token_file: Path | None, as_json: bool
+) -> None:
+    """List the volumes: model, size, tracks that are written, snapshots; of a running system also their use."""
+    if system is not None:
+        if store is not None or config is not None:
+            raise BadInput("--system goes without --store and --config")
+        _list(as_json, SystemClient(system, token_file).get("/v1/volumes")["volumes"], [])
+        return
     with StorePlace(store, config).open() as opened:
         catalog = SnapshotCatalog(opened)
         found = host_volumes(opened)
         rows = [_row(opened, info.number, info.geometry, len(catalog.of(info.number))) for info in found]
         cut_off = [f"{number:02X}" for number in unfinished(opened)]
+    _list(as_json, rows, cut_off)
+
+
+def _list(as_json: bool, rows: list[dict[str, Any]], cut_off: list[str]) -> None:
     if as_json:
         click.echo(json.dumps({"volumes": rows, "unfinished": cut_off}, indent=2))
         return

@@ -88,7 +88,7 @@ class Operations:
     def snapshots(self, number: int | None = None) -> list[dict[str, Any]]:
         """All snapshots, or those of a volume, oldest first."""
         found = self.catalog.all() if number is None else self.catalog.of(number)
-        return [_snapshot(snapshot) for snapshot in found]
+        return [self._snapshot(snapshot) for snapshot in found]
 
     # To do
 
@@ -96,7 +96,7 @@ class Operations:
         """Take a snapshot of a volume. Raises SnapshotError, UnknownVolumeError."""
         snapshot, sequence = self.catalog.create(number, name, time.time())
         await self._durable(sequence)
-        return _snapshot(snapshot)
+        return self._snapshot(snapshot)
 
     async def delete_snapshot(self, number: int, name: str) -> None:
         """Delete a snapshot. Raises SnapshotError."""
@@ -176,6 +176,17 @@ class Operations:
         finally:
             subsystem.let_go(OPERATOR, address)
 
+    def _snapshot(self, snapshot: Snapshot) -> dict[str, Any]:
+        return {
+            "device": f"{snapshot.volume:04X}",
+            "name": snapshot.name,
+            "created": snapshot.created,
+            "model": snapshot.geometry.name,
+            "cylinders": snapshot.geometry.cylinders,
+            "tracks": snapshot.geometry.tracks,
+            "written": self._store.allocated(snapshot.number),
+        }
+
     async def _durable(self, sequence: int) -> None:
         done = trio.Event()
         good = False
@@ -203,15 +214,6 @@ def _volume(info: VolumeInfo) -> dict[str, Any]:
         "cylinders": geometry.cylinders,
         "tracks": geometry.tracks,
         "written": info.allocated,
-    }
-
-
-def _snapshot(snapshot: Snapshot) -> dict[str, Any]:
-    return {
-        "device": f"{snapshot.volume:04X}",
-        "name": snapshot.name,
-        "created": snapshot.created,
-        "model": snapshot.geometry.name,
     }
 
 

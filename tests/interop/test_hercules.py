@@ -5,58 +5,39 @@ Skipped with the reason where Hercules is not installed (Debian package hercules
 
 from __future__ import annotations
 
-import json
 import shutil
 import socket
 import subprocess
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from ccw.geometry import geometry_for
 from ccw.tracks import ImageFileHeader, null_track, parse_track
 from host_emulator.shared_client import SharedClient
+from tests.helpers.served import serve
 from tests.helpers.shared import RECORD_AT, record_one
-from tools.guest import DONE_ADDRESS, RECORD_BYTES, Task, boot_track, counter_program, reader_program, writer_program
+from tools.guest import (
+    DONE_ADDRESS,
+    MISSING,
+    RECORD_BYTES,
+    Task,
+    boot_track,
+    counter_program,
+    reader_program,
+    writer_program,
+)
 from tools.hercules import PRINTER, PROGRAM, Hercules, shared_device
+from tools.system_client import SystemClient
 
 pytestmark = pytest.mark.skipif(shutil.which(PROGRAM) is None, reason="hercules is not installed")
 
 WRITER, READER, OTHER = 0x0123, 0x0124, 0x0125
 CYLINDERS = 20
-
-
-class Served(NamedTuple):
-    """A running `trackbridge serve`, and where it shares its volumes."""
-
-    process: subprocess.Popen[str]
-    address: tuple[str, int]
-
-
-@contextmanager
-def serve(store: Path, *options: str) -> Iterator[Served]:
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "tools", "serve", "--store", str(store), "--shared-dasd", "127.0.0.1:0", "--json"),
-            *options,
-        ],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        host, _, port = json.loads(process.stdout.readline())["listening"]["shared-dasd"].rpartition(":")
-        yield Served(process, (host, int(port)))
-    finally:
-        process.terminate()
-        process.wait(30)
-        assert process.stdout is not None
-        process.stdout.close()
 
 
 def boot_image(path: Path, program: bytes, device_type: str = "3390") -> Path:
@@ -147,3 +128,31 @@ def test_volumes_made_by_its_own_tools_are_served_unchanged(
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
+
+
+def test_a_snapshot_while_a_guest_writes_is_the_volume_at_one_instant(tmp_path: Path) -> None:
+    """The records in it are 1 to n without a gap, and it is served as a volume of its own while the guest goes on."""
+    task = Task(WRITER, PRINTER, first_track=15, tracks=270, count=270)
+    writer = boot_image(tmp_path / "writer.ckd", writer_program(task))
+    reader = boot_image(tmp_path / "reader.ckd", reader_program(replace(task, disk=OTHER)))
+    with serve(tmp_path / "store", f"--import={WRITER:04X}={writer}", f"--import={READER:04X}={reader}") as served:
+        client = SystemClient(served.url, served.token_file)
+        line = shared_device(WRITER, "3390", served.address)
+        with Hercules(tmp_path / "writing", [line], [f"ipl {WRITER:04X}"]) as guest:
+            while len(guest.printed()) < 20:
+                assert guest.running
+                time.sleep(0.01)
+            seen = len(guest.printed())
+            client.post(f"/v1/volumes/{WRITER:04X}/snapshots", {"name": "live"})
+            after = len(guest.printed())
+            client.post(f"/v1/volumes/{WRITER:04X}/snapshots/live/clone", {"target": f"{OTHER:04X}"})
+            assert guest.wait_state(90) == DONE_ADDRESS
+        lines = [shared_device(number, "3390", served.address) for number in (READER, OTHER)]
+        found = run(tmp_path / "reading", lines, READER)
+        there = found.index(MISSING)
+        assert found == [f"{number:08d}" for number in range(1, there + 1)] + [MISSING] * (270 - there)
+        assert seen <= there <= after + 1
+        client.post(f"/v1/volumes/{WRITER:04X}/snapshots/live/restore")
+        with SharedClient(served.address, WRITER) as shared, shared.program():
+            assert len(parse_track(shared.read(15 + there))) == 1
+            assert len(parse_track(shared.read(14 + there))) == 2

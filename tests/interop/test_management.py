@@ -1,0 +1,162 @@
+"""Management of a running system: over HTTP, and by the command line with --system."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from ccw.tracks import null_track
+from controller.links.management import VERBS
+from host_emulator.shared_client import SharedClient
+from tests.helpers.served import Served, serve
+from tests.helpers.shared import RECORD_AT, image_with, record_one
+
+DEVICE, OTHER = 0x0123, 0x0201
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    store = tmp_path_factory.mktemp("managed") / "store"
+    for device, volser in ((DEVICE, "ONE"), (OTHER, "TWO")):
+        trackbridge("volume", "create", f"{device:04X}", "--model", "3390-1", "--volser", volser, "--store", str(store))
+    with serve(store) as running:
+        yield running
+
+
+def trackbridge(*arguments: str, status: int = 0, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "tools", *arguments], capture_output=True, text=True, env={"PATH": "", **environment}
+    )
+    assert done.returncode == status, done.stderr
+    return done.stderr if status else done.stdout
+
+
+def ask(served: Served, method: str, path: str, body: Any = None, token: str | None = None) -> httpx.Response:
+    token = served.token_file.read_text().strip() if token is None else token
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    content = body if isinstance(body, bytes) else None
+    return httpx.request(
+        method, served.url + path, json=None if content else body, content=content, headers=headers, trust_env=False
+    )
+
+
+def write(served: Served, track: int, data: bytes) -> None:
+    with SharedClient(served.address, DEVICE) as client, client.program():
+        client.write(track, RECORD_AT, record_one(track, data))
+
+
+def read(served: Served, device: int, track: int) -> bytes:
+    with SharedClient(served.address, device) as client, client.program():
+        return client.read(track)
+
+
+def test_a_volume_is_snapped_cloned_and_restored_while_it_is_in_use(served: Served) -> None:
+    write(served, 30, b"before")
+    with SharedClient(served.address, DEVICE) as attached:
+        with attached.program():
+            pass
+        assert ask(served, "POST", "/v1/volumes/0123/snapshots", {"name": "s1"}).status_code == 201
+        write(served, 30, b"after")
+        cloned = ask(served, "POST", "/v1/volumes/0123/snapshots/s1/clone", {"target": "0300", "read_only": True})
+        assert (cloned.status_code, cloned.json()["device"], cloned.json()["read_only"]) == (201, "0300", True)
+        assert read(served, 0x0300, 30) == image_with(30, b"before")
+        assert read(served, DEVICE, 30) == image_with(30, b"after")
+        restored = ask(served, "POST", "/v1/volumes/0123/snapshots/s1/restore")
+        assert restored.status_code == 200
+        assert attached.start() is None  # whatever it has in its cache is to be forgotten
+        assert attached.read(30) == image_with(30, b"before")
+        attached.end()
+    volume = ask(served, "GET", "/v1/volumes/0123").json()
+    assert (volume["device"], volume["model"], volume["snapshots"], volume["clients"]) == ("0123", "3390-1", 1, 0)
+    assert ask(served, "DELETE", "/v1/volumes/0123/snapshots/s1").status_code == 200
+    assert read(served, 0x0300, 30) == image_with(30, b"before")
+
+
+def test_a_restore_waits_for_the_channel_program(served: Served) -> None:
+    assert ask(served, "POST", "/v1/volumes/0201/snapshots", {"name": "empty"}).status_code == 201
+    with SharedClient(served.address, OTHER) as client:
+        client.start()
+        client.write(40, RECORD_AT, record_one(40, b"x"))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tools", "snap", "restore", "0201", "empty", "--system", served.url,
+             "--token-file", str(served.token_file), "--json"],
+            stdout=subprocess.PIPE,
+        )  # fmt: skip
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1.5)
+        client.end()
+        out, _ = process.communicate(timeout=30)
+        assert json.loads(out) == {"device": "201", "name": "empty"} and process.returncode == 0
+    assert read(served, OTHER, 40) == null_track(2, 10)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "text"),
+    [
+        ("GET", "/v1/volumes/zz", None, 400, "device: 'zz' is not 1 to 4 hexadecimal digits"),
+        ("GET", "/v1/volumes/0999", None, 404, "volume 0999 is not defined"),
+        ("GET", "/v1/nothing", None, 404, "Not Found"),
+        ("POST", "/v1/volumes/0123/snapshots", None, 400, "the body is not JSON"),
+        ("POST", "/v1/volumes/0123/snapshots", b"[" * 60_000, 400, "the body is not JSON"),
+        ("POST", "/v1/volumes/0123/snapshots", b"x" * 70_000, 413, "more than 65536 bytes"),
+        ("POST", "/v1/volumes/0123/snapshots", [1], 400, "not a JSON object"),
+        ("POST", "/v1/volumes/0123/snapshots", {}, 400, "name: is needed"),
+        ("POST", "/v1/volumes/0123/snapshots", {"name": 1}, 400, "name: a string is needed"),
+        ("POST", "/v1/volumes/0123/snapshots", {"name": "x", "y": 1}, 400, "y: no such field"),
+        ("POST", "/v1/volumes/0123/snapshots", {"name": "a/b"}, 409, "cannot name a snapshot"),
+        ("DELETE", "/v1/volumes/0123/snapshots/none", None, 404, "has no snapshot 'none'"),
+        ("POST", "/v1/volumes/0123/snapshots/none/restore", None, 404, "has no snapshot 'none'"),
+        ("POST", "/v1/volumes/0123/snapshots/none/clone", {"target": "0201"}, 404, "has no snapshot 'none'"),
+        ("PUT", "/v1/volumes/0123", None, 405, "Method Not Allowed"),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_is_one_text(
+    served: Served, method: str, path: str, body: Any, status: int, text: str
+) -> None:
+    answer = ask(served, method, path, body)
+    assert answer.status_code == status
+    assert text in answer.json()["error"]
+
+
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb.changes], ids=lambda verb: verb.name)
+@pytest.mark.parametrize("token", ["", "wrong"])
+def test_a_change_needs_the_token(served: Served, verb: Any, token: str) -> None:
+    path = verb.path.replace("{device}", "0123").replace("{name}", "x")
+    answer = ask(served, verb.method, path, {"name": "x"}, token)
+    assert answer.status_code == 401 and "token" in answer.json()["error"]
+    assert ask(served, "GET", "/v1/snapshots", None, token).status_code == 200
+
+
+def test_every_route_is_documented(served: Served) -> None:
+    document = ask(served, "GET", "/openapi.json").json()
+    assert document["openapi"].startswith("3.1")
+    found = {(method.upper(), path) for path, entry in document["paths"].items() for method in entry}
+    assert found == {(verb.method, verb.path) for verb in VERBS}
+
+
+def test_figures_for_prometheus(served: Served) -> None:
+    text = ask(served, "GET", "/metrics").text
+    assert "trackbridge_array_fenced 0.0" in text
+    assert 'trackbridge_shared_clients{device="0123"}' in text
+
+
+def test_the_command_line_over_a_running_system(served: Served) -> None:
+    where = ("--system", served.url, "--token-file", str(served.token_file))
+    trackbridge("snap", "create", "0123", "cli", *where)
+    listed = json.loads(trackbridge("snap", "list", "--system", served.url, "--json"))["snapshots"]
+    assert ("123", "cli") in {(row["device"], row["name"]) for row in listed}
+    assert "0123" in trackbridge("volume", "list", "--system", served.url)
+    assert json.loads(trackbridge("pair", "list", "--system", served.url, "--json")) == {"pairs": []}
+    trackbridge("snap", "clone", "0123", "cli", "0310", *where)
+    trackbridge("snap", "delete", "0123", "cli", *where)
+    assert "token" in trackbridge("snap", "create", "0123", "cli", "--system", served.url, status=2)
+    assert "Connection refused" in trackbridge("snap", "list", "--system", "http://127.0.0.1:1", status=2)
+    assert "--system goes without" in trackbridge("snap", "list", *where, "--store", "x", status=2)
+    assert "a running system" in trackbridge("snap", "list", "--store", str(served.token_file.parent), status=2)

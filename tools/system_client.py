@@ -1,0 +1,68 @@
+"""A running system as the command line reaches it: `--system URL`, and the token that changes need."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import httpx
+
+from tools.bad_input import BadInput
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+TOKEN_VARIABLE = "TRACKBRIDGE_TOKEN"
+TIMEOUT_S = 60.0
+
+
+def system_options(command: Command) -> Command:
+    """`--system` and `--token-file` of a command, which gets them as `system` and `token_file`."""
+    command = click.option(
+        "--token-file",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help=f"The token of --system, for changes; otherwise it is taken from {TOKEN_VARIABLE}.",
+    )(command)
+    return click.option("--system", metavar="URL", help="A running system, for example http://127.0.0.1:8090.")(command)
+
+
+class SystemClient:
+    """One running system. Everything that goes wrong is BadInput: one line, exit status 2."""
+
+    def __init__(self, url: str, token_file: Path | None) -> None:
+        self._url = url.rstrip("/")
+        try:
+            token = token_file.read_text(encoding="utf-8").strip() if token_file else os.environ.get(TOKEN_VARIABLE, "")
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadInput(f"{token_file}: {error}") from error
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def get(self, path: str) -> dict[str, Any]:
+        """Look."""
+        return self._ask("GET", path, None)
+
+    def post(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Change."""
+        return self._ask("POST", path, body)
+
+    def delete(self, path: str) -> dict[str, Any]:
+        """Delete."""
+        return self._ask("DELETE", path, None)
+
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
+        try:
+            answer = httpx.request(
+                method, self._url + path, json=body, headers=self._headers, timeout=TIMEOUT_S, trust_env=False
+            )
+            found = answer.json()
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise BadInput(f"{self._url}: {error}") from error
+        except ValueError as error:
+            raise BadInput(f"{self._url}: the answer is not JSON (HTTP status {answer.status_code})") from error
+        if answer.is_error:
+            text = found.get("error") if isinstance(found, dict) else None
+            raise BadInput(f"{self._url}: {text or f'HTTP status {answer.status_code}'}")
+        assert isinstance(found, dict)
+        return found

@@ -177,11 +177,22 @@ def _define(store: VirtualArrayStore, volume: VolumeConfig) -> None:
         raise ConfigError(str(error)) from error
 
 
+def attach_images(store: VirtualArrayStore, config: SystemConfig) -> None:
+    """Tie the physical volumes that a store has to their images, as it is itself open: to read, or to write.
+
+    Raises StoreError.
+    """
+    known = store.volumes()
+    for volume in config.volumes:
+        if volume.image_in_place is not None and shadow_of(volume.number) in known:
+            _attach(store, volume)
+
+
 def _attach(store: VirtualArrayStore, volume: VolumeConfig) -> None:
     """Tie a physical volume to its image, which the store closes with itself. Raises StoreError."""
     assert volume.image_in_place is not None
     geometry = _geometry(volume)
-    file = ImageFile(volume.image_in_place, geometry)
+    file = ImageFile(volume.image_in_place, geometry, read_only=not store.disk.writable)
     try:
         InPlaceVolume.attach(store, volume.number, file)
     except BaseException:

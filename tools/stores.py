@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ccw.errors import FormatError
-from controller.app import open_disk
+from controller.app import attach_images, open_disk
 from controller.array import Disk, FileDisk, StoreError, StoreLockedError, VirtualArrayStore
 from controller.array.volumes import HOST_VOLUMES, UNIT_ADDRESS
 from controller.config import ConfigError, SystemConfig, load_config
@@ -55,6 +55,8 @@ class StorePlace:
                 disk.close()
                 raise
             with store:
+                if self._settings is not None:
+                    attach_images(store, self._settings)
                 yield store
 
     def _disk(self, *, read_only: bool) -> Disk:

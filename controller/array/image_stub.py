@@ -21,6 +21,21 @@ CODEC_IN_IMAGE = 128
 _STUB = struct.Struct(">QIQ")
 
 
+FIRST_SHADOW = 1 << 30
+STOP_SHADOW = 1 << 31
+"""Numbers of shadows: volumes of the store that say what the image files of physical volumes hold."""
+
+
+def shadow_of(volume: int) -> int:
+    """The number of a volume's shadow."""
+    return FIRST_SHADOW + volume
+
+
+def is_shadow(number: int) -> bool:
+    """Whether a volume's number is that of a shadow."""
+    return FIRST_SHADOW <= number < STOP_SHADOW
+
+
 class ImageFileError(StoreError):
     """An image file in place is not, or does not hold, what it should."""
 

@@ -43,7 +43,7 @@ from controller.array.format import (
     place,
     unpack_location,
 )
-from controller.array.image_stub import CODEC_IN_IMAGE, ImageFileError, matches, read_stub
+from controller.array.image_stub import CODEC_IN_IMAGE, ImageFileError, is_shadow, matches, read_stub
 from controller.array.log import Batch, LogWriter, Room
 from controller.array.recovery import Recovery
 from controller.array.track_map import TRACKS_MAX
@@ -79,7 +79,7 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
         self._unwritten: dict[int, StoredTrack] = {}
         self._closed = False
         self.images: dict[int, ImageReader] = {}
-        self.leaving: list[Callable[[int, int, int], None]] = []
+        self._shadows = {number for number in self._directory.volumes if is_shadow(number)}
         self.closing: list[Callable[[], None]] = []
 
     @classmethod
@@ -111,11 +111,15 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
         """Define a volume, or give a defined one new attributes; its tracks stay. The change's sequence."""
         if not 0 <= volume < VOLUMES_MAX:
             raise ValueError(f"volume {volume} is not a volume number")
-        return self._change(Kind.DEFINE, volume, payload=encode_attributes(attributes))
+        sequence = self._change(Kind.DEFINE, volume, payload=encode_attributes(attributes))
+        if is_shadow(volume):
+            self._shadows.add(volume)
+        return sequence
 
     def delete_volume(self, volume: int) -> int:
         """Remove a volume and all its tracks. The change's sequence."""
         self._volume(volume)
+        self._shadows.discard(volume)
         return self._change(Kind.DELETE, volume)
 
     def volumes(self) -> dict[int, dict[str, JSON]]:
@@ -251,9 +255,8 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
         """How many tracks of the volume are written."""
         return self._volume(volume).tracks.allocated
 
-    # Physical volumes: what in_place/volume.py asks for. `images` are the files by identity; `leaving` is called with a
-    # volume, the first and the number of tracks before pointers of these leave their track number, `closing` before the
-    # store closes.
+    # Physical volumes: what in_place/volume.py asks for. `images` are the files by identity; `closing` is called before
+    # the store closes.
 
     @property
     def quiet(self) -> bool:
@@ -287,8 +290,12 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
         ]
 
     def _leave(self, volume: int, first: int, count: int) -> None:
-        for tell in self.leaving:
-            tell(volume, first, count)
+        """Make records of the stubs among these tracks before their pointers get other track numbers (V2)."""
+        for shadow in self._shadows - {volume}:
+            for track in self.shared_tracks(volume, shadow, first, first + count):
+                stored = self.read_stored(volume, track)
+                assert stored is not None, "a track that two volumes share was written"
+                self._write(volume, track, stored)
 
     def _in_image(self, payload: bytes) -> bytes:
         """The image of a track from its file. Raises ImageFileError."""

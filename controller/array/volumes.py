@@ -2,6 +2,7 @@
 
     number                 what
     0 - FFFF               a volume that hosts can see; the number is its unit address or device number
+    40000000 - 7FFFFFFF    the shadow of a physical volume (in_place/volume.py): what its image file holds
     80000000 - FFFFFFFF    a snapshot (snapshots.py): never a device, never mirrored
 
     attribute              meaning
@@ -27,6 +28,7 @@ from dataclasses import dataclass
 from ccw.geometry import Geometry, geometry_for
 from controller.array.directory import JSON
 from controller.array.errors import StoreError, UnknownVolumeError
+from controller.array.image_stub import is_shadow
 from controller.array.store import VirtualArrayStore
 
 HOST_VOLUMES = 1 << 16
@@ -79,7 +81,11 @@ def host_volumes(store: VirtualArrayStore) -> list[VolumeInfo]:
 
 def unfinished(store: VirtualArrayStore) -> dict[int, dict[str, JSON]]:
     """Attributes of what was begun and never completed, by number."""
-    return {number: found for number, found in store.volumes().items() if not is_finished(found)}
+    return {
+        number: found
+        for number, found in store.volumes().items()
+        if not is_finished(found) and not is_shadow(number)
+    }
 
 
 def _info(store: VirtualArrayStore, volume: int, attributes: Mapping[str, JSON]) -> VolumeInfo:

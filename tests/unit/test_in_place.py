@@ -6,6 +6,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from ccw.geometry import Geometry, geometry_for
 from ccw.image_files import DeviceHeader
@@ -16,6 +17,7 @@ from controller.array.in_place import ImageFile, ImageFileError, InPlaceVolume, 
 from controller.config import ConfigError, load_config
 from tests.helpers.contracts import DictStore, TrackStoreContract
 from tests.helpers.crash_disk import CrashDisk, DiskFaults, PowerLoss
+from tools.cli import main
 
 GEOMETRY = geometry_for("3390", 1)
 SHAPE = {"type": "3390", "cylinders": 1, "heads": 15}
@@ -472,3 +474,35 @@ def test_a_configured_volume_lies_in_its_file(path: Path) -> None:
     for refuse in (check, open_store):
         with pytest.raises(ImageFileError, match=r"none\.ckd: No such file or directory"):
             refuse(load_config(config))
+
+
+def test_commands_over_stores_see_the_file_too(path: Path) -> None:
+    config = path.with_name("a.toml")
+    config.write_text(CONFIG)
+    with open_store(load_config(config)) as store:
+        store.write(0, 3, track_of(3, b"new"))
+    store_only = ["--store", str(path.with_name("store"))]
+    for arguments, code, text in (
+        (["volume", "list", *store_only], 0, "10"),
+        (["volume", "check", "--config", str(config)], 0, ""),
+        (["volume", "export", "--config", str(config), "00", str(path.with_name("out.ckd"))], 0, ""),
+        (["volume", "export", *store_only, "00", str(path.with_name("no.ckd"))], 2, "an image file that is not in use"),
+    ):
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == code, (arguments, result.output, result.stderr)
+        assert text in result.output
+        assert "unfinished" not in result.output
+    assert path.with_name("out.ckd").read_bytes()[512:] == path.read_bytes()[512:]
+
+
+def test_without_its_file_no_stub_leaves_its_track_number(path: Path) -> None:  # V2
+    disk = MemoryDisk()
+    store, _ = start(disk, path)
+    store.close()
+    store = VirtualArrayStore.open(disk)
+    with pytest.raises(ImageFileError):
+        store.move(VOLUME, 3, OTHER, 7)
+    with pytest.raises(ImageFileError):
+        store.snapshot_extent(VOLUME, 0, 5, OTHER, 7)
+    store.snapshot(VOLUME, SNAP)
+    assert store.allocated(OTHER) == 0

@@ -35,24 +35,13 @@ import json
 from typing import Any
 
 from ccw.tracks import null_track
-from controller.array.errors import DiskError, StoreError
-from controller.array.image_stub import ImageFileError, make_stub
+from controller.array.errors import DiskError
+from controller.array.image_stub import ImageFileError, make_stub, shadow_of
 from controller.array.in_place.image_file import ImageFile
 from controller.array.store import VirtualArrayStore
 
-SHADOWS = 0x40000000
 BATCH_TRACKS = 256
 _ADOPT_BATCH = 1024
-
-
-def shadow_of(volume: int) -> int:
-    """The number of a volume's shadow."""
-    return SHADOWS + volume
-
-
-def is_shadow(number: int) -> bool:
-    """Whether a volume's number is that of a shadow."""
-    return SHADOWS <= number < 2 * SHADOWS
 
 
 class Destage:
@@ -84,7 +73,6 @@ class InPlaceVolume:
         self._stamp = f"image/{volume:08X}"
         self._under_way = False
         store.images[identity] = file
-        store.leaving.append(self._leaving)
         store.closing.append(self.close)
 
     @classmethod
@@ -218,19 +206,8 @@ class InPlaceVolume:
                     self._store.sync()
         finally:
             self._store.images.pop(self._identity, None)
-            self._store.leaving.remove(self._leaving)
             self._store.closing.remove(self.close)
             self.file.close()
-
-    def _leaving(self, volume: int, first: int, count: int) -> None:
-        """Stubs in these tracks of a volume are about to get another track number: make records of them (V2)."""
-        if volume == self._shadow:
-            return
-        for track in self._store.shared_tracks(volume, self._shadow, first, first + count):
-            stored = self._store.read_stored(volume, track)
-            if stored is None:
-                raise StoreError(f"track {track} of volume {volume:04X} vanished")
-            self._store.write_stored(volume, track, stored)
 
 
 def physical_volumes(store: VirtualArrayStore) -> list[InPlaceVolume]:

@@ -24,10 +24,13 @@ def run_in_order(tasks: Sequence[Task]) -> list[DiskError | None]:
 
 
 class RunAtOnce:
-    """All at once, a thread for each device: fdatasync is where the time goes, and it waits outside of Python."""
+    """All at once, a thread for each device: fdatasync is where the time goes, and it waits outside of Python.
+
+    Two threads, so that room can be made for the next segment beside a commit.
+    """
 
     def __init__(self, devices: int) -> None:
-        self._pool = ThreadPoolExecutor(devices, thread_name_prefix="parity")
+        self._pool = ThreadPoolExecutor(2 * devices, thread_name_prefix="parity")
 
     def __call__(self, tasks: Sequence[Task]) -> list[DiskError | None]:
         futures = [self._pool.submit(task) for task in tasks]

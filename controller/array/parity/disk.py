@@ -57,7 +57,7 @@ class ParityDisk:
     def reserve(self, length: int, count: int) -> None:
         """Hold room on every device. A device that fails at it is left to the next commit to be counted out."""
         size = self.stripes.device_length(length)
-        tasks = {index: partial(self.devices[index].ready.reserve, size, count) for index in self.devices.there()}
+        tasks = {index: partial(self._reserve, index, size, count) for index in self.devices.there()}
         full = [error for error in self.devices.try_all(tasks).values() if isinstance(error, DiskFullError)]
         if full:
             raise full[0]
@@ -361,6 +361,9 @@ class ParityDisk:
     def _write_both(self, index: int, writes: Writes, offset: int, record: bytes) -> None:
         self._write_units(index, writes)
         self._write_record(index, offset, record)
+
+    def _reserve(self, index: int, length: int, count: int) -> None:
+        self.devices[index].ready.reserve(length, count)
 
     def _write_units(self, index: int, writes: Writes) -> None:
         disk = self.devices[index].ready

@@ -1,7 +1,11 @@
 """`trackbridge array` and the parity array of a configuration: set up, looked at, replaced, rebuilt, scrubbed."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -11,8 +15,8 @@ import trio
 from click.testing import CliRunner
 
 from controller.app import open_store
-from controller.array import VirtualArrayStore
-from controller.array.parity import ParityDisk
+from controller.array import FileDisk, VirtualArrayStore
+from controller.array.parity import ParityDisk, Rebuild, attach, open_directories
 from controller.config import ConfigError, SystemConfig, check_config, load_config
 from controller.links.array_care import ORDER_FILE, STATUS_FILE, ArrayCare
 from tests.helpers.contracts import image
@@ -180,3 +184,60 @@ async def test_a_running_system_replaces_and_scrubs_by_order(config: Path, tmp_p
     store.close()
     shutil.rmtree(tmp_path / "a" / "four")
     check_filled(settings)
+
+
+WRITER = """
+import sys, random
+from pathlib import Path
+from controller.array import VirtualArrayStore
+from controller.array.parity import open_directories
+where = [Path(sys.argv[1], name) for name in ("1", "2", "3", "4", "5")]
+disk = open_directories(where, parity=2, journal_bytes=1 << 19)
+store = VirtualArrayStore.open(disk, segment_bytes=1 << 20)
+chance = random.Random(int(sys.argv[2]))
+if not store.volumes():
+    store.define_volume(1, {})
+number = int(store.get("number") or b"0")
+while True:
+    for _ in range(chance.randrange(1, 9)):
+        number += 1
+        store.write(1, number % 300, chance.randbytes(chance.randrange(100, 30_000)) + b"%d" % number)
+    store.put("number", b"%d" % number)
+    store.sync()
+    print(number, flush=True)
+"""
+
+
+@pytest.mark.parametrize("turns", [3, pytest.param(40, marks=pytest.mark.soak)])
+def test_sigkill_under_load_and_devices_lost_with_it(tmp_path: Path, turns: int) -> None:  # P1, P6, P7
+    """A real process is killed; two devices of five are taken away, the array opened, the devices rebuilt."""
+    where = [tmp_path / name for name in ("1", "2", "3", "4", "5")]
+    for turn in range(turns):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tmp_path), str(turn)], stdout=subprocess.PIPE, text=True
+        )
+        assert writer.stdout is not None
+        last = [int(writer.stdout.readline()) for _ in range(15)][-1]
+        os.kill(writer.pid, signal.SIGKILL)
+        for line in writer.stdout:
+            if line.endswith("\n"):
+                last = int(line)
+        writer.wait()
+        writer.stdout.close()
+        lost = Random(turn).sample(range(5), 2)
+        for index in lost:
+            shutil.rmtree(where[index])
+        disk = open_directories(where, parity=2)
+        with VirtualArrayStore.open(disk) as store:
+            found = int(store.get("number") or b"0")
+            assert found >= last
+            for number in range(max(1, found - 290), found + 1):
+                data = store.read(1, number % 300)
+                assert data is not None
+                assert data.endswith((b"%d" % number, b"%d" % (number + 300)))
+            for index in lost:
+                attach(disk, index, FileDisk(where[index]))
+            work = Rebuild(disk)
+            while work.step():
+                pass
+            assert not disk.degraded

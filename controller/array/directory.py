@@ -9,10 +9,10 @@ There are no reference counters. A record is in use if and only if a page of a m
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from controller.array.format import Kind, RecordHeader
-from controller.array.track_map import TrackMap, Watch
+from controller.array.track_map import Page, SegmentSet, TrackMap, Translation, Watch
 
 JSON = Any
 
@@ -27,13 +27,26 @@ class Volume:
         self.tracks = tracks
 
 
+class Frozen(NamedTuple):
+    """The directory at one moment: (number, attributes, tracks) of each volume, ascending, and the values."""
+
+    volumes: list[tuple[int, dict[str, JSON], TrackMap]]
+    values: dict[str, bytes]
+
+
 class Directory:
-    """Everything the log says, in memory. Live changes and recovery come the same way, by `apply` (I1, I5)."""
+    """Everything the log says, in memory. Live changes and recovery come the same way, by `apply` (I1, I5).
+
+    RELOCATE and FREE change nothing here at once: they are collected in `relocated` and `freed`. Who reads the log back
+    ends with `settle`; while the store runs, free-space collection turns the pointers.
+    """
 
     def __init__(self) -> None:
         self.watch = Watch()
         self.volumes: dict[int, Volume] = {}
         self.values: dict[str, bytes] = {}
+        self.relocated: dict[int, int] = {}
+        self.freed: set[int] = set()
         self._changes: dict[int, Callable[[RecordHeader, int, bytes], None]] = {
             Kind.TRACK: self._track,
             Kind.MOVE: self._move,
@@ -43,6 +56,8 @@ class Directory:
             Kind.DEFINE: self._define,
             Kind.DELETE: self._delete,
             Kind.PUT: self._put,
+            Kind.RELOCATE: self._relocate,
+            Kind.FREE: self._free,
         }
 
     def apply(self, header: RecordHeader, location: int, payload: bytes) -> None:
@@ -53,6 +68,37 @@ class Directory:
         change = self._changes.get(header.kind)
         if change is not None:
             change(header, location, payload)
+
+    def freeze(self) -> Frozen:
+        """The directory as it is now, to be looked at later: O(volumes). Pages are only translated from then on."""
+        volumes = [(number, volume.attributes, volume.tracks.snapshot()) for number, volume in self._ascending()]
+        return Frozen(volumes, dict(self.values))
+
+    def _ascending(self) -> list[tuple[int, Volume]]:
+        return sorted(self.volumes.items())
+
+    def settle(self) -> None:
+        """Turn all pointers to where their records were relocated to. ValueError for one into a freed segment."""
+        if not self.relocated and not self.freed:
+            return
+        translation = Translation(self.relocated)
+        freed = SegmentSet(self.freed)
+        seen: set[Page] = set()
+        for _, volume in self._ascending():
+            for _, page in volume.tracks.pages():
+                if page in seen:
+                    continue
+                seen.add(page)
+                translation.apply(page)
+                if freed.hits(page.locations).any():
+                    raise ValueError("a track is in a segment that was freed")
+        self.relocated = {}
+
+    def _relocate(self, header: RecordHeader, location: int, payload: bytes) -> None:
+        self.relocated[header.other_volume << 32 | header.other_track] = location
+
+    def _free(self, header: RecordHeader, location: int, payload: bytes) -> None:
+        self.freed.add(header.track)
 
     def _track(self, header: RecordHeader, location: int, payload: bytes) -> None:
         self.volumes[header.volume].tracks.set(header.track, location, header.sequence)

@@ -1,7 +1,9 @@
 """The log: the format of the array on its medium, the rules of a valid log, and how it is read back.
 
-The array is a log in **segments**: preallocated, zero-filled files that are only ever appended to. One log, in one
+The array is a log in **segments**: preallocated files of fixed length that are only ever appended to. One log, in one
 order of sequence numbers, carries the tracks and everything that says where they belong. All numbers are big-endian.
+What lies behind the last record of a segment is zeros, or what a segment that was removed had there: files are used
+again, segment numbers never.
 
 Segment header, 80 bytes, at offset 0; the first record follows at 80
 ---------------------------------------------------------------------
@@ -15,7 +17,7 @@ Segment header, 80 bytes, at offset 0; the first record follows at 80
      32   8  previous sequence: that of the last record of the segment before; 0 in segment 1
      40   4  previous epoch: that of the same record; 0 in segment 1
      44   4  reserved, zero
-     48   8  location of the end of the newest checkpoint that was durable when the segment was begun; 0: none
+     48   8  location of the end of the newest checkpoint that ends in an earlier segment; 0: none
      56   8  location of the end of the checkpoint before that; 0: none
      64   8  reserved, zero
      72   8  XXH3-64 of bytes 0-71, seed 0
@@ -31,8 +33,8 @@ Record, 72 bytes and the payload; zeros up to a multiple of 8; the next record f
       8   4  epoch: how many times the store had been opened for writing
      12   4  volume          functional address; with MOVE, SNAPSHOT and EXTENT the target
      16   4  track
-     20   4  other volume    MOVE, SNAPSHOT, EXTENT: the source
-     24   4  other track     MOVE, EXTENT: the source; RELEASE: the first track after the range
+     20   4  other volume    MOVE, SNAPSHOT, EXTENT: the source; RELOCATE: high half of the old location
+     24   4  other track     MOVE, EXTENT: the source; RELEASE: the first track after the range; RELOCATE: low half
      28   4  raw length in bytes of the track image; EXTENT: how many tracks; otherwise 0
      32   4  payload length in bytes
      36   4  reserved, zero
@@ -41,8 +43,9 @@ Record, 72 bytes and the payload; zeros up to a multiple of 8; the next record f
      56   8  XXH3-64 of the payload, seed 0
      64   8  XXH3-64 of bytes 0-63, seed = store identity XOR place(segment, offset)
 
-The seed ties a record to the place it was written to: bytes of another store, of another place, or a record that
-somebody keeps as data inside a track never pass for a record. XXH3-64 because it costs 1 us for 56 KB and finds
+The seed ties a record to the place it was written to: bytes of another store, of another place, of a removed segment
+whose file is used again (it had another number), or a record that somebody keeps as data inside a track never pass for
+a record. XXH3-64 because it costs 1 us for 56 KB and finds
 every error burst that matters with probability 1 - 2**-64; it is a guard against damage, not against an enemy.
 
     kind         what it does (volume, track = v, t; other = s, u)           payload
@@ -56,9 +59,12 @@ every error burst that matters with probability 1 - 2**-64; it is a guard agains
       7 PUT      key has this value; an empty value removes the key          2-byte key length, key (UTF-8), value
       8 OPEN     the first record of an epoch                                -
       9 CLOSE    the last record of an epoch that ended in order             -
-     10 CHECKPOINT, 11 RELOCATE, 12 FREE, 13 PARITY: kept for the directory's checkpoint, for free-space collection
-        (a live record copied elsewhere; a segment given back) and for parity. A reader that does not know a kind
-        refuses the log.
+     10 CHECKPOINT  track 0: a checkpoint begins; 1, 2, ...: a part of      stream (checkpoint.py); where all of it is
+                    it; FFFFFFFF: its end
+     11 RELOCATE what the record at the old location held is here now: who  the stored track
+                 points there is to point here. v, t: as in the old record
+     12 FREE     segment t has no record in use and may be removed          -
+     13 PARITY   kept. A reader that does not know a kind refuses the log.
 
 Invariants (tests cite these numbers)
 -------------------------------------
@@ -68,9 +74,10 @@ Invariants (tests cite these numbers)
  I4  A record is in use if and only if some page of some volume points at it: no counters that could go wrong
      (directory.py).
  I5  Recovery is idempotent: a log that is only read is not changed, and reading it again gives the same state.
- I6  Nothing behind the end of the log comes back: stale bytes there never become records again.
- I7  Segment n+1 is created only when every record of segment n is durable. Creation is atomic (disk.py). So only
-     the last segment can have a torn tail; anything else that is missing is damage.
+ I6  Nothing behind the end of the log comes back: stale bytes there never become records again. Those of this
+     segment number have an older epoch or a sequence that is not due; those of another have another seed.
+ I7  Segment n+1 is created, from a fresh file or a used one, only when every record of segment n is durable. Creation
+     is atomic (disk.py). So only the last segment can have a torn tail; anything else that is missing is damage.
  I8  The OPEN record of an epoch is durable, and so is everything before it, before another record of that epoch is
      made.
  I9  A sequence number, once handed out, never names another write: after a crash an epoch starts SEQUENCE_GAP above
@@ -78,25 +85,43 @@ Invariants (tests cite these numbers)
      append and commit.
  I10 After a failed commit nothing is written any more (what an fdatasync left behind is unknown): FencedError.
  I11 Each change is one record, so recovery finds it done or not done, never half.
+ I12 FREE of a segment is appended only when no pointer goes there, and a checkpoint is durable that was begun after
+     that was so; and the segment lies before the begin of the checkpoint before. So recovery can start at either of
+     the two newest checkpoints. The segment is removed only when FREE is durable.
+ I13 A checkpoint holds no pointer that a RELOCATE before its begin has turned. RELOCATE changes no contents: a record
+     has one location or two, and locations are never used again, so it does not matter when a pointer is turned, as
+     long as all are before the old segment goes.
+ I14 A record is appended only if the medium holds room for it: no commit meets a full medium. A change that is refused
+     for lack of room has changed nothing, and fences nothing.
 
 A record is *next* in the log if its checksum is right, it lies inside the segment, and either its epoch is that of
 the record before and its sequence one more; or it is an OPEN, its epoch one more and its sequence greater.
 
 Reading back (recovery.py)
 --------------------------
- 1. Segments are read in order, record headers only. In every segment but the last the records must lead exactly to
+ 1. The checkpoints that can be found: by their end in the last segment, the last one there first; then the two that
+    its header names. Ends in the last segment are found by following its record headers.
+ 2. The first one that is whole (begin, all parts, end: kinds, numbers and every checksum) gives the directory and the
+    segments as they were at its begin; reading goes on behind that. If none is whole, the whole log is read, which is
+    possible while no segment was removed; otherwise CorruptionError. What is not used is told (`notices`).
+ 3. Segments are read in order, record headers only. In every segment but the last the records must lead exactly to
     `previous sequence` and `previous epoch` of the next header, or the log is damaged at that place: CorruptionError.
- 2. A record at or below some record's `durable`, or in a segment that has a successor (I7), was acknowledged or
-    could have been: it is applied without reading a track's payload. Payloads of other kinds are always checked.
- 3. In the last segment the headers end at the first place X that has no next record. The rest is searched for
+ 4. A record at or below some record's `durable`, or in a segment that has a successor (I7), was acknowledged or
+    could have been: it is applied without reading the payload of a TRACK, RELOCATE or CHECKPOINT. Payloads of other
+    kinds are always checked.
+ 5. In the last segment the headers end at the first place X that has no next record. The rest is searched for
     records of this store; one whose `durable` reaches the sequence that is missing at X proves that acknowledged
-    data is gone: CorruptionError at X. If there is none, X is the torn tail of a batch that nobody was told of.
- 4. The records before X not covered by rule 2 had headers that arrived; now their payloads are checked, in order.
-    The first bad one ends the log.
- 5. What was found is synced (it may have been in the page cache only), then OPEN is appended and synced (I8). A
-    reader that only looks stops after 4.
+    data is gone: CorruptionError at X. If there is none, X is the torn tail of a batch that nobody was told of. The
+    records before X not covered by rule 4 had headers that arrived; now their payloads are checked, in order. The
+    first bad one ends the log.
+ 6. All pointers are turned by the RELOCATE records that were applied, at once, at the end (I13). Every segment that the
+    checkpoint lists or that was read must be there with its length, but for those with a FREE; else CorruptionError. A
+    segment that is there beside them has a FREE: it is removed.
+ 7. What was found is synced (it may have been in the page cache only), then OPEN is appended and synced (I8). A
+    reader that only looks stops after 6, and removes nothing.
 
 Damage to the very last batch of a store that was not closed cannot be told from a torn write; everything before it can.
+Damage before the checkpoint is found when it is read, and by scrubbing.
 """
 
 import struct
@@ -148,7 +173,7 @@ class Kind(IntEnum):
     EXTENT = 14
 
 
-KINDS_READ = frozenset((*range(Kind.TRACK, Kind.CLOSE + 1), Kind.EXTENT))
+KINDS_READ = frozenset(Kind) - {Kind.PARITY}
 """The kinds this version understands."""
 
 
@@ -185,28 +210,28 @@ class RecordHeader(NamedTuple):
 #   bits 63-37  segment number (27 bits)
 #   bits 36-9   offset in the segment / 8 (28 bits: segments up to 2 GiB)
 #   bits  8-0   record size in units of 256 bytes, rounded up, at most 511: how much to read at once; a hint
-_SEGMENT_SHIFT = 37
+SEGMENT_SHIFT = 37
 _OFFSET_SHIFT = 9
-_OFFSET_MASK = (1 << (_SEGMENT_SHIFT - _OFFSET_SHIFT)) - 1
-_HINT_MASK = (1 << _OFFSET_SHIFT) - 1
-_HINT_UNIT_BYTES = 256
+_OFFSET_MASK = (1 << (SEGMENT_SHIFT - _OFFSET_SHIFT)) - 1
+SIZE_MASK = (1 << _OFFSET_SHIFT) - 1
+SIZE_UNIT_BYTES = 256
 SEGMENTS_MAX = (1 << 27) - 1
 
 
 def place(segment: int, offset: int) -> int:
     """The location of a record without its size hint."""
-    return segment << _SEGMENT_SHIFT | offset // ALIGNMENT_BYTES << _OFFSET_SHIFT
+    return segment << SEGMENT_SHIFT | offset // ALIGNMENT_BYTES << _OFFSET_SHIFT
 
 
 def pack_location(segment: int, offset: int, record_bytes: int) -> int:
     """The location of a record of `record_bytes` bytes, header and padding included."""
-    return place(segment, offset) | min(-(-record_bytes // _HINT_UNIT_BYTES), _HINT_MASK)
+    return place(segment, offset) | min(-(-record_bytes // SIZE_UNIT_BYTES), SIZE_MASK)
 
 
 def unpack_location(location: int) -> tuple[int, int, int]:
     """Segment number, offset, and how many bytes to read at once."""
     offset = (location >> _OFFSET_SHIFT & _OFFSET_MASK) * ALIGNMENT_BYTES
-    return location >> _SEGMENT_SHIFT, offset, (location & _HINT_MASK) * _HINT_UNIT_BYTES
+    return location >> SEGMENT_SHIFT, offset, (location & SIZE_MASK) * SIZE_UNIT_BYTES
 
 
 def record_bytes(payload_length: int) -> int:
@@ -265,11 +290,26 @@ def decode_segment_header(data: bytes, number: int) -> SegmentHeader:
 
 def encode_record_header(header: RecordHeader, seed: int) -> bytes:
     """The 72 bytes of a record header; `seed` is store identity XOR place of the record."""
-    kind, codec, *numbers, sequence, durable, payload_digest = header
+    kind, codec, epoch, volume, track, other_volume, other_track, raw, length, sequence, durable, check = header
     checked = _RECORD_CHECKED.pack(
-        RECORD_MAGIC, FORMAT_VERSION, kind, codec, 0, *numbers, 0, sequence, durable, payload_digest
+        RECORD_MAGIC,
+        FORMAT_VERSION,
+        kind,
+        codec,
+        0,
+        epoch,
+        volume,
+        track,
+        other_volume,
+        other_track,
+        raw,
+        length,
+        0,
+        sequence,
+        durable,
+        check,
     )
-    return checked + _CHECKSUM.pack(digest(checked, seed))
+    return checked + digest(checked, seed).to_bytes(8)
 
 
 def decode_record_header(data: bytes | memoryview, seed: int) -> RecordHeader | None:

@@ -17,6 +17,7 @@ from enum import IntEnum
 from controller.array.disk import Disk
 from controller.array.errors import DiskError, DiskFullError, FencedError
 from controller.array.format import (
+    ALIGNMENT_BYTES,
     RECORD_HEADER_BYTES,
     SEGMENT_HEADER_BYTES,
     SEGMENTS_MAX,
@@ -32,9 +33,9 @@ from controller.array.format import (
     record_bytes,
 )
 
+_PADDING = [bytes(length) for length in range(ALIGNMENT_BYTES)]
 RESERVED_SEGMENTS = 3
 """Segments that tracks leave free, at least: collection needs somewhere to copy to."""
-_WITH_TRACK = (Kind.TRACK, Kind.RELOCATE)
 
 
 class Room(IntEnum):
@@ -82,6 +83,12 @@ class Batch:
         self.written = False
 
 
+    @property
+    def begins_segment(self) -> bool:
+        """Does a new segment begin in it?"""
+        return any(run.length for run in self.runs)
+
+
 class Tail:
     """Where the log ends: the place of the next record, and the record before it. What recovery finds."""
 
@@ -122,6 +129,7 @@ class LogWriter:
         self.reserved_segments = RESERVED_SEGMENTS
         self.segments = dict(segments or {})
         self.checkpoints = (0, 0)
+        self.was_full = False  # the last time somebody asked for room, there was not enough
         self.durable = tail.sequence
         self.records = 0
         self.bytes = 0
@@ -152,17 +160,22 @@ class LogWriter:
         codec: int = 0,
         raw_length: int = 0,
         payload: bytes = b"",
+        payload_digest: int | None = None,
         room: Room = Room.CHANGES,
     ) -> tuple[RecordHeader, int]:
-        """Add one record to the open batch: its header and its location.
+        """Add one record to the open batch: its header and its location. `payload_digest`, if it is known already.
 
         Raises FencedError after a failed commit, ValueError if the record does not fit a segment, DiskFullError.
         """
         if self._fenced:
             raise FencedError
         tail = self._tail
-        size = record_bytes(len(payload))
-        run = self._run(size, room)
+        length = len(payload)
+        size = record_bytes(length)
+        batch = self._open
+        if batch is None or not batch.runs or tail.offset + size > tail.segment_length:
+            batch = self._make_run(size, room)
+        parts = batch.runs[-1].parts
         assert tail.sequence - self.durable < SEQUENCE_GAP - 1, "too many records without a commit"  # I9
         offset = tail.offset
         header = RecordHeader(
@@ -174,32 +187,30 @@ class LogWriter:
             other_volume,
             other_track,
             raw_length,
-            len(payload),
+            length,
             tail.sequence + 1,
             self.durable,
-            digest(payload),
+            digest(payload) if payload_digest is None else payload_digest,
         )
-        run.parts.append(encode_record_header(header, tail.identity ^ place(tail.segment, offset)))
-        if payload:
-            run.parts.append(payload)
-            if padding := size - RECORD_HEADER_BYTES - len(payload):
-                run.parts.append(bytes(padding))
+        parts.append(encode_record_header(header, tail.identity ^ place(tail.segment, offset)))
+        if length:
+            parts.append(payload)
+            if padding := size - RECORD_HEADER_BYTES - length:
+                parts.append(_PADDING[padding])
         tail.offset = offset + size
         tail.sequence = header.sequence
-        batch = self._open
-        assert batch is not None
         batch.records += 1
         batch.bytes += size
         batch.last = header.sequence
         self.records += 1
         self.bytes += size
         location = pack_location(tail.segment, offset, size)
-        if kind in _WITH_TRACK:
+        if kind == Kind.TRACK:
             batch.locations.append(location)
         return header, location
 
-    def _run(self, size: int, room: Room) -> Run:
-        """The run that takes a record of `size` bytes: in a new segment, where it does not fit the old one."""
+    def _make_run(self, size: int, room: Room) -> Batch:
+        """Let the open batch end in a run that takes a record of `size` bytes: in a new segment, if it does not fit."""
         tail = self._tail
         if size > self.segment_bytes - SEGMENT_HEADER_BYTES:
             raise ValueError(f"a record of {size} bytes does not fit a segment of {self.segment_bytes}")
@@ -221,7 +232,7 @@ class LogWriter:
             self._planned.append(runs[-1])
         elif not runs:
             runs.append(Run(tail.segment, tail.offset))
-        return runs[-1]
+        return self._open
 
     def _hold(self, room: Room) -> None:
         """Make sure of room for a new segment, and of what has to be left behind it. Raises DiskFullError."""
@@ -231,8 +242,15 @@ class LogWriter:
         if self.capacity_bytes is not None:
             free = self.capacity_bytes - sum(self.segments.values())
             if free < count * self.segment_bytes:
+                self.was_full = True
                 raise DiskFullError(f"the array is full: all of its {self.capacity_bytes} bytes are in use")
-        self._disk.reserve(self.segment_bytes, self._to_be_made() + count)
+        try:
+            self._disk.reserve(self.segment_bytes, self._to_be_made() + count)
+        except DiskFullError:
+            self.was_full = True
+            raise
+        if room == Room.TRACKS:
+            self.was_full = False
 
     def _to_be_made(self) -> int:
         return sum(not run.made for run in self._planned)
@@ -259,7 +277,7 @@ class LogWriter:
         """Append OPEN with `sequence`, alone, and make it durable (I8). Raises DiskError."""
         assert self._open is None and self._under_way is None and sequence > self._tail.sequence
         # A new segment names the record before it, so it is made before the numbers jump.
-        self._run(record_bytes(0), Room.ALL)
+        self._make_run(record_bytes(0), Room.ALL)
         self._tail.epoch += 1
         self._tail.sequence = self.durable = sequence - 1
         self.append(Kind.OPEN, room=Room.ALL)

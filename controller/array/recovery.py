@@ -1,13 +1,15 @@
 """Reads the log back: finds its end, tells a torn tail from damage, and hands on what was recovered, in order.
 
-The rules are those of "Reading back" in format.py; `R1` ... `R4` below are its steps.
+The rules are those of "Reading back" in format.py; `R1` ... `R7` below are its steps.
 """
 
 from collections import deque
-from collections.abc import Callable
+from itertools import pairwise
 
+from controller.array.checkpoint import END, CheckpointEnd, Loaded, load_checkpoint
+from controller.array.directory import Directory
 from controller.array.disk import Disk
-from controller.array.errors import CorruptionError
+from controller.array.errors import CorruptionError, DiskError, StoreError
 from controller.array.format import (
     ALIGNMENT_BYTES,
     RECORD_HEADER_BYTES,
@@ -24,19 +26,33 @@ from controller.array.format import (
     record_bytes,
 )
 from controller.array.log import Tail
+from controller.array.record_reader import RecordReader
 
-Apply = Callable[[RecordHeader, int, bytes], None]
+_NOT_READ = frozenset((Kind.TRACK, Kind.RELOCATE, Kind.CHECKPOINT))
+"""Payloads that recovery leaves to reads and scrubbing, where the record is proven."""
 _READ_BYTES = 4096
 _SEARCH_BYTES = 1 << 20
 
 
 class Found:
-    """What recovery found: the end of the log, its segments' lengths, whether the last epoch ended in order."""
+    """What recovery found.
 
-    def __init__(self, tail: Tail) -> None:
+    directory: what the log says; tail: the end of the log; closed: its last epoch ended in order; segments: the lengths
+    of those that belong to the log; checkpoints: locations of the ends of the newest two, 0 for none; begin: location
+    of the newest one's begin; leftovers: segments that were freed but are still there; notices: damage that was got
+    around, for the operator; records, bytes: of the log behind the checkpoint.
+    """
+
+    def __init__(self, directory: Directory, tail: Tail) -> None:
+        self.directory = directory
         self.tail = tail
-        self.segments: dict[int, int] = {}
         self.closed = True
+        self.segments: dict[int, int] = {}
+        self.checkpoints = (0, 0)
+        self.begin = 0
+        self.leftovers: list[int] = []
+        self.notices: list[str] = []
+        self.records = self.bytes = 0
 
 
 class _Segment:
@@ -70,7 +86,7 @@ class _Segment:
         return data if digest(data) == header.payload_digest else None
 
     def durable_behind(self, offset: int) -> int:
-        """The greatest `durable` of any record of this place at or after `offset`, whatever lies between (R3)."""
+        """The greatest `durable` of any record of this place at or after `offset`, whatever lies between (R5)."""
         durable = 0
         overlap = RECORD_HEADER_BYTES - 1
         for start in range(offset, self.length, _SEARCH_BYTES):
@@ -84,25 +100,27 @@ class _Segment:
 
 
 class Recovery:
-    """One reading of a log. Records go to `apply` in order, each only when it is certain to belong to the log."""
+    """One reading of a log. Records are applied in order, each only when it is certain to belong to the log."""
 
-    def __init__(self, disk: Disk, apply: Apply) -> None:
+    def __init__(self, disk: Disk) -> None:
         self._disk = disk
-        self._apply = apply
+        self._found = Found(Directory(), Tail(0))
         self._waiting: deque[tuple[_Segment, int, RecordHeader]] = deque()
         self._durable = 0
+        self._bad_checkpoints: set[int] = set()
 
     def run(self) -> Found:
-        """Read the whole log. Raises CorruptionError, FormatError, DiskError; nothing on the disk is changed (I5)."""
+        """Read the log. Raises CorruptionError, FormatError, DiskError; nothing on the disk is changed (I5)."""
         lengths = self._disk.segments()
         if not lengths:
-            return Found(Tail(self._disk.new_identity()))
-        found: Found | None = None
-        for number in range(1, max(lengths) + 1):
+            return Found(Directory(), Tail(self._disk.new_identity()))
+        last = self._segment_header(max(lengths), lengths)
+        if not self._from_checkpoint(last, lengths):
+            self._found.tail = Tail(last.identity)
+        found = self._found
+        tail = found.tail
+        for number in range(tail.segment + 1, last.number + 1):
             header = self._segment_header(number, lengths)
-            if found is None:
-                found = Found(Tail(header.identity))
-            tail = found.tail
             if header.identity != tail.identity:
                 raise CorruptionError(number, 16, "the segment is one of another store")
             if (header.previous_sequence, header.previous_epoch) != (tail.sequence, tail.epoch):
@@ -112,12 +130,78 @@ class Recovery:
                     f"no valid record where sequence {tail.sequence + 1} is due;"
                     f" segment {number} follows sequence {header.previous_sequence}",
                 )
-            self._apply_until(tail.sequence)  # R2: a successor proves all of its predecessor
+            self._apply_until(tail.sequence)  # R4: a successor proves all of its predecessor
             found.segments[number] = header.length
-            self._read_segment(_Segment(self._disk, header), found)
-        assert found is not None
-        self._end(found)
+            tail.segment, tail.segment_length, tail.offset = number, header.length, SEGMENT_HEADER_BYTES
+            self._read_segment(_Segment(self._disk, header))
+        self._end()
+        self._account(lengths)
         return found
+
+    def _from_checkpoint(self, last: SegmentHeader, lengths: dict[int, int]) -> bool:
+        """R1, R2: begin with the newest checkpoint that is whole; False if the whole log has to be read."""
+        damage: StoreError | None = None
+        reader = RecordReader(self._disk, last.identity)
+        candidates = [*self._ends_in(last), last.checkpoint, last.previous_checkpoint, 0]
+        for location, older in pairwise(candidates):
+            if not location:
+                break
+            try:
+                loaded = load_checkpoint(reader, location)
+            except (CorruptionError, DiskError) as error:
+                damage = damage or error
+                self._bad_checkpoints.add(location)
+                self._found.notices.append(f"a checkpoint was not used, an older one or the whole log was: {error}")
+                continue
+            self._found.checkpoints = (location, older)
+            self._resume(last.identity, loaded, lengths)
+            return True
+        if damage is not None and any(number not in lengths for number in range(1, last.number)):
+            raise damage
+        return False
+
+    def _ends_in(self, last: SegmentHeader) -> list[int]:
+        """Locations of the ends of checkpoints in the last segment, newest first."""
+        segment = _Segment(self._disk, last)
+        found: list[int] = []
+        offset, sequence, epoch = SEGMENT_HEADER_BYTES, last.previous_sequence, last.previous_epoch
+        while (header := segment.header_at(offset)) is not None and _is_next(header, sequence, epoch):
+            size = record_bytes(header.payload_length)
+            if header.kind == Kind.CHECKPOINT and header.track == END:
+                found.append(pack_location(last.number, offset, size))
+            offset, sequence, epoch = offset + size, header.sequence, header.epoch
+        return found[::-1]
+
+    def _resume(self, identity: int, loaded: Loaded, lengths: dict[int, int]) -> None:
+        """Take over what a checkpoint holds, and read the rest of the segment where it begins."""
+        found = self._found
+        found.directory = loaded.directory
+        found.segments = dict(loaded.segments)
+        found.begin = pack_location(loaded.segment, loaded.offset, RECORD_HEADER_BYTES)
+        header = self._segment_header(loaded.segment, lengths)
+        tail = found.tail = Tail(identity)
+        tail.segment, tail.segment_length = loaded.segment, header.length
+        tail.offset = loaded.offset + RECORD_HEADER_BYTES
+        tail.sequence, tail.epoch = loaded.sequence, loaded.epoch
+        self._durable = loaded.sequence
+        self._read_segment(_Segment(self._disk, header))
+
+    def _account(self, lengths: dict[int, int]) -> None:
+        """R6: turn relocated pointers; every segment of the log is there, and what is there beside them was freed."""
+        found = self._found
+        freed = found.directory.freed
+        for number in freed:
+            found.segments.pop(number, None)
+        try:
+            found.directory.settle()
+        except ValueError as error:
+            raise CorruptionError(found.tail.segment, found.tail.offset, f"{error}: the log makes no sense") from error
+        for number, length in sorted(found.segments.items()):
+            if number not in lengths:
+                raise CorruptionError(number, 0, "the segment is missing")
+            if lengths[number] != length:
+                raise CorruptionError(number, lengths[number], f"the segment should have {length} bytes")
+        found.leftovers = sorted(lengths.keys() - found.segments.keys())
 
     def _segment_header(self, number: int, lengths: dict[int, int]) -> SegmentHeader:
         if number not in lengths:
@@ -130,23 +214,25 @@ class Recovery:
             raise CorruptionError(number, lengths[number], f"the segment should have {header.length} bytes")
         return header
 
-    def _read_segment(self, segment: _Segment, found: Found) -> None:
-        """R1: follow the record headers as far as they are next to each other."""
+    def _read_segment(self, segment: _Segment) -> None:
+        """R3: follow the record headers as far as they are next to each other."""
+        found = self._found
         tail = found.tail
-        tail.segment, tail.segment_length, tail.offset = segment.number, segment.length, SEGMENT_HEADER_BYTES
         while (header := segment.header_at(tail.offset)) is not None:
-            opened = header.kind == Kind.OPEN and header.epoch == tail.epoch + 1 and header.sequence > tail.sequence
-            if not opened and (header.epoch, header.sequence) != (tail.epoch, tail.sequence + 1):
+            if not _is_next(header, tail.sequence, tail.epoch):
                 break
             self._waiting.append((segment, tail.offset, header))
             tail.epoch, tail.sequence = header.epoch, header.sequence
-            tail.offset += record_bytes(header.payload_length)
+            size = record_bytes(header.payload_length)
+            tail.offset += size
+            found.records += 1
+            found.bytes += size
             found.closed = header.kind == Kind.CLOSE
             if header.durable > self._durable:
                 self._apply_until(header.durable)
 
     def _apply_until(self, durable: int) -> None:
-        """R2: hand on what is known to have been durable up to this sequence."""
+        """R4: hand on what is known to have been durable up to this sequence."""
         self._durable = max(self._durable, durable)
         waiting = self._waiting
         while waiting and waiting[0][2].sequence <= durable:
@@ -156,22 +242,33 @@ class Recovery:
     def _hand_on(self, segment: _Segment, offset: int, header: RecordHeader, *, proven: bool) -> bool:
         """Apply one record; False if it is not proven and its payload is not what it should be."""
         payload: bytes | None = b""
-        if header.payload_length and not (proven and header.kind == Kind.TRACK):
+        if header.payload_length and not (proven and header.kind in _NOT_READ):
             payload = segment.payload(offset, header)
         if payload is None:
             if proven:
                 raise CorruptionError(segment.number, offset, f"the payload of sequence {header.sequence} is damaged")
             return False
         location = pack_location(segment.number, offset, record_bytes(header.payload_length))
+        if header.kind == Kind.CHECKPOINT and header.track == END:
+            self._note_checkpoint(segment, offset, header, location)
         try:
-            self._apply(header, location, payload)
+            self._found.directory.apply(header, location, payload)
         except (KeyError, ValueError) as error:
             reason = f"sequence {header.sequence} makes no sense: {error!r}"
             raise CorruptionError(segment.number, offset, reason) from error
         return True
 
-    def _end(self, found: Found) -> None:
-        """R3 and R4: is the end a torn tail or damage, and which of the last records are whole?"""
+    def _note_checkpoint(self, segment: _Segment, offset: int, header: RecordHeader, location: int) -> None:
+        """Remember a checkpoint met on the way, the newest last, if its end is whole."""
+        payload = segment.payload(offset, header)
+        newer = location > self._found.checkpoints[0]
+        if payload is not None and newer and location not in self._bad_checkpoints:
+            self._found.begin = CheckpointEnd.decode(payload).begin
+            self._found.checkpoints = (location, self._found.checkpoints[0])
+
+    def _end(self) -> None:
+        """R5: is the end a torn tail or damage, and which of the last records are whole?"""
+        found = self._found
         tail = found.tail
         last = self._disk_segment(tail)
         durable = last.durable_behind(tail.offset)
@@ -188,3 +285,10 @@ class Recovery:
 
     def _disk_segment(self, tail: Tail) -> _Segment:
         return _Segment(self._disk, SegmentHeader(tail.segment, tail.identity, tail.segment_length, 0, 0))
+
+
+def _is_next(header: RecordHeader, sequence: int, epoch: int) -> bool:
+    """Is this the record after the one with that sequence and epoch?"""
+    if (header.epoch, header.sequence) == (epoch, sequence + 1):
+        return True
+    return header.kind == Kind.OPEN and header.epoch == epoch + 1 and header.sequence > sequence

@@ -11,6 +11,7 @@ time:
     store.committed(batch)             main thread; or failed(batch), when commit raised
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -29,27 +30,26 @@ from ccw.stored_track import (
     expand_payload,
     expand_track,
 )
-from controller.array.directory import JSON, Directory, Volume, encode_attributes, encode_value
+from controller.array.directory import JSON, Volume, encode_attributes, encode_value
 from controller.array.disk import Disk
 from controller.array.errors import CorruptionError, FencedError, StoreError, UnknownVolumeError
 from controller.array.format import (
-    RECORD_HEADER_BYTES,
     SEQUENCE_GAP,
     Kind,
-    RecordHeader,
     check_segment_bytes,
-    decode_record_header,
-    digest,
-    place,
     unpack_location,
 )
+from controller.array.housekeeping import CHECKPOINT_BYTES, Housekeeper
 from controller.array.image_stub import CODEC_IN_IMAGE, ImageFileError, is_shadow, matches, read_stub
 from controller.array.log import Batch, LogWriter, Room
-from controller.array.recovery import Recovery
+from controller.array.record_reader import RecordReader
+from controller.array.recovery import Found, Recovery
+from controller.array.scrub import Scrub
 from controller.array.track_map import TRACKS_MAX
 
 SEGMENT_BYTES = 32 << 20
 VOLUMES_MAX = 1 << 32
+_STEP_BYTES = 1 << 20
 
 
 class ImageReader(Protocol):
@@ -70,40 +70,52 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
     disk was opened only to be read.
     """
 
-    def __init__(self, disk: Disk, directory: Directory, log: LogWriter, identity: int, recovered: int) -> None:
+    def __init__(self, disk: Disk, log: LogWriter, found: Found, recovered: int, checkpoint_bytes: int) -> None:
         self._disk = disk
-        self._directory = directory
+        self._directory = found.directory
         self._log = log
-        self._identity = identity
         self._recovered = recovered
+        self._reader = RecordReader(disk, found.tail.identity)
         self._unwritten: dict[int, StoredTrack] = {}
         self._closed = False
         self.images: dict[int, ImageReader] = {}
         self._shadows = {number for number in self._directory.volumes if is_shadow(number)}
         self.closing: list[Callable[[], None]] = []
+        self.notices = found.notices
+        self._housekeeper = Housekeeper(
+            found.directory, log, self._reader, found.begin, checkpoint_bytes, self.notices.append
+        )
 
     @classmethod
     def open(
-        cls, disk: Disk, *, segment_bytes: int = SEGMENT_BYTES, capacity_bytes: int | None = None
+        cls,
+        disk: Disk,
+        *,
+        segment_bytes: int = SEGMENT_BYTES,
+        capacity_bytes: int | None = None,
+        checkpoint_bytes: int = CHECKPOINT_BYTES,
     ) -> "VirtualArrayStore":
         """Open the store on `disk`; an empty disk becomes an empty store. New segments are `segment_bytes` long.
 
-        `capacity_bytes` bounds the log's segments together; None: only the medium does.
+        `capacity_bytes` bounds the log's segments together; None: only the medium does. `checkpoint_bytes`: of log,
+        after which `housekeep` makes a checkpoint.
 
         A torn tail is left out: nobody was told of it. Raises CorruptionError when acknowledged data is damaged,
         FormatError when it is no store of this version, DiskError; the disk is then unchanged and still open.
         """
         check_segment_bytes(segment_bytes)
-        directory = Directory()
-        found = Recovery(disk, directory.apply).run()
+        found = Recovery(disk).run()
         tail = found.tail
         recovered = tail.sequence
         log = LogWriter(disk, tail, segment_bytes, found.segments, capacity_bytes)
+        log.checkpoints, log.records, log.bytes = found.checkpoints, found.records, found.bytes
         if disk.writable:
             if tail.segment:
                 disk.sync(tail.segment)
             log.start_epoch(tail.sequence + (1 if found.closed else SEQUENCE_GAP))
-        return cls(disk, directory, log, tail.identity, recovered)
+            for number in found.leftovers:
+                disk.remove(number)
+        return cls(disk, log, found, recovered, checkpoint_bytes)
 
     # Volumes
 
@@ -143,7 +155,7 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
                 if unwritten.codec == CODEC_IN_IMAGE:
                     return self._in_image(unwritten.payload)
                 return expand_track(unwritten)
-            header, payload = self._fetch(location)
+            header, payload = self._reader.read(location)
             if header.codec == CODEC_IN_IMAGE:
                 return self._in_image(payload.tobytes())
             if header.codec == CODEC_NONE:
@@ -160,7 +172,7 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
             return None
         unwritten = self._unwritten.get(location)
         if unwritten is None:
-            header, payload = self._fetch(location)
+            header, payload = self._reader.read(location)
             unwritten = StoredTrack(header.codec, header.raw_length, payload.tobytes())
         if unwritten.codec == CODEC_IN_IMAGE:
             return compress_track(self._in_image(unwritten.payload))
@@ -310,7 +322,10 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
 
     def reference_counts(self) -> dict[int, int]:
         """How many tracks point at each record in use, by its location. Looks at every track: for tests and checks."""
-        return self._directory.reference_counts()
+        counts: Counter[int] = Counter()
+        for location, count in self._directory.reference_counts().items():
+            counts[self._housekeeper.current(location)] += count
+        return dict(counts)
 
     # Values: small things that must survive with the tracks, in the same order
 
@@ -325,6 +340,65 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
     def items(self, prefix: str = "") -> list[tuple[str, bytes]]:
         """All keys that begin with `prefix`, with their values, in the order of the keys."""
         return sorted(item for item in self._directory.values.items() if item[0].startswith(prefix))
+
+    # Housekeeping: see housekeeping.py
+
+    def housekeep(self, limit: int) -> int:
+        """Go on with checkpoints and free-space collection for about `limit` bytes of work.
+
+        How much was done: 0 when there is nothing to do, or nothing before the next commit. Reads and writes go on
+        between two calls. Raises nothing but our own bugs; what the operator should know is added to `notices`.
+        """
+        if self._closed or not self._disk.writable:
+            return 0
+        return self._housekeeper.step(limit)
+
+    def housekeeping_budget(self, written: int) -> int:
+        """How much work to give `housekeep` after `written` bytes were committed, so that room never runs out."""
+        return self._housekeeper.budget(written)
+
+    def tidy(self) -> None:
+        """Make a checkpoint, and collect all free space that is worth it; commits as it goes. For tools, not beside a
+        worker thread. Raises DiskError, FencedError.
+        """
+        self._appendable()
+        self._housekeeper.want(checkpoint=True)
+        while not self._housekeeper.resting:
+            if not self.housekeep(_STEP_BYTES):
+                self.sync()
+        self.sync()
+
+    def prepare(self) -> None:
+        """Make room for the next segment ahead of time, for a worker thread. Raises DiskError."""
+        self._log.prepare(1)
+
+    def scrub(self) -> Scrub:
+        """Begin to verify every record in use: call `step` of what is returned until it is done."""
+        return Scrub(self._directory.freeze(), self._log, self._reader, self._unwritten)
+
+    @property
+    def capacity_bytes(self) -> int | None:
+        """What the log may take of the medium; None: all of it."""
+        return self._log.capacity_bytes
+
+    @property
+    def net_capacity_load(self) -> float | None:
+        """Percent of the capacity that holds data in use, at most; None where there is no capacity limit."""
+        if self._log.capacity_bytes is None:
+            return None
+        return 100 * self._housekeeper.live_bytes() / self._log.capacity_bytes
+
+    def figures(self) -> dict[str, int]:
+        """What the array holds and has done in the background since it was opened; bytes, segments, counts."""
+        keeper = self._housekeeper
+        return {
+            "segments": len(self._log.segments),
+            "log_bytes": sum(self._log.segments.values()),
+            "live_bytes": keeper.live_bytes(),
+            "checkpoints": keeper.checkpoints_made,
+            "segments_freed": keeper.segments_freed,
+            "bytes_relocated": keeper.bytes_relocated,
+        }
 
     # Commit
 
@@ -453,21 +527,6 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
         )
         self._directory.apply(header, location, payload)
         return header.sequence
-
-    def _fetch(self, location: int) -> tuple[RecordHeader, memoryview]:
-        """Read a track's record and verify it (I3): its header and its payload."""
-        segment, offset, size = unpack_location(location)
-        data = self._disk.read(segment, offset, size)
-        header = decode_record_header(memoryview(data)[:RECORD_HEADER_BYTES], self._identity ^ place(segment, offset))
-        if header is None or header.kind != Kind.TRACK:
-            raise CorruptionError(segment, offset, "the header of a track's record is damaged")
-        end = RECORD_HEADER_BYTES + header.payload_length
-        if len(data) < end:
-            data = self._disk.read(segment, offset, end)
-        payload = memoryview(data)[RECORD_HEADER_BYTES:end]
-        if digest(payload) != header.payload_digest:
-            raise CorruptionError(segment, offset, "the payload of a track does not match its checksum")
-        return header, payload
 
 
 def _check_track(track: int) -> None:

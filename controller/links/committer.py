@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
@@ -10,6 +11,9 @@ import trio
 from controller.array import DiskError, VirtualArrayStore
 from controller.remote_copy.ports import ArrayFault
 
+HOUSEKEEPING_S = 0.01  # of background work between two commits, at most, and one step
+HOUSEKEEPING_STEP_BYTES = 128 << 10
+IDLE_WORK_BYTES = 1 << 20  # background work is given as if so much had been written, when nothing was
 IDLE_COMMIT_S = 0.05  # records that nobody waits for are durable after at most this long
 
 RunBlocking = Callable[..., Awaitable[Any]]
@@ -18,11 +22,20 @@ RunBlocking = Callable[..., Awaitable[Any]]
 class Committer:
     """Owns the commit of one array. Replies come in sequence order, on the event loop's thread.
 
-    run_blocking: runs the commit off the loop (`trio.to_thread.run_sync`); a simulation passes its own.
+    run_blocking: runs the commit off the loop (`trio.to_thread.run_sync`); a simulation passes its own. say: takes what
+    the operator should know of the background work, a line at a time.
     """
 
-    def __init__(self, store: VirtualArrayStore, run_blocking: RunBlocking, on_fenced: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        store: VirtualArrayStore,
+        run_blocking: RunBlocking,
+        on_fenced: Callable[[str], None],
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
         self._store = store
+        self._say = say
+        self._segment_begun = trio.Event()
         self._run_blocking = run_blocking
         self._on_fenced = on_fenced
         self._waiting: list[tuple[int, int, Callable[[bool], None]]] = []
@@ -47,12 +60,39 @@ class Committer:
             with trio.move_on_after(IDLE_COMMIT_S):
                 await self._wanted.wait()
             self._wanted = trio.Event()
-            await self._commit()
+            if not self.fenced:
+                await self._housekeep(await self._commit() or IDLE_WORK_BYTES)
 
-    async def _commit(self) -> None:
-        batch = None if self.fenced else self._store.take_batch()
+    async def keep_room(self) -> None:
+        """For ever, hold room for the next segment, so that no write waits for one to be filled with zeros.
+
+        What cannot be held is not told here: the write that needs it is refused, and the operator hears of that.
+        """
+        while True:
+            with suppress(DiskError):
+                await self._run_blocking(self._store.prepare)
+            await self._segment_begun.wait()
+            self._segment_begun = trio.Event()
+
+    async def _housekeep(self, written: int) -> None:
+        """Go on with checkpoints and collection, in steps so short that links are served between them."""
+        budget = self._store.housekeeping_budget(written)
+        until = trio.current_time() + HOUSEKEEPING_S
+        while budget > 0 and (done := self._store.housekeep(min(budget, HOUSEKEEPING_STEP_BYTES))):
+            budget -= done
+            await trio.lowlevel.checkpoint()
+            if trio.current_time() > until:
+                break
+        while self._store.notices:
+            self._say(self._store.notices.pop(0))
+
+    async def _commit(self) -> int:
+        """Commit what was appended; how many bytes that were."""
+        batch = self._store.take_batch()
         if batch is None:
-            return
+            return 0
+        if batch.begins_segment:
+            self._segment_begun.set()
         try:
             await self._run_blocking(self._store.commit, batch)
         except DiskError as error:
@@ -63,6 +103,7 @@ class Committer:
         else:
             self.commits += 1
             self._answer(self._store.committed(batch))
+        return batch.bytes
 
     def _answer(self, durable: int | None) -> None:
         while self._waiting and (durable is None or self._waiting[0][0] <= durable):

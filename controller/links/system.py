@@ -53,7 +53,7 @@ class StorageSystem:
         self._write_event = write_event
         self._path_table = PathTable()
         self.timers = Timers()
-        self.committer = Committer(store, run_blocking, self._fenced)
+        self.committer = Committer(store, run_blocking, self._fenced, lambda text: self.log(None, text, {}))
         geometries = {volume.unit_address: volume.geometry for volume in settings.volumes}
         numbers = {volume.unit_address: volume.number for volume in settings.volumes if volume.number is not None}
         self.array = ArrayAdapter(store, geometries, self._full, numbers)
@@ -109,6 +109,8 @@ class StorageSystem:
             "commits": self.committer.commits,
             "records": self.store.appended,
             "response_times": self.meter.figures() if self.meter is not None else {},
+            "net_capacity_load": self.store.net_capacity_load,
+            **{f"array_{name}": value for name, value in self.store.figures().items()},
         }
 
     def _fenced(self, why: str) -> None:
@@ -144,6 +146,7 @@ class StorageSystem:
         """Serve until cancelled. Started when every listening port listens."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.committer.run)
+            nursery.start_soon(self.committer.keep_room)
             nursery.start_soon(self.timers.run)
             await nursery.start(self.adapters.run)
             if self.shared is not None:

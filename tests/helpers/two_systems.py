@@ -95,7 +95,7 @@ class Site:
 
     async def start(self, nursery: trio.Nursery) -> None:
         """Open the array and serve."""
-        store = VirtualArrayStore.open(self.disk, segment_bytes=1 << 20)
+        store = VirtualArrayStore.open(self.disk, segment_bytes=1 << 18, checkpoint_bytes=1 << 18)
         for volume in self.settings.volumes:
             if volume.unit_address not in store.volumes():
                 store.define_volume(volume.unit_address, {})

@@ -174,6 +174,61 @@ class ArrayMachine(RuleBasedStateMachine):
             self.memory.crash(Random(seed))
         self.open()
 
+    @rule(limit=st.sampled_from((1, 1, 3000, 20_000, 1 << 30)), times=st.integers(1, 40), want=st.booleans())
+    def housekeep(self, limit: int, times: int, want: bool) -> None:
+        """Some steps of a checkpoint or a collection; no state changes, only the log grows."""
+        if want and self.store._housekeeper.resting:
+            self.store._housekeeper.want(checkpoint=True)
+        before = self.oracle.copy()
+        for _ in range(times):
+            if not self.store.housekeep(limit) and self.under_way is None:
+                self.sync_unseen()
+        self.grown(before)
+
+    def sync_unseen(self) -> None:
+        self.oracle.appended = self.store.appended
+        self.history |= {self.store.appended: self.oracle.copy()}
+        self.store.sync()
+
+    def grown(self, before: DictStore) -> None:
+        for sequence in range(before.appended, self.store.appended + 1):
+            state = before.copy()
+            state.appended = sequence
+            self.history[sequence] = state
+        self.oracle.appended = self.store.appended
+        self.remember()
+
+    @precondition(lambda self: self.under_way is None)
+    @rule()
+    def tidy(self) -> None:
+        before = self.oracle.copy()
+        self.store.tidy()
+        self.grown(before)
+
+    @rule(limit=st.sampled_from((1, 5000, 1 << 30)))
+    def scrub(self, limit: int) -> None:
+        scrub = self.store.scrub()
+        while scrub.step(limit):
+            pass
+        assert scrub.done
+        assert scrub.damaged == []
+
+    @precondition(lambda self: self.under_way is None)
+    @rule(seed=seeds, operation=st.integers(0, 60), steps=st.integers(1, 60))
+    def die_in_housekeeping(self, seed: int, operation: int, steps: int) -> None:
+        before = self.oracle.copy()
+        self.store._housekeeper.want(checkpoint=True)
+        self.disk.arm(DiskFaults(power_loss_at=operation))
+        try:
+            for _ in range(steps):
+                if not self.store.housekeep(2000):
+                    self.store.sync()
+        except PowerLoss:
+            pass
+        self.grown(before)
+        self.memory.crash(Random(seed))
+        self.open()
+
     @precondition(lambda self: self.under_way is None)
     @rule()
     def close_and_open(self) -> None:

@@ -15,7 +15,7 @@ async def test_a_full_array_asks_for_intervention_and_goes_on_when_it_has_room(a
     """Refused writes are not acknowledged, what was is read, the operator is told once each way, nothing is fenced."""
     async with rig() as r, r.host(r.a) as host:
         medium = r.a.medium
-        medium.capacity_bytes = sum(medium.segments().values()) + (4 << 20)
+        medium.capacity_bytes = sum(medium.segments().values()) + (5 << 18)
         refused = 0
         written: list[tuple[int, int]] = []
         for turn in range(4):

@@ -1,6 +1,6 @@
 """Reading the log back: torn tails are left out, damage is named, nothing behind the end returns.
 
-I1 ... cite the invariants of controller/array/format.py, R1 ... the steps of "Reading back" there.
+I1 ... cite the invariants of controller/array/format.py, R3 ... the steps of "Reading back" there.
 """
 
 from random import Random
@@ -72,7 +72,7 @@ def test_a_torn_header_ends_the_log() -> None:  # I1, I6
     assert store.read(1, 0) == plain(b"old0").payload
 
 
-def test_a_torn_payload_ends_the_log_though_its_header_is_whole() -> None:  # R4
+def test_a_torn_payload_ends_the_log_though_its_header_is_whole() -> None:  # R5
     disk, second, _ = torn_pair()
     disk.damage(1, second + RECORD_HEADER_BYTES + 399, b"?")
     store = open_store(disk)
@@ -80,7 +80,7 @@ def test_a_torn_payload_ends_the_log_though_its_header_is_whole() -> None:  # R4
     assert store.read(1, 0) == plain(b"old0").payload
 
 
-def test_a_tail_torn_late_keeps_what_came_before() -> None:  # R4
+def test_a_tail_torn_late_keeps_what_came_before() -> None:  # R5
     disk, _, third = torn_pair()
     disk.damage(1, third + RECORD_HEADER_BYTES, b"?")
     assert tracks_of(open_store(disk)) == [0, 1, 2]
@@ -121,7 +121,7 @@ def test_the_epoch_alone_keeps_stale_records_out(monkeypatch: pytest.MonkeyPatch
         assert store.appended + 1 >= stale
 
 
-def test_what_recovery_found_is_synced_before_it_is_served() -> None:  # R5
+def test_what_recovery_found_is_synced_before_it_is_served() -> None:  # R7
     """Written, not synced, process killed, opened again: from then on a power failure must not take it away."""
     memory = MemoryDisk()
     disk = CrashDisk(memory)
@@ -150,7 +150,7 @@ def test_numbers_are_never_handed_out_twice() -> None:  # I9
     assert third.appended == third.recovered + 1 == again.appended + 1
 
 
-def test_a_header_damaged_in_the_middle_is_named() -> None:  # R3: later records prove that it was durable
+def test_a_header_damaged_in_the_middle_is_named() -> None:  # R5: later records prove that it was durable
     disk = MemoryDisk()
     store = open_store(disk)
     store.define_volume(1, {})
@@ -165,7 +165,7 @@ def test_a_header_damaged_in_the_middle_is_named() -> None:  # R3: later records
     assert str(caught.value).startswith(f"segment {segment}, offset {offset}: no valid record")
 
 
-def test_the_last_record_is_proven_by_an_orderly_close() -> None:  # R3
+def test_the_last_record_is_proven_by_an_orderly_close() -> None:  # R5
     disk = MemoryDisk()
     store = open_store(disk)
     store.define_volume(1, {})
@@ -193,7 +193,7 @@ def test_a_payload_damaged_later_is_never_returned() -> None:  # I3
         assert reader.read(1, 2) == plain(b"A").payload
 
 
-def test_every_damaged_byte_is_detected_or_was_padding() -> None:  # I3, R1-R4
+def test_every_damaged_byte_is_detected_or_was_padding() -> None:  # I3, R3-R5
     """Flip each byte of a closed log: an error that names the segment, or exactly the same contents."""
     disk = MemoryDisk()
     store = open_store(disk)
@@ -282,7 +282,7 @@ def test_a_missing_segment_is_named(number: int) -> None:  # I7
         open_store(disk)
 
 
-def test_an_older_segment_may_not_lose_its_end() -> None:  # R1: no torn tails but in the last segment
+def test_an_older_segment_may_not_lose_its_end() -> None:  # R3: no torn tails but in the last segment
     disk, last = filled()
     for number in range(1, last):
         whole = image_of(disk, number)
@@ -302,7 +302,7 @@ def test_segments_of_two_stores_do_not_mix() -> None:
         open_store(disk)
 
 
-def test_a_batch_over_two_segments_has_no_torn_tail_in_the_first() -> None:  # R2, I7
+def test_a_batch_over_two_segments_has_no_torn_tail_in_the_first() -> None:  # R4, I7
     """The second segment exists, so the first was durable: its damaged payload is damage, not the end of the log."""
     disk = MemoryDisk()
     store = open_store(disk)

@@ -1,0 +1,77 @@
+"""Scrubbing: reads every record in use and verifies it, in small steps, while the array works on."""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from controller.array.directory import Frozen
+from controller.array.errors import CorruptionError, DiskError
+from controller.array.format import SIZE_MASK, SIZE_UNIT_BYTES, unpack_location
+from controller.array.log import LogWriter
+from controller.array.record_reader import RecordReader
+from controller.array.track_map import PAGE_SHIFT, Page
+
+
+class Damage(NamedTuple):
+    """A record in use that cannot be read: a track that points at it (others may), and what is wrong, in one line."""
+
+    volume: int
+    track: int
+    reason: str
+
+
+class Scrub:
+    """One pass over all records in use when it began; those that lose their last pointer meanwhile may be left out.
+
+    tracks: how many pointers there are to look at; seen: how many were, those of shared pages once; records, bytes:
+    what was verified; damaged: what was found; done: the pass is over.
+    """
+
+    def __init__(
+        self, frozen: Frozen, log: LogWriter, reader: RecordReader, unwritten: Mapping[int, object]
+    ) -> None:
+        self._log = log
+        self._reader = reader
+        self._unwritten = unwritten
+        self._work = self._run(frozen)
+        self.tracks = sum(tracks.allocated for _, _, tracks in frozen.volumes)
+        self.seen = self.records = self.bytes = 0
+        self.damaged: list[Damage] = []
+        self.done = False
+
+    def step(self, limit: int) -> int:
+        """Verify about `limit` bytes of records; how many it were, 0 when the pass is over."""
+        done = 0
+        while done < limit:
+            size = next(self._work, None)
+            if size is None:
+                self.done = True
+                break
+            done += size
+        return done
+
+    def _run(self, frozen: Frozen) -> Iterator[int]:
+        seen: set[Page] = set()
+        for volume, _, tracks in frozen.volumes:
+            for number, page in tracks.pages():
+                self.seen += page.written
+                if page not in seen:
+                    seen.add(page)
+                    yield from self._page(volume, number << PAGE_SHIFT, page)
+
+    def _page(self, volume: int, first: int, page: Page) -> Iterator[int]:
+        (indexes,) = np.nonzero(page.locations)
+        order = indexes[np.argsort(page.locations[indexes])]
+        for index in order.tolist():
+            location: int = page.locations.item(index)
+            size = (location & SIZE_MASK) * SIZE_UNIT_BYTES
+            segment = unpack_location(location)[0]
+            if location and location not in self._unwritten and segment in self._log.segments:
+                try:
+                    self._reader.read(location)
+                    self.records += 1
+                    self.bytes += size
+                except (CorruptionError, DiskError) as error:
+                    self.damaged.append(Damage(volume, first + index, str(error)))
+            yield size

@@ -16,6 +16,10 @@ from tools.recording import RecordedProgram
 
 LOCATES = frozenset({0x47, 0x4B, 0xE7})
 FILE_PROTECTED, IMPRECISE_ENDING = 0x04, 0x01
+INCOMPLETE_WRITE_DOMAIN = b"\x01\x10"
+UNIT_CHECK_END, NORMAL_END = 0x0E, 0x0C
+SENSE_BYTES_MIN = 24
+SECTORS_MAX = 224
 FLAG_PLACES = {0x1A: 0, 0x9A: 0, 0x0A: 19}  # where the flag of the home address stands in what a command sends
 UNGROUPED = 0x80
 GROUPED_BITS = 0xC0
@@ -153,19 +157,64 @@ def _output_residual_zero(found: Found) -> bool:
     return found.expected == 0 and found.got == command.residual
 
 
+def _senses(found: Found) -> tuple[bytes, bytes] | None:
+    """Both sense images of a difference in sense."""
+    expected, got = found.expected, found.got
+    if found.field != "sense" or not isinstance(expected, bytes) or not isinstance(got, bytes):
+        return None
+    return (expected, got) if len(expected) == len(got) >= SENSE_BYTES_MIN else None
+
+
 def _imprecise_ending(found: Found) -> bool:
     """A domain steps outside the extent: recorded plain file protected, ours imprecise ending and what is left of the
-    domain beside it; the same in the Sense that follows."""
-    expected, got = found.expected, found.got
-    if found.field != "sense" and (_code(found), found.field) != (CommandCode.SENSE, "data"):
+    domain beside it."""
+    senses = _senses(found)
+    if senses is None or not _in_domain(found):
         return False
-    if not isinstance(expected, bytes) or not isinstance(got, bytes) or len(expected) != len(got) or len(got) < 24:
-        return False
-    if found.field == "sense" and not _in_domain(found):
-        return False
+    expected, got = senses
     if expected[1] != FILE_PROTECTED or expected[3]:
         return False
     return expected[:1] + bytes((FILE_PROTECTED | IMPRECISE_ENDING,)) + expected[2:3] + got[3:4] + expected[4:] == got
+
+
+def _never_positioned(found: Found) -> bool:
+    """A command without a seek before it: recorded message 22, ours 02, which is what the format means."""
+    senses = _senses(found)
+    if senses is None:
+        return False
+    expected, got = senses
+    return expected[7] == 0x22 and expected[:7] + b"\x02" + expected[8:] == got
+
+
+def _write_home_address_masked(found: Found) -> bool:
+    """Write HA that the file mask forbids: recorded file protected, ours command reject, message 02."""
+    senses = _senses(found)
+    if senses is None or _code(found) != CommandCode.WRITE_HOME_ADDRESS:
+        return False
+    expected, got = senses
+    if expected[:2] != bytes((0, FILE_PROTECTED)) or expected[7]:
+        return False
+    return bytes((COMMAND_REJECT, 0)) + expected[2:7] + b"\x02" + expected[8:] == got
+
+
+def _domain_left(found: Found) -> bool:
+    """The chain ends inside a domain: recorded 81 00, 24-byte form; ours nothing on reads, the native form on writes."""
+    command = found.program.commands[found.index]
+    if command.flags & CHAIN_COMMAND or command.sense is None or command.sense[:2] != b"\x81\0":
+        return False
+    if found.field == "sense":
+        got = found.got
+        return got is None or (isinstance(got, bytes) and got[:2] == INCOMPLETE_WRITE_DOMAIN)
+    statuses = (UNIT_CHECK_END, NORMAL_END)
+    return found.field in ("status", "ending status") and (found.expected, found.got) == statuses and _in_domain(found)
+
+
+def _sector_zero(found: Found) -> bool:
+    """Read Sector: recorded always 00, ours the sector of the record passed last."""
+    expected, got = found.expected, found.got
+    if _code(found) != CommandCode.READ_SECTOR or found.field != "data":
+        return False
+    return expected == b"\0" and isinstance(got, bytes) and len(got) == 1 and got[0] < SECTORS_MAX
 
 
 def _in_domain(found: Found) -> bool:
@@ -222,12 +271,47 @@ DEVIATIONS: tuple[Deviation, ...] = (
         _imprecise_ending,
     ),
     Deviation(
+        "message-of-another-format",
+        "the recorded machine reports a missing seek with message 22, which is of another format",
+        "eckd-commands 3.2, section 8 #1: defined by this project",
+        _never_positioned,
+    ),
+    Deviation(
+        "home-address-file-protected",
+        "the recorded machine reports a Write Home Address that the mask forbids as file protected",
+        "eckd-commands 3.7.1, section 8 #5: GA32-0099",
+        _write_home_address_masked,
+    ),
+    Deviation(
+        "incomplete-domain-form",
+        "the recorded machine reports every incomplete domain, in the 24-byte form",
+        "eckd-commands 3.9.4, section 8 #3: SA22-1025",
+        _domain_left,
+    ),
+    Deviation(
+        "sector-always-zero",
+        "the recorded machine has no rotation: Read Sector sends 00",
+        "eckd-commands 2.9: the Linux DASD driver; sum over mixed records defined by this project",
+        _sector_zero,
+    ),
+    Deviation(
         "output-residual-zero",
         "the recorded machine's channel shows residual 0 for output that the device did not take whole",
         "eckd-commands 1.8: GA22-7000; the README of the recordings",
         _output_residual_zero,
     ),
 )
+
+
+def repeats(found: Found, earlier: Found | None) -> bool:
+    """Is it the data of a Sense program that shows what `earlier`, a difference in sense on the device, showed?"""
+    if earlier is None or _code(found) != CommandCode.SENSE or found.field != "data":
+        return False
+    return _begins(earlier.expected, found.expected) and (earlier.got is None or _begins(earlier.got, found.got))
+
+
+def _begins(sense: object, data: object) -> bool:
+    return isinstance(sense, bytes) and isinstance(data, bytes) and bool(data) and sense.startswith(data)
 
 
 def explain(found: Found) -> Deviation | None:

@@ -11,7 +11,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 
 from host_emulator.channel import InterfaceControlCheck, Response, Start
-from tools.deviations import Found, explain
+from tools.deviations import Deviation, Found, explain, repeats
 from tools.recording import RecordedCommand, RecordedProgram
 
 CHAIN_COMMAND = 0x40
@@ -63,6 +63,7 @@ class Followed:
     explained: list[Difference] = field(default_factory=list)
     left_groups: set[int] = field(default_factory=set)
     home_flags: dict[int, dict[bytes, int]] = field(default_factory=dict)
+    explained_senses: dict[int, tuple[Found, Deviation]] = field(default_factory=dict)
 
     def flags_of(self, device: int) -> dict[bytes, int]:
         """The flags, other than 00, that were written to home addresses of a device, by their CCHH."""
@@ -79,7 +80,13 @@ class Followed:
         """Record one difference, explained or not."""
         device = program.device
         found = Found(program, index, name, expected, got, device in self.left_groups, self.flags_of(device))
-        deviation = explain(found)
+        before = self.explained_senses.get(device)
+        if before is not None and repeats(found, before[0]):
+            deviation: Deviation | None = before[1]
+        else:
+            deviation = explain(found)
+        if name == "sense" and deviation is not None:
+            self.explained_senses[device] = found, deviation
         offset, expected_text, got_text = _shown(expected, got)
         difference = Difference(
             program=program.number,

@@ -9,7 +9,6 @@ from ccw.tracks import Record
 from controller.commands.chain import ChainState, Orientation, Permission
 from controller.commands.checks import (
     count_too_small,
-    invalid_parameter,
     invalid_sequence,
     invalid_track_format,
 )
@@ -21,7 +20,6 @@ from controller.commands.writes import (
     COUNT_BYTES,
     EMPTY_TRACK_BYTES,
     HOME_ADDRESS_BYTES,
-    HOME_ADDRESS_FLAGS,
     MAY_FORMAT,
     MAY_WRITE_R0,
     append_record,
@@ -90,20 +88,19 @@ def write_r0(chain: ChainState, command: Command) -> Ending:
 
 
 def write_home_address(chain: ChainState, command: Command) -> Ending:
-    """Write HA 19: skip displacement (3340: 2 bytes, 3350: 6), flag, CCHH of the track; the records are erased.
+    """Write HA 19: skip displacement (3340: 2 bytes, 3350: 6), flag, CCHH; flag stored, records erased.
 
-    Source: assumed, the place of the skip bytes: no source has it.
+    Source: assumed, the place of the skip bytes: no source has it. A flag with the track's address right behind it is
+    taken for the flag, wherever it stands.
     """
     skip = chain.device.kind.home_address_skip
     length = skip + HOME_ADDRESS_BYTES
     if len(command.data) < length:
         raise count_too_small()
-    flag = command.data[skip]
-    if flag & ~HOME_ADDRESS_FLAGS or command.data[skip + 1 : length] != home_address(chain):
-        raise invalid_parameter()
     may_write_home_address(chain)
+    in_front = command.data[1:HOME_ADDRESS_BYTES] == home_address(chain)
     chain.replace_records([])
-    chain.home_flags[chain.track] = flag
+    chain.home_flags[chain.track] = command.data[0 if in_front else skip]
     chain.rewind()
     chain.orientation = Orientation.HOME_ADDRESS
     chain.permissions |= Permission.HOME_ADDRESS_WRITTEN

@@ -233,8 +233,9 @@ def test_write_home_address(device_type: str, skip: int) -> None:
     assert len(device.records(3, 1)) == 1
     assert matches(sense_of(device, seek(3, 1), (0x1F, b"\xc0"), (0x19, argument[:-1])), device_type, 3)
     assert matches(sense_of(device, seek(3, 1), (0x19, argument)), device_type, 2)
-    wrong = argument[:-1] + b"\2"
-    assert matches(sense_of(device, seek(3, 1), (0x1F, b"\xc0"), (0x19, wrong)), device_type, 4)
+    behind = b"\1" + address + bytes(range(1, skip + 1))
+    ended = device.run([seek(3, 1), (0x1F, b"\xc0"), (0x19, behind), (0x15, r0), (0x1A, 5)])
+    assert ended.data == [b"\1" + address]
 
 
 @pytest.mark.parametrize("device_type", DEVICES)

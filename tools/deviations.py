@@ -198,7 +198,7 @@ def _write_home_address_masked(found: Found) -> bool:
 
 
 def _domain_left(found: Found) -> bool:
-    """The chain ends inside a domain: recorded 81 00, 24-byte form; ours nothing on reads, the native form on writes."""
+    """The chain ends inside a domain: recorded 81 00, 24-byte form; ours nothing for reads, native form for writes."""
     command = found.program.commands[found.index]
     if command.flags & CHAIN_COMMAND or command.sense is None or command.sense[:2] != b"\x81\0":
         return False

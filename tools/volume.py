@@ -18,6 +18,7 @@ from ccw.volume_label import initial_tracks
 from controller.array import UnknownVolumeError, VirtualArrayStore
 from controller.array.checking import CheckReport, check_store
 from controller.array.images import ExportForm, ImageReport, export_volume, import_image, shadow_files
+from controller.array.in_place import shadow_of
 from controller.array.snapshots import SnapshotCatalog
 from controller.array.volumes import create_volume, delete_volume, host_volumes, unfinished
 from tools.bad_input import BadInput
@@ -148,6 +149,8 @@ def delete(device: int, store: Path | None, config: Path | None, as_json: bool) 
     """Delete a volume. Its snapshots stay; a volume of a pair or of a bridge is refused."""
     with StorePlace(store, config).open(write=True) as opened:
         reason = why_not_replaced(opened)(device)
+        if shadow_of(device) in opened.volumes():
+            reason = "it is a physical volume, its tracks lie in an image"
         if reason is not None:
             raise BadInput(f"volume {device:02X} cannot be deleted: {reason}")
         delete_volume(opened, device)

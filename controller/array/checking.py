@@ -11,6 +11,7 @@ from ccw.errors import FormatError
 from ccw.geometry import track_address_bytes
 from ccw.image_tracks import check_image
 from controller.array.errors import CorruptionError, DiskError
+from controller.array.image_stub import ImageFileError
 from controller.array.snapshots import SnapshotCatalog
 from controller.array.store import VirtualArrayStore
 from controller.array.volumes import VolumeInfo, host_volumes, volume_of
@@ -91,7 +92,7 @@ class _Check:
             image = self._store.read(info.number, track)
             assert image is not None, "a track with a sequence is written"
             check_image(image, track_address_bytes(*geometry.address_of(track)), geometry.track_size)
-        except (CorruptionError, DiskError) as error:
+        except (CorruptionError, DiskError, ImageFileError) as error:
             return str(error)
         except FormatError as error:
             return f"{error.what}: {error.where}"

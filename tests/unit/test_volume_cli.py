@@ -14,13 +14,23 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from controller.app import open_store
 from controller.array import FileDisk, VirtualArrayStore
 from controller.array.snapshots import SnapshotCatalog
 from controller.array.volumes import host_volumes, volume_of
+from controller.config import load_config
 from controller.remote_copy.pair import Pair, VolumeName
 from controller.remote_copy.records import Records
 from controller.remote_copy.states import BridgeRole, PairState
-from tests.helpers.image_files import Compressed, some_images, stored, track_image
+from tests.helpers.image_files import (
+    Compressed,
+    null_image,
+    plain,
+    read_compressed,
+    some_images,
+    stored,
+    track_image,
+)
 from tools.cli import main
 
 CONFIG = """
@@ -234,3 +244,27 @@ def test_the_store_on_a_parity_array(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["volume", "export", "0A", str(out), "--format", "cckd", "--config", str(config)])
     assert done.exit_code == 0, done.output
     assert all(stored(image, 1)[5:] in out.read_bytes() for image in images.values())
+
+
+def test_physical_volumes_are_read_from_their_images(tmp_path: Path) -> None:
+    images = some_images("3390", (0, 3, 17), seed=16)
+    tracks = [images.get(track) or null_image("3390", track, 1) for track in range(300)]
+    (tmp_path / "volume.ckd").write_bytes(plain("3390", tracks))
+    config = tmp_path / "system.toml"
+    config.write_text(CONFIG + 'image_in_place = "volume.ckd"\n')
+    open_store(load_config(config)).close()
+
+    def run(*arguments: str, status: int = 0) -> str:
+        done = CliRunner().invoke(main, [*arguments, "--config", str(config)])
+        assert done.exit_code == status, done.output
+        return done.stderr if status else done.stdout
+
+    assert json.loads(run("volume", "list", "--json"))["unfinished"] == []
+    run("snap", "create", "0A", "s")
+    assert "0 damaged" in run("volume", "check")
+    run("volume", "export", "0A", str(tmp_path / "out.cckd"), "--format", "cckd", "--snapshot", "s")
+    assert read_compressed(tmp_path / "out.cckd") == tracks
+    assert "it is a physical volume, its tracks lie in an image" in run("volume", "delete", "0A", status=2)
+    done = CliRunner().invoke(main, ["volume", "export", "0A", str(tmp_path / "x"), "--store", str(tmp_path / "store")])
+    assert done.exit_code == 2 and "lies in an image file that is not in use" in done.stderr
+    open_store(load_config(config)).close()

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TextIO
 
 import trio
@@ -28,6 +29,7 @@ from controller.links.array_care import ArrayCare
 from controller.links.destager import Destager
 from controller.links.management import Management
 from controller.links.operations import Operations
+from controller.links.schedule import SnapshotSchedule
 from controller.links.system import SharedDasd, StorageSystem
 from controller.models.meter import Meter
 from controller.models.parameters import ModelParameters
@@ -325,8 +327,10 @@ async def serve(
                     nursery.start_soon(ArrayCare(store.disk, config.store, system.log).run)
                 if volumes := physical_volumes(store):
                     nursery.start_soon(Destager(volumes, system.committer, system.log).run)
+                operations = Operations(system, config.name)
+                for schedule in config.schedules:
+                    nursery.start_soon(SnapshotSchedule(schedule, operations, partial(system.log, None)).run)
                 if config.management is not None:
-                    operations = Operations(system, config.name)
                     management = Management(config.management, operations, management_token(config))
                     await nursery.start(management.run)
                     system.management_address = management.address

@@ -5,6 +5,7 @@ A bad file raises ConfigError: one line that names the file, the key and what is
 
 import ipaddress
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -101,6 +102,15 @@ class ManagementConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ScheduleConfig:
+    """Snapshots by the clock. `every`: hourly or daily; `keep`: how many; no `devices`: all volumes."""
+
+    every: str
+    keep: int
+    devices: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class SystemConfig:
     """One storage system: one box with one control-unit image.
 
@@ -125,13 +135,14 @@ class SystemConfig:
     parity: int = 0
     shared: SharedConfig | None = None
     management: ManagementConfig | None = None
+    schedules: tuple[ScheduleConfig, ...] = ()
     features: frozenset[str] = frozenset()
     model: ModelConfig | None = field(default_factory=ModelConfig)
 
 
 SYSTEM_KEYS = {
     "name", "serial", "ssid", "lss", "profile", "store", "manufacturer", "plant", "interface_id", "link_protocol",
-    "pprc", "features", "volume", "port", "shared_dasd", "model",
+    "pprc", "features", "volume", "port", "management", "shared_dasd", "model", "schedule",
 }  # fmt: skip
 STORE_KEYS = {"directory", "devices", "parity"}
 VOLUME_KEYS = {
@@ -187,6 +198,7 @@ def check_config(table: dict[str, Any], base: Path) -> SystemConfig:
         parity=parity,
         shared=_shared(table),
         management=_management(table, base),
+        schedules=tuple(_schedule(entry, f"schedule[{index}]", volumes) for index, entry in _tables(table, "schedule")),
         features=_features(table),
         model=_model(table.get("model", {})),
     )
@@ -279,15 +291,36 @@ def _management(table: dict[str, Any], base: Path) -> ManagementConfig | None:
     return ManagementConfig(listen, base / token_file if token_file else None)
 
 
+def _schedule(table: dict[str, Any], where: str, volumes: tuple[VolumeConfig, ...]) -> ScheduleConfig:
+    _only(table, {"every", "keep", "devices"}, where)
+    devices = table.get("devices", [])
+    known = {f"{volume.number:04X}": volume.number for volume in volumes}
+    if not isinstance(devices, list) or not all(isinstance(device, str) for device in devices):
+        raise ConfigError(f'{_at(where, "devices")}: a list of device numbers is needed, ["0123"]')
+    for device in devices:
+        if device.upper().rjust(4, "0") not in known:
+            raise ConfigError(f"{_at(where, 'devices')}: {device!r} is none of {', '.join(known)}")
+    return ScheduleConfig(
+        every=_one_of(_text(table, "every", where), ("hourly", "daily"), f"{where}.every"),
+        keep=_count(table, "keep", where, 0, 1, 10_000),
+        devices=tuple(known[device.upper().rjust(4, "0")] for device in devices),
+    )
+
+
 def _networks(table: dict[str, Any], key: str, where: str) -> tuple[str, ...]:
     entries = table.get(key, list(LOOPBACK))
-    if not isinstance(entries, list) or not entries:
+    if not isinstance(entries, list) or not entries or not all(isinstance(entry, str) for entry in entries):
         raise ConfigError(f"{_at(where, key)}: a list of addresses or networks is needed")
+    return networks(entries, _at(where, key))
+
+
+def networks(entries: Sequence[str], where: str) -> tuple[str, ...]:
+    """Addresses or networks, checked. Raises ConfigError."""
     for entry in entries:
         try:
             ipaddress.ip_network(entry)
         except ValueError as error:
-            raise ConfigError(f"{_at(where, key)}: {error}") from error
+            raise ConfigError(f"{where}: {error}") from error
     return tuple(entries)
 
 

@@ -10,13 +10,15 @@ COMMANDS = {
     "array": "tools.array",
     "demo": "tools.demo",
     "frames": "tools.frames",
+    "hercules-conf": "tools.import_cnf",
     "host": "tools.host",
+    "import-cnf": "tools.import_cnf",
     "pair": "tools.pair",
     "replay": "tools.replay",
     "serve": "tools.serve",
     "snap": "tools.snap",
     "volume": "tools.volume",
-}  # name: module; the module's attribute of the same name is the command
+}  # name: module; the module's attribute of the same name (- as _) is the command
 
 
 class LazyGroup(click.Group):
@@ -28,7 +30,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(COMMANDS[cmd_name]), cmd_name)
+        command: click.Command = getattr(import_module(COMMANDS[cmd_name]), cmd_name.replace("-", "_"))
         return command
 
 

@@ -59,7 +59,7 @@ def settings_for(directory: Path, imports: Sequence[Import], shared: SharedConfi
         raise StoreError(f"there is no volume in {directory}: --import DEVICE=FILE makes one")
     if len(known) > UNIT_ADDRESSES:
         raise StoreError(f"{len(known)} volumes in {directory}, a system has at most {UNIT_ADDRESSES}")
-    addresses = _addresses({device: address for device, (_, address) in known.items()})
+    addresses = addresses_for({device: address for device, (_, address) in known.items()})
     volumes = tuple(
         VolumeConfig(
             addresses[device],
@@ -84,7 +84,7 @@ def settings_for(directory: Path, imports: Sequence[Import], shared: SharedConfi
     )
 
 
-def _addresses(wanted: dict[int, int | None]) -> dict[int, int]:
+def addresses_for(wanted: dict[int, int | None]) -> dict[int, int]:
     """A unit address for every device: the one it had, else the low byte of its number, else the lowest free one."""
     taken: dict[int, int] = {}
     for device, address in wanted.items():

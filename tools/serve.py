@@ -12,7 +12,16 @@ import trio
 
 from controller import app
 from controller.array import StoreError
-from controller.config import ConfigError, ManagementConfig, PortConfig, SharedConfig, SystemConfig, load_config
+from controller.config import (
+    LOOPBACK,
+    ConfigError,
+    ManagementConfig,
+    PortConfig,
+    SharedConfig,
+    SystemConfig,
+    load_config,
+    networks,
+)
 from controller.links.stream_link import Tap
 from controller.links.system import StorageSystem
 from tools.bad_input import BadInput
@@ -25,6 +34,7 @@ from tools.plain_store import listen_at, parse_import, settings_for
 @click.option("--store", type=click.Path(path_type=Path), metavar="DIR", help="Without CONFIG: the store to serve.")
 @click.option("--import", "images", multiple=True, metavar="DEVICE=FILE", help="Make a volume of an image, once.")
 @click.option("--shared-dasd", "shared", metavar="HOST:PORT", help="Share the volumes with emulated mainframes.")
+@click.option("--allow", multiple=True, metavar="NETWORK", help="Who may share them; by default loopback.")
 @click.option("--management", metavar="HOST:PORT", help="Let operators in over HTTP.")
 @click.option("--check", is_flag=True, help="Validate only; nothing is created or started.")
 @capture_option
@@ -34,6 +44,7 @@ def serve(
     store: Path | None,
     images: tuple[str, ...],
     shared: str | None,
+    allow: tuple[str, ...],
     management: str | None,
     check: bool,
     capture: Path | None,
@@ -49,7 +60,7 @@ def serve(
     """
     where = str(config or store)
     try:
-        settings = _settings(config, store, images, shared)
+        settings = _settings(config, store, images, _sharing(shared, allow))
         if management is not None:
             settings = replace(settings, management=ManagementConfig(listen_at(management, "--management")))
         if check:
@@ -65,10 +76,19 @@ def serve(
         raise BadInput(text if text.startswith((where, "--")) else f"{where}: {text}") from first
 
 
-def _settings(config: Path | None, store: Path | None, images: tuple[str, ...], shared: str | None) -> SystemConfig:
+def _sharing(shared: str | None, allow: tuple[str, ...]) -> SharedConfig | None:
+    if shared is None:
+        if allow:
+            raise BadInput("--allow goes with --shared-dasd")
+        return None
+    return SharedConfig(listen_at(shared, "--shared-dasd"), networks(allow, "--allow") if allow else LOOPBACK)
+
+
+def _settings(
+    config: Path | None, store: Path | None, images: tuple[str, ...], listening: SharedConfig | None
+) -> SystemConfig:
     if (config is None) == (store is None):
         raise BadInput("either CONFIG.toml or --store DIR is needed")
-    listening = SharedConfig(listen_at(shared, "--shared-dasd")) if shared is not None else None
     if config is not None:
         if images:
             raise BadInput("--import goes with --store; a configuration names a volume's image itself")

@@ -53,6 +53,7 @@ class Operations:
             "fenced": store.fenced,
             "appended": store.appended,
             "durable": store.durable,
+            "shared_dasd": self._system.shared.address if self._system.shared is not None else None,
             "volumes": len(self._numbers()),
             "snapshots": len(self.catalog.all()),
             "statistics": self._system.statistics(),

@@ -1,18 +1,17 @@
 """Which control unit a device stands behind: the one that is asked for, if it takes such devices, or the usual one.
 
 Source: older-ckd-devices 1 (devices before ECKD); the others go behind every control unit that has the ECKD commands,
-3380 behind a 3880 besides.
+3380 behind a 3880 besides. A volume of more than 65,520 cylinders is meant for a 2107; the others take it all the same.
 """
 
 from __future__ import annotations
 
-from ccw.geometry import CYLINDERS_BEFORE_EXTENDED, Geometry
+from ccw.geometry import Geometry
 from controller.commands.device_types import DEVICE_TYPES
 from controller.commands.profiles import PROFILES, Profile
 
 BEFORE_ECKD = frozenset(name for kind in DEVICE_TYPES.values() for name in kind.control_units)
 _ALSO = {0x3380: frozenset({"3880"})}
-EXTENDED_ADDRESS_VOLUMES = "2107"  # the one that takes more than 65,520 cylinders
 # Control units that take nothing but these device types.
 _ONLY = {"3880-3": frozenset({0x3380}), "3990-2": frozenset({0x3380, 0x3390}), "9343": frozenset({0x9345})}
 
@@ -27,8 +26,6 @@ def control_units_for(geometry: Geometry) -> tuple[str, ...]:
 
 
 def _takes(name: str, geometry: Geometry) -> bool:
-    if geometry.cylinders > CYLINDERS_BEFORE_EXTENDED and name != EXTENDED_ADDRESS_VOLUMES:
-        return False
     return geometry.device_type in _ONLY.get(name, {geometry.device_type})
 
 

@@ -49,6 +49,7 @@ class CrashDevice:
         self.power = power
         self.number = number
         self.dead = False
+        self.partial = False  # being rebuilt: it counts as lost for what may be lost besides
         self.fail_at: int | None = None  # the operation of this device at which it dies
         self.operations = 0
 
@@ -123,5 +124,5 @@ class CrashArray:
         other = CrashArray(len(self.devices))
         for mine, theirs in zip(self.devices, other.devices, strict=True):
             theirs.medium = deepcopy(mine.medium)
-            theirs.dead = mine.dead
+            theirs.dead, theirs.partial = mine.dead, mine.partial
         return other

@@ -12,8 +12,8 @@ from random import Random
 
 import pytest
 
-from controller.array.parity import ParityDisk, open_parity
-from tests.helpers.crash_array import CrashArray
+from controller.array.parity import ParityDisk, Rebuild, attach, open_parity
+from tests.helpers.crash_array import CrashArray, CrashDevice
 from tests.helpers.crash_disk import PowerLoss
 
 CHUNK = 256
@@ -92,7 +92,7 @@ def losses(devices: int, parity: int) -> list[tuple[int, ...]]:
 def survive(array: CrashArray, parity: int, promise: Promise, random: Random, *, thorough: bool) -> None:
     """Lose power now, and devices with it."""
     cases = losses(len(array.devices), parity)
-    dead = {device.number for device in array.devices if device.dead}
+    dead = {device.number for device in array.devices if device.dead or device.partial}
     cases = [lost for lost in cases if len(dead.union(lost)) <= parity]
     for lost in cases if thorough else random.sample(cases, min(2, len(cases))):
         copy = array.copy()
@@ -169,6 +169,61 @@ def test_power_lost_anywhere_and_devices_with_it(devices: int, parity: int, seed
 @pytest.mark.parametrize(("devices", "parity", "failures"), [(3, 1, (40,)), (5, 2, (11, 70)), (5, 2, (50, 50))])
 def test_power_lost_anywhere_after_devices_failed(devices: int, parity: int, failures: tuple[int, ...]) -> None:  # P7
     assert run(devices, parity, 7, 120, 29, thorough=False, failures=failures) > 300
+
+
+def run_rebuild(devices: int, parity: int, seed: int, every: int) -> int:
+    """A device is replaced and rebuilt while a script runs; power is lost, and other devices, at any operation."""
+    random, chance = Random(seed), Random(seed + 1)
+    array = CrashArray(devices)
+    disk = open_array(array, parity)
+    promise = Promise()
+    script(disk, promise, random, 60)
+    index = random.randrange(devices)
+    array.devices[index].dead = True
+    for number in promise.bytes:
+        disk.write(number, LENGTH - 1, [b"x"])
+        promise.write(number, LENGTH - 1, b"x")
+        disk.sync(number)
+        promise.loose[number][:] = bytes(LENGTH)
+    array.devices[index] = CrashDevice(array.power, index)
+    array.devices[index].partial = True
+    boundaries = 0
+
+    def probe() -> None:
+        nonlocal boundaries
+        boundaries += 1
+        if boundaries % every == seed % every:
+            survive(array, parity, promise, chance, thorough=False)
+
+    array.power.probe = probe
+    attach(disk, index, array.devices[index])
+    work = Rebuild(disk)
+    while work.step(CHUNK * 2):
+        if random.random() < 0.2:
+            number = random.choice(list(promise.bytes))
+            offset = random.randrange(LENGTH - 600)
+            promise.write(number, offset, b"meanwhile" * 60)
+            disk.write(number, offset, [b"meanwhile" * 60])
+            disk.sync(number)
+            promise.loose[number][:] = bytes(LENGTH)
+    array.power.probe = None
+    assert not disk.degraded
+    array.devices[index].partial = False
+    for _ in range(3):
+        survive(array, parity, promise, chance, thorough=True)
+    return boundaries
+
+
+@pytest.mark.parametrize(("devices", "parity"), [(3, 1), (5, 2)])
+def test_power_lost_anywhere_in_a_rebuild(devices: int, parity: int) -> None:  # P3, P7
+    assert run_rebuild(devices, parity, 1, 9) > 60
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(("devices", "parity"), [(3, 1), (5, 1), (5, 2), (8, 2)])
+@pytest.mark.parametrize("seed", range(10))
+def test_power_lost_at_every_operation_of_a_rebuild(devices: int, parity: int, seed: int) -> None:
+    assert run_rebuild(devices, parity, seed, 1) > 60
 
 
 @pytest.mark.soak

@@ -145,26 +145,31 @@ def open_store(config: SystemConfig) -> VirtualArrayStore:
         disk.close()
         raise
     try:
-        known = store.volumes()
-        new = [volume for volume in config.volumes if not is_finished(known.get(volume.number, {}))]
-        for volume in config.volumes:
-            if volume not in new:
-                _same_shape(volume, known[volume.number])
-            elif volume.image is not None:
-                check_image(volume, _geometry(volume))
-        for volume in config.volumes:
-            if volume.image_in_place is not None:
-                _attach(store, volume)
-            elif volume in new:
-                _define(store, volume)
-            elif shadow_of(volume.number) in known:
-                raise ConfigError(f"volume {volume.address:02X}: its tracks lie in an image: image_in_place is needed")
-        for volume in config.volumes:
-            _remember_address(store, volume)
+        define_volumes(store, config)
     except BaseException:
         store.close()
         raise
     return store
+
+
+def define_volumes(store: VirtualArrayStore, config: SystemConfig) -> None:
+    """Define the volumes that are new, with their first content. Raises ConfigError before anything is changed."""
+    known = store.volumes()
+    new = [volume for volume in config.volumes if not is_finished(known.get(volume.number, {}))]
+    for volume in config.volumes:
+        if volume not in new:
+            _same_shape(volume, known[volume.number])
+        elif volume.image is not None:
+            check_image(volume, _geometry(volume))
+    for volume in config.volumes:
+        if volume.image_in_place is not None:
+            _attach(store, volume)
+        elif volume in new:
+            _define(store, volume)
+        elif shadow_of(volume.number) in known:
+            raise ConfigError(f"volume {volume.address:02X}: its tracks lie in an image: image_in_place is needed")
+    for volume in config.volumes:
+        _remember_address(store, volume)
 
 
 def _define(store: VirtualArrayStore, volume: VolumeConfig) -> None:

@@ -33,10 +33,15 @@ class LinkControlExchanges(LinkEnd):
             self.counters.timeouts += heard is Silence.TIMEOUT
         raise LinkFailure("no answer to acquire link address")
 
-    def establish(self, image: int) -> Script:
-        """ELP to a control-unit image, 0-15. Raises NoPath with the reason of LPR."""
+    def establish(self, image: int, header: bytes = b"") -> Script:
+        """ELP to a control-unit image, 0-15. Raises NoPath with the reason of LPR.
+
+        `header`: the 40 bytes by which a storage system says that the path is a peer's; a host sends none.
+        """
         self.image = None
-        answer, info = yield from self._request(LinkControl.ELP, image, LinkControl.LPE, LinkControl.LPR)
+        answer, info = yield from self._request(
+            LinkControl.ELP, image, LinkControl.LPE, LinkControl.LPR, trailer=header
+        )
         if answer == LinkControl.LPR:
             reason = info.reason
             raise NoPath(f"logical path to image {image:X} refused, reason {reason}", reason)
@@ -60,7 +65,7 @@ class LinkControlExchanges(LinkEnd):
         return frozenset(decode_path_bitmap(info.trailer))
 
     def _request(
-        self, function: int, image: int, *answers: int, parameters: bytes = bytes(4)
+        self, function: int, image: int, *answers: int, parameters: bytes = bytes(4), trailer: bytes = b""
     ) -> Generator[float, Any, tuple[int, LinkControlInfo]]:
         """Send a link-control request until one of `answers` comes.
 
@@ -69,7 +74,7 @@ class LinkControlExchanges(LinkEnd):
         refusal = ""
         attempts = busy = 0
         while attempts < self.settings.tries:
-            self.send(link_control_frame(function, self.unit_image(image), self.own(), parameters))
+            self.send(link_control_frame(function, self.unit_image(image), self.own(), parameters, trailer))
             heard = yield self.settings.link_timeout_s
             attempts += 1
             if isinstance(heard, Heard) and heard.info is not None:

@@ -7,7 +7,7 @@ Source: eckd-commands 3 (parameters), pprc-commands 2-4 (orders, golden vectors 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from ccw.ccws import CcwFlag, CommandCode
 from ccw.eckd import DefineExtent, LocateRecord, PrepareForReadSubsystemData
@@ -45,6 +45,7 @@ _MASK_UPDATE = 0x80
 _MASK_NO_WRITES = 0x40
 _ECKD = 0xC0
 _OPERATION_WRITE_DATA, _OPERATION_FORMAT, _OPERATION_READ_DATA, _OPERATION_READ_TRACKS = 0x01, 0x03, 0x06, 0x4C
+_OPERATION_FORMAT_FROM_HA = 0x43
 _LENGTH_FACTOR_VALID = 0x80
 _NO_SECTOR = 0xFF
 
@@ -270,3 +271,27 @@ def _located(
     builder.write(CommandCode.DEFINE_EXTENT, extent.encode())
     builder.write(CommandCode.LOCATE_RECORD, locate.encode())
     return builder
+
+
+class KeyedRecord(Protocol):
+    """A record to be formatted, with its number."""
+
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def key(self) -> bytes: ...
+
+    @property
+    def data(self) -> bytes: ...
+
+
+def format_whole_track(track: Cchh, records: Sequence[KeyedRecord]) -> ChannelProgram:
+    """Write standard R0, which erases the track, then the records with the numbers they have; perhaps none."""
+    builder = _located(track, 0, _MASK_ALL_WRITES, _OPERATION_FORMAT_FROM_HA, count=len(records) + 1)
+    address = track.pack()
+    builder.write(CommandCode.WRITE_RECORD_ZERO, address + b"\0\0\0\x08" + bytes(8))
+    for record in records:
+        count = address + bytes((record.number, len(record.key))) + len(record.data).to_bytes(2, "big")
+        builder.write(CommandCode.WRITE_COUNT_KEY_AND_DATA, count + record.key + record.data)
+    return builder.build()

@@ -83,8 +83,13 @@ class HostSession:
         *,
         busy_timeout_s: float = 60.0,
         tap: Tap | None = None,
+        keep_device_ends: bool = False,
     ) -> None:
-        """`busy_timeout_s`: how long a busy device is waited for; then its busy status is the answer."""
+        """`busy_timeout_s`: how long a busy device is waited for; then its busy status is the answer.
+
+        `keep_device_ends`: a device end or control-unit end that only says "free again" is kept like other statuses.
+        """
+        self._keep_device_ends = keep_device_ends
         self._stream = stream
         self._tap = tap
         self._link = HostLink(settings)
@@ -104,16 +109,19 @@ class HostSession:
 
     # Link level
 
-    async def connect(self, image: int = 0) -> None:
+    async def connect(self, image: int = 0, header: bytes = b"") -> None:
         """Acquire a link address and establish the logical path. Raises LinkFailure, NoPath when it is refused."""
         async with self._exchange:
             await self._perform(self._link.acquire_address())
-        await self.establish(image)
+        await self.establish(image, header)
 
-    async def establish(self, image: int = 0) -> None:
-        """Establish the logical path to a control-unit image, 0-15. Raises LinkFailure, NoPath when it is refused."""
+    async def establish(self, image: int = 0, header: bytes = b"") -> None:
+        """Establish the logical path to a control-unit image, 0-15. Raises LinkFailure, NoPath when it is refused.
+
+        `header`: 40 bytes by which a storage system says that the path is a peer's.
+        """
         async with self._exchange:
-            await self._perform(self._link.establish(image))
+            await self._perform(self._link.establish(image, header))
 
     async def disestablish(self) -> None:
         """Remove the logical path."""
@@ -172,6 +180,11 @@ class HostSession:
         """Reset everything on this path."""
         async with self._exchange:
             await self._perform(self._link.system_reset())
+
+    async def cancel(self, unit_address: int) -> None:
+        """End what one device does for this path."""
+        async with self._exchange:
+            await self._perform(self._link.cancel(unit_address))
 
     async def request_status(self, unit_address: int) -> bool:
         """Ask for a stacked status; what there is can be taken as an attention."""
@@ -369,7 +382,7 @@ class HostSession:
             self._freed.add((status.unit_address, int(UnitStatus.DEVICE_END)))
         if status.status & UnitStatus.CONTROL_UNIT_END:
             self._freed.add((None, int(UnitStatus.CONTROL_UNIT_END)))
-        if status.status & ~(UnitStatus.DEVICE_END | UnitStatus.CONTROL_UNIT_END):
+        if self._keep_device_ends or status.status & ~(UnitStatus.DEVICE_END | UnitStatus.CONTROL_UNIT_END):
             self._statuses.append(status)
 
     async def _flush(self) -> None:
@@ -422,15 +435,19 @@ async def session_over(
     *,
     busy_timeout_s: float = 60.0,
     tap: Tap | None = None,
+    keep_device_ends: bool = False,
+    header: bytes = b"",
 ) -> AsyncIterator[HostSession]:
     """A session over a stream, with the logical path established. Owns `stream`."""
     try:
         async with stream, trio.open_nursery() as nursery:
-            session = HostSession(stream, settings, busy_timeout_s=busy_timeout_s, tap=tap)
+            session = HostSession(
+                stream, settings, busy_timeout_s=busy_timeout_s, tap=tap, keep_device_ends=keep_device_ends
+            )
             nursery.start_soon(session.read)
             nursery.start_soon(session.keep_time)
             nursery.start_soon(session.send_last_words)
-            await session.connect(image)
+            await session.connect(image, header)
             yield session
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:

@@ -8,6 +8,7 @@ import click
 
 COMMANDS = {
     "array": "tools.array",
+    "conform": "tools.conform",
     "demo": "tools.demo",
     "frames": "tools.frames",
     "hercules-conf": "tools.import_cnf",

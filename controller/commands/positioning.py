@@ -103,8 +103,8 @@ def effective_mask(chain: ChainState, mask: int) -> int:
 
 
 def set_file_mask(chain: ChainState, command: Command) -> Ending:
-    """Set File Mask 1F: one byte, once in a chain and not after Define Extent."""
-    if chain.extent_defined or chain.extent_mask_set:
+    """Set File Mask 1F: one byte, once in a chain and not after Define Extent or Read IPL."""
+    if chain.extent_defined or chain.extent_mask_set or chain.ipl_read:
         raise invalid_sequence()
     if len(command.data) < 1:
         raise count_too_small()

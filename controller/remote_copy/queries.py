@@ -44,7 +44,10 @@ def prepare(scope: int) -> bytes:
 
 
 def answer(core: Core, volume: int, order: bytes) -> bytes:
-    """The data that Read Subsystem Data will bring. Raises Refused (message 4, pointer 7) for an unknown scope."""
+    """The data that Read Subsystem Data will bring.
+
+    Raises Refused (message 4) for an unknown scope (pointer 7) or a parameter behind it.
+    """
     scopes = {
         SCOPE_PATHS: _paths,
         SCOPE_VOLUME: _volume,
@@ -55,6 +58,9 @@ def answer(core: Core, volume: int, order: bytes) -> bytes:
     build = scopes.get(order[SCOPE_AT])
     if build is None:
         raise bad_parameter(SCOPE_AT)
+    for offset in range(SCOPE_AT + 1, len(order)):
+        if order[offset]:
+            raise bad_parameter(offset)
     return build(core, volume)
 
 

@@ -338,6 +338,12 @@ def set_secondary(core: Core, pair: Pair, state: PairState) -> Procedure[None]:
     yield from core.send(entry, pair.secondary.cca, _status_of(core, pair, state), pair.secondary.box)
 
 
+def need_named(header: pprc.PprcHeader, volume: int) -> None:
+    """The order must name the device it is sent to as the primary (4.2, byte 11). Raises Refused (44)."""
+    if header.primary_cca != volume:
+        raise reject(Reason.NOT_THE_ONE_NAMED)
+
+
 def need_primary(core: Core, volume: int, pair_id: int) -> Pair:
     """The pair whose primary the volume is. Raises Refused (43, 44)."""
     pair = core.primaries.get(volume)
@@ -359,6 +365,7 @@ def leave_queue(core: Core, pair: Pair) -> None:
 def delete_pair(core: Core, order: pprc.DeletePair, volume: int) -> Procedure[None]:
     """D3: both sides to simplex."""
     check_boxes(order.header, core.own, own_is_primary=True)
+    need_named(order.header, volume)
     pair = need_primary(core, volume, order.pair_id)
     try:
         yield from set_secondary(core, pair, PairState.SIMPLEX)
@@ -378,6 +385,7 @@ def suspend_pair(core: Core, order: pprc.SuspendPair, volume: int) -> Procedure[
         raise bad_parameter(1)  # PRIMARY and QUIESCE are not offered
     if order.reason or order.tod:
         raise bad_parameter(40 if order.reason else 44)
+    need_named(order.header, volume)
     pair = need_primary(core, volume, order.pair_id)
     if pair.state.suspended:
         return

@@ -1,0 +1,93 @@
+"""Storage systems in this process: on memory, joined by streams in memory. For `conform in-process` and `host`.
+
+They are the real ones, from their configuration to their links; only the disk and the wires are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import trio
+import trio.testing
+
+from controller import app
+from controller.array import MemoryDisk, VirtualArrayStore
+from controller.config import PortConfig, SystemConfig
+from controller.links.adapters import Adapters
+from controller.links.system import StorageSystem
+
+SEGMENT_BYTES = 1 << 20
+TIME_OF_DAY_S = 946_684_800.0  # systems in memory begin at the turn of the year 2000
+
+
+async def _inline(action: Callable[..., Any], *arguments: Any) -> Any:
+    """Commit on the event loop: a disk in memory never waits."""
+    await trio.lowlevel.checkpoint()
+    return action(*arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class InProcess:
+    """One running system. `connect` makes a new link to its host port."""
+
+    system: StorageSystem
+    host_port: int
+    links: trio.Nursery
+
+    async def connect(self) -> trio.abc.Stream:
+        """The near end of a new link."""
+        near, far = trio.testing.memory_stream_pair()
+        self.serve(self.host_port, far, opened=False)
+        return near
+
+    def serve(self, said: int, stream: trio.abc.Stream, *, opened: bool) -> None:
+        """Let a port have a link."""
+
+        async def run() -> None:
+            await self.system.adapters.serve_stream(said, stream, opened=opened)
+
+        self.links.start_soon(run)
+
+
+def _no_event(now: float, step: int | None, text: str, fields: Mapping[str, object]) -> None:
+    """Events of a system in memory are not kept."""
+
+
+@asynccontextmanager
+async def in_process(*configs: SystemConfig) -> AsyncIterator[list[InProcess]]:
+    """Run the systems; the peer ports of the first two are joined, one by one. Everything ends with the block."""
+    async with trio.open_nursery() as nursery:
+        made = [await _start(config, nursery) for config in configs]
+        if len(made) > 1:
+            _join(made[0], configs[0], made[1], configs[1])
+        yield made
+        nursery.cancel_scope.cancel()
+
+
+async def _start(config: SystemConfig, nursery: trio.Nursery) -> InProcess:
+    store = VirtualArrayStore.open(MemoryDisk(), segment_bytes=SEGMENT_BYTES)
+    app.define_volumes(store, config)
+    ports = tuple(PortConfig(port.said, "peer") for port in config.ports if port.kind == "peer")
+    host = next(port for port in config.ports if port.kind == "host")
+    system = StorageSystem(
+        app.box_settings(config),
+        Adapters((replace(host, listen=None), *ports)),
+        store,
+        app.node_descriptor(config),
+        _no_event,
+        TIME_OF_DAY_S,
+        _inline,
+    )
+    await nursery.start(system.run)
+    return InProcess(system, host.said, nursery)
+
+
+def _join(a: InProcess, config_a: SystemConfig, b: InProcess, config_b: SystemConfig) -> None:
+    peers = [[port.said for port in config.ports if port.kind == "peer"] for config in (config_a, config_b)]
+    for near, far in zip(*peers, strict=False):
+        left, right = trio.testing.memory_stream_pair()
+        a.serve(near, left, opened=True)
+        b.serve(far, right, opened=False)

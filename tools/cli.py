@@ -7,6 +7,7 @@ from importlib import import_module
 import click
 
 COMMANDS = {
+    "bench": "tools.bench",
     "array": "tools.array",
     "conform": "tools.conform",
     "demo": "tools.demo",

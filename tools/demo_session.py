@@ -17,7 +17,8 @@ from host_emulator.channel import ChannelProgram, ProgramResult
 from host_emulator.session import HostSession, open_session
 from tools.demo_sites import DATA_BRIDGE, PEER_PORTS, SMALL_CYLINDERS, STATUS_BRIDGE, Plan, SiteProcess
 from tools.recording import Recording
-from tools.replayer import Replayer, ReplayReport
+from tools.replay_report import ReplayReport
+from tools.replayer import Replayer
 
 BRIDGE = 1
 FILLED_TRACKS = 30  # of each small volume

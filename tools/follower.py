@@ -7,6 +7,7 @@ part (incorrect length, chaining) is worked out here by the rules of eckd-comman
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator
 from dataclasses import dataclass, field
 
@@ -21,6 +22,7 @@ STATUS_MODIFIER = 0x40
 CHANNEL_END = 0x08
 NORMAL_END = 0x0C
 SHOWN_BYTES = 16
+CONTEXT_BEFORE, CONTEXT_BEHIND = 12, 3
 SET_PATH_GROUP = 0xAF
 WRITE_HOME_ADDRESS = 0x19
 HOME_ADDRESS_BYTES = 5
@@ -33,7 +35,8 @@ class Difference:
 
     `program` is its number in the recording, `index` the command in it, from 0; `offset` the first byte that differs
     (data and sense only). `expected` and `got` are text; of data, what stands at the offset. `explained_by` names the
-    deviation rule, None when there is none.
+    deviation rule, None when there is none. `chain`: the codes of the program around the command, which stands in
+    brackets.
     """
 
     program: int
@@ -44,6 +47,7 @@ class Difference:
     expected: str
     got: str
     explained_by: str | None = None
+    chain: str = ""
 
     def __str__(self) -> str:
         place = f"program {self.program}, command {self.index} ({self.code:02X})"
@@ -59,6 +63,7 @@ class Followed:
     programs: int = 0
     commands: int = 0
     programs_differing: int = 0
+    codes: Counter[int] = field(default_factory=Counter)
     differences: list[Difference] = field(default_factory=list)
     explained: list[Difference] = field(default_factory=list)
     left_groups: set[int] = field(default_factory=set)
@@ -97,6 +102,7 @@ class Followed:
             expected=expected_text,
             got=got_text,
             explained_by=deviation.name if deviation is not None else None,
+            chain=_chain_around(program, index),
         )
         (self.differences if deviation is None else self.explained).append(difference)
 
@@ -106,7 +112,7 @@ def follow(program: RecordedProgram, followed: Followed) -> Generator[Start, Res
 
     Differences go into `followed`. Ends early where the device's answer would have ended the program or branched.
     """
-    differences_before = len(followed.differences)
+    codes, differences_before = followed.codes, len(followed.differences)
     chained = False
     channel_status = residual = status = 0
     last = len(program.commands) - 1
@@ -121,18 +127,29 @@ def follow(program: RecordedProgram, followed: Followed) -> Generator[Start, Res
             break
         chained = True
         followed.commands += 1
-        channel_status = channel_status_of(program, command, response)
-        if not _same(command, response, channel_status):
+        codes[command.code] += 1
+        status, data, residual, long_record, sense, immediate = response
+        channel_status = 0
+        if immediate or residual or long_record:
+            channel_status = channel_status_of(program, command, response)
+        alike = (  # all of it as recorded, as it nearly always is; `_same` knows what may be unknown
+            status == command.status
+            and channel_status == command.channel_status
+            and residual == command.residual
+            and data == command.data_in
+            and sense == command.sense
+            and long_record == command.more
+        )
+        if not alike and not _same(command, response, channel_status):
             _compare(program, index, command, response, channel_status, followed)
-        if command.code == SET_PATH_GROUP and response.status == NORMAL_END and command.data_out[0] & DISBAND_OR_RESIGN:
+        if command.code == SET_PATH_GROUP and status == NORMAL_END and command.data_out[0] & DISBAND_OR_RESIGN:
             followed.left_groups.add(program.device)
-        if command.code == WRITE_HOME_ADDRESS and response.status == NORMAL_END:
+        if command.code == WRITE_HOME_ADDRESS and status == NORMAL_END:
             _note_flag(command, followed.flags_of(program.device))
-        goes_on = goes_to_next(command.flags, response.status, channel_status)
-        if index < last and (not goes_on or (response.status ^ command.status) & STATUS_MODIFIER):
+        goes_on = goes_to_next(command.flags, status, channel_status)
+        if index < last and (not goes_on or (status ^ command.status) & STATUS_MODIFIER):
             followed.note(program, index, "chaining", True, goes_on)
             break
-        status, residual = response.status, response.residual
     else:
         _compare_end(program, status, channel_status, residual, followed)
     followed.programs += 1
@@ -147,6 +164,14 @@ def _note_flag(command: RecordedCommand, flags: dict[bytes, int]) -> None:
         flags[bytes(address)] = flag
     else:
         flags.pop(bytes(address), None)
+
+
+def _chain_around(program: RecordedProgram, index: int) -> str:
+    """The codes from the start of the program to shortly behind a command; of a long one, the last before it."""
+    first = max(0, index - CONTEXT_BEFORE)
+    codes = [f"{command.code:02X}" for command in program.commands[first : index + 1 + CONTEXT_BEHIND]]
+    codes[index - first] = f"[{codes[index - first]}]"
+    return " ".join(["…"] * bool(first) + codes)
 
 
 def channel_status_of(program: RecordedProgram, command: RecordedCommand, response: Response) -> int:
@@ -174,8 +199,8 @@ def _same(command: RecordedCommand, response: Response, channel_status: int) -> 
         and channel_status == command.channel_status
         and response.residual == command.residual
         and _same_data(command, response.data)
-        and response.sense == command.sense
-        and (response.long_record == command.more or command.code & 3 in (1, 3))
+        and _same_sense(command, response.sense)
+        and (response.long_record == command.more or command.code & 3 in (1, 3) or command.more is None)
     )
 
 
@@ -183,6 +208,14 @@ def _same_data(command: RecordedCommand, data: bytes) -> bool:
     """What is known of the data is as recorded; how much there was, the residual count tells."""
     known = command.data_in_known
     return data == command.data_in if known is None else data[:known] == command.data_in[:known]
+
+
+def _same_sense(command: RecordedCommand, sense: bytes | None) -> bool:
+    """What is known of the sense bytes is as recorded."""
+    known = command.sense_known
+    if known is None or sense is None or command.sense is None:
+        return sense == command.sense
+    return sense[:known] == command.sense[:known]
 
 
 def _compare(
@@ -198,9 +231,10 @@ def _compare(
         ("channel status", command.channel_status, channel_status),
         ("data", command.data_in[: command.data_in_known], response.data[: command.data_in_known]),
         ("residual", command.residual, response.residual),
-        ("sense", command.sense, response.sense),
     ]
-    if command.code & 3 in (0, 2):  # only reads and senses can be seen to have had more
+    if not _same_sense(command, response.sense):
+        pairs.append(("sense", command.sense, response.sense))
+    if command.code & 3 in (0, 2) and command.more is not None:  # only reads and senses can be seen to have had more
         pairs.append(("more", command.more, response.long_record))
     for name, expected, got in pairs:
         if expected != got:

@@ -63,7 +63,7 @@ class RecordedCommand:
 
     `flags` are those in force at its end (of the last CCW where data was chained). `data_out` is empty for reads.
     A trace that shows only the beginning of the data gives its length in `data_out_known` or `data_in_known`; what
-    lies beyond is zeros and means nothing. None: all of it is known.
+    lies beyond is zeros and means nothing. None: all of it is known. So for `sense_known`; `more` None: not known.
     """
 
     code: int
@@ -74,12 +74,13 @@ class RecordedCommand:
     status: int
     channel_status: int
     residual: int
-    more: bool
+    more: bool | None
     sense: bytes | None
     immediate: bool
     executed: bool
     data_out_known: int | None = None
     data_in_known: int | None = None
+    sense_known: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,12 +252,13 @@ def _command(ccw: dict[str, Any]) -> RecordedCommand:
         status=int(ccw["device_status"], 16),
         channel_status=int(ccw["channel_status"], 16),
         residual=ccw["residual"],
-        more=bool(ccw.get("more")),
+        more=None if ccw.get("more", False) is None else bool(ccw.get("more")),
         sense=bytes.fromhex(sense) if sense else None,
         immediate=bool(ccw.get("immediate")),
         executed=True,
         data_out_known=ccw.get("data_out_known"),
         data_in_known=ccw.get("data_in_known"),
+        sense_known=ccw.get("sense_known"),
     )
 
 

@@ -30,6 +30,7 @@ from tools.recording import (
     RecordedCommand,
     RecordedDevice,
     RecordedProgram,
+    Recording,
     RecordingError,
 )
 
@@ -165,6 +166,18 @@ class RecordingWriter:
         return "".join(tables)
 
 
+def write_copy(recording: Recording, folder: Path) -> None:
+    """Write a recording to a new folder, whatever it was read from. Raises RecordingError."""
+    with RecordingWriter(folder, recording.name, recording.architecture, recording.features) as writer:
+        for device in recording.devices.values():
+            writer.add_device(device, None if device.initial is None else recording.initial_tracks(device))
+        for program in recording.programs():
+            writer.add_program(program)
+        for device in recording.devices.values():
+            if device.final is not None:
+                writer.add_final(device.address, recording.final_hashes(device).items())
+
+
 def _table(fields: Mapping[str, Any]) -> str:
     """The lines of a TOML table; its strings, numbers, truth values and lists look as JSON writes them."""
     return "".join(f"{key} = {json.dumps(value)}\n" for key, value in fields.items())
@@ -231,7 +244,10 @@ def command_fields(command: RecordedCommand) -> dict[str, Any]:
         ("immediate", command.immediate),
         ("data_out_known", command.data_out_known),
         ("data_in_known", command.data_in_known),
+        ("sense_known", command.sense_known),
     ):
         if value is not None and value is not False:
             fields[key] = value
+    if command.more is None:
+        fields["more"] = None
     return fields

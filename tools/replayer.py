@@ -8,20 +8,25 @@ images. Over a link the other side must have been given the same volume; its tra
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
+import trio
+
+from ccw.characteristics import device_characteristics
 from ccw.geometry import Geometry, geometry_for
 from ccw.profiles import DeviceIdentity
 from ccw.tracks import null_track, track_digest
 from controller.commands.attachment import profile_of
 from controller.commands.device import Device, DeviceSettings
 from controller.commands.outcome import Command
+from controller.models.meter import Meter
+from controller.models.work import CommandWork
 from host_emulator.channel import InterfaceControlCheck, Response, Start
 from tools.deviations import flag_not_stored_on_track
-from tools.follower import Followed, follow
-from tools.recording import RecordedDevice, Recording, RecordingError
+from tools.follower import follow
+from tools.recording import RecordedDevice, RecordedProgram, Recording, RecordingError
+from tools.replay_report import ReplayReport
 from tools.sense_programs import leaving_sense, with_sense_program
 from tools.track_reader import tracks_by_record
 
@@ -32,9 +37,12 @@ LONGEST_TRACK_BYTES = 65_535
 HOME_ADDRESS_BYTES = 5
 END_OF_TRACK = b"\xff" * 8
 DEFINE_EXTENT, LOCATE_RECORD, READ_TRACK = 0x63, 0x47, 0xDE
+READ_CHARACTERISTICS, CHARACTERISTICS_BYTES = 0x64, 64
+SHAPE = (slice(3, 5), slice(12, 14), slice(14, 16), slice(48, 52))  # device type, cylinders, heads, cylinders if more
 CHAIN, SUPPRESS_LENGTH = 0x40, 0x20
 NORMAL_END = 0x0C
 
+Work = tuple[int, bytes, int, bool, int]  # the fields of a CommandWork, which is made where it is needed
 Advance = Callable[[int], None]  # called with the number of programs done since the last call
 
 
@@ -45,46 +53,20 @@ class Session(Protocol):
         """Return what the generator returns."""
 
 
-@dataclass(slots=True)
-class ReplayReport:
-    """What a replay showed. `differences` and `tracks_different` are the unexplained ones."""
-
-    followed: Followed = field(default_factory=Followed)
-    tracks_compared: int = 0
-    tracks_different: list[tuple[int, int]] = field(default_factory=list)
-    tracks_explained: list[tuple[int, int]] = field(default_factory=list)
-    seconds: float = 0.0
-
-    @property
-    def differs(self) -> bool:
-        """True when anything is left that no rule explains."""
-        return bool(self.followed.differences or self.tracks_different)
-
-    def figures(self) -> dict[str, Any]:
-        """Return the report as one JSON-ready object."""
-        followed = self.followed
-        return {
-            "programs": followed.programs,
-            "programs_differing": followed.programs_differing,
-            "commands": followed.commands,
-            "differences": len(followed.differences),
-            "explained": len(followed.explained),
-            "tracks_compared": self.tracks_compared,
-            "tracks_different": len(self.tracks_different),
-            "tracks_explained": len(self.tracks_explained),
-            "seconds": round(self.seconds, 3),
-            "difference_list": [asdict(difference) for difference in followed.differences],
-            "explained_list": [asdict(difference) for difference in followed.explained],
-            "different_track_list": [f"{device:04X}:{track}" for device, track in self.tracks_different],
-        }
-
-
 class MemoryTracks:
     """Track images in memory: the source and the store of an in-process replay. A track never written is empty."""
 
     def __init__(self, geometries: dict[int, Geometry]) -> None:
         self._geometries = geometries
         self._images: dict[tuple[int, int], bytes] = {}
+
+    def snapshot(self) -> dict[tuple[int, int], bytes]:
+        """What was written so far, by volume and track."""
+        return dict(self._images)
+
+    def restore(self, images: Mapping[tuple[int, int], bytes]) -> None:
+        """Hold what a snapshot holds, and nothing else."""
+        self._images = dict(images)
 
     def read(self, volume: int, track: int) -> bytes:
         """Return the image of a track."""
@@ -99,32 +81,35 @@ class MemoryTracks:
 
 
 class Replayer:
-    """Runs the programs of one recording and keeps the report."""
+    """Runs the programs of one recording and keeps the report.
 
-    def __init__(self, recording: Recording) -> None:
+    `speed`: how many times faster than recorded the programs are started, None as fast as possible. They are started
+    in the recorded order either way, whatever device they are for, each when the one before has ended.
+    """
+
+    def __init__(self, recording: Recording, speed: float | None = None) -> None:
         self.recording = recording
-        self.report = ReplayReport()
+        self.report = ReplayReport(recording.name)
+        self._speed = speed
 
     def run_in_process(self, progress: Advance | None = None) -> ReplayReport:
-        """Replay against devices built here, then compare the final tracks. Raises RecordingError."""
-        geometries = {address: device_geometry(device) for address, device in self.recording.devices.items()}
-        tracks = MemoryTracks(geometries)
-        devices = {}
-        for address, device in self.recording.devices.items():
-            for track, image in self.recording.initial_tracks(device):
-                tracks.write(address, track, image)
-            devices[address] = Device(device_settings(device, self.recording.features), tracks)
+        """Replay against devices built here, compare the final tracks, ask the models. Raises RecordingError."""
+        report, system = self.report, InProcess(self.recording)
         programs = list(self.recording.programs())
+        self._note_unknown(programs)
+        works: list[list[Work]] = []
         started = time.perf_counter()
         for program in programs:
-            run_program(devices[program.device], tracks, follow(program, self.report.followed))
+            if self._speed is not None:
+                time.sleep(max(0.0, started + program.time_us / 1e6 / self._speed - time.perf_counter()))
+            works.append(system.run(program.device, follow(program, report.followed)))
             if progress is not None:
                 progress(1)
-        self.report.seconds = time.perf_counter() - started
+        report.seconds = time.perf_counter() - started
         for address, device in self.recording.devices.items():
-            images = ((track, tracks.read(address, track)) for track in range(geometries[address].tracks))
-            self._compare_tracks(device, images)
-        return self.report
+            self._compare_tracks(device, system.images(address))
+        report.meter = measure(system.geometries, programs, works)
+        return report
 
     async def run_over(
         self, session: Session, unit_address: int | None = None, progress: Advance | None = None
@@ -133,8 +118,12 @@ class Replayer:
 
         The tracks are not compared: `compare_over` does it, when nothing else changes them.
         """
+        programs = list(self.recording.programs())
+        self._note_unknown(programs)
         started = time.perf_counter()
-        for program, sense_follows in with_sense_program(self.recording.programs()):
+        for program, sense_follows in with_sense_program(programs):
+            if self._speed is not None:
+                await trio.sleep(max(0.0, started + program.time_us / 1e6 / self._speed - time.perf_counter()))
             address = program.device & 0xFF if unit_address is None else unit_address
             following = follow(program, self.report.followed)
             await session.run(address, leaving_sense(program, following) if sense_follows else following)
@@ -142,6 +131,22 @@ class Replayer:
                 progress(1)
         self.report.seconds += time.perf_counter() - started
         return self.report
+
+    def _note_unknown(self, programs: Iterable[RecordedProgram]) -> None:
+        """Say what the recording does not show."""
+        unknown = self.report.unknown
+        for device in self.recording.devices.values():
+            if device.initial is None:
+                unknown.append(f"what {device.address:04X} held before: it begins empty here, so reads may differ")
+            if device.final is None:
+                unknown.append(f"the tracks of {device.address:04X} after the last program")
+        commands = [command for program in programs for command in program.commands]
+        reads = sum(command.data_in_known is not None for command in commands)
+        writes = sum(command.data_out_known is not None for command in commands)
+        if reads:
+            unknown.append(f"the data of {reads:,} reads beyond what the trace shows")
+        if writes:
+            unknown.append(f"the data of {writes:,} writes beyond what the trace shows: zeros were written")
 
     async def compare_over(self, session: Session, unit_address: int | None = None) -> ReplayReport:
         """Read every track through the session and compare its hash with the recorded one."""
@@ -211,29 +216,122 @@ def device_settings(device: RecordedDevice, features: frozenset[str]) -> DeviceS
     )
 
 
-def run_program(device: Device, tracks: MemoryTracks, program: Generator[Start, Response, Any]) -> None:
-    """Carry the commands of a program straight to a device, hardening what it changes before going on."""
-    execute = device.execute
+class InProcess:
+    """The devices of a recording, built here over tracks in memory. Raises RecordingError."""
+
+    def __init__(self, recording: Recording) -> None:
+        self.geometries = {address: device_geometry(device) for address, device in recording.devices.items()}
+        self.tracks = MemoryTracks(self.geometries)
+        self.devices: dict[int, Device] = {}
+        self._settings: dict[int, DeviceSettings] = {}
+        for address, device in recording.devices.items():
+            for track, image in recording.initial_tracks(device):
+                self.tracks.write(address, track, image)
+            self._settings[address] = device_settings(device, recording.features)
+            self.devices[address] = Device(self._settings[address], self.tracks)
+
+    def again(self, images: Mapping[tuple[int, int], bytes]) -> InProcess:
+        """The same devices, new, over a snapshot of tracks."""
+        fresh = InProcess.__new__(InProcess)
+        fresh.geometries, fresh._settings = self.geometries, self._settings
+        fresh.tracks = MemoryTracks(self.geometries)
+        fresh.tracks.restore(images)
+        fresh.devices = {address: Device(settings, fresh.tracks) for address, settings in self._settings.items()}
+        return fresh
+
+    def run(self, address: int, program: Generator[Start, Response, Any]) -> list[Work]:
+        """Carry the commands of a program straight to a device, hardening what it changes; what each was."""
+        return run_program(self.devices[address], self.tracks, program)
+
+    def images(self, address: int) -> Iterator[tuple[int, bytes]]:
+        """Every track of a device, as it is now."""
+        return ((track, self.tracks.read(address, track)) for track in range(self.geometries[address].tracks))
+
+
+def run_program(
+    device: Device, tracks: MemoryTracks, program: Generator[Start, Response, Any]
+) -> list[Work]:
+    """Carry the commands of a program straight to a device, hardening what it changes before going on.
+
+    Returns what each command was to the hardware.
+    """
+    execute, works = device.execute, list[Work]()
     try:
         start = next(program)
         while True:
-            outcome = execute(PATH, Command(start.code, start.flags, start.count, start.data, start.chained))
+            code, flags, count, data, chained = start[:5]
+            outcome = execute(PATH, Command(code, flags, count, data, chained))
             for write in outcome.writes:
                 tracks.write(*write)
+            received, immediate = outcome.data, outcome.immediate
+            works.append((code, data, len(received), immediate, device.position))
             start = program.send(
                 Response(
-                    outcome.status,
-                    outcome.data,
-                    outcome.residual,
-                    outcome.long_record,
-                    outcome.sense,
-                    outcome.immediate,
+                    outcome.status, received, outcome.residual, outcome.long_record, outcome.sense, immediate
                 )
             )
     except StopIteration:
         pass
     for write in device.end_chain(PATH):
         tracks.write(*write)
+    return works
+
+
+def measure(
+    geometries: Mapping[int, Geometry], programs: Iterable[RecordedProgram], works: Iterable[Iterable[Work]]
+) -> Meter:
+    """What the models say of programs that are started when they were recorded.
+
+    Where the modelled device is not done with its last program by then, this one and all that follow start later.
+    """
+    meter = Meter(commands=True)
+    for address, geometry in geometries.items():
+        meter.add_volume(address, geometry)
+    lag, finished = 0.0, dict.fromkeys(geometries, 0.0)
+    for program, work in zip(programs, works, strict=True):
+        recorded = program.time_us / 1e6
+        lag = max(lag, finished[program.device] - recorded)
+        for index, command in enumerate(work):
+            meter.command(PATH, PATH, program.device, recorded + lag, index > 0, CommandWork._make(command))
+        response = meter.end_chain(PATH, program.device)
+        if response is not None:
+            finished[program.device] = response.finish
+    return meter
+
+
+class OtherDevice(Exception):
+    """The device at the target is not the recorded one; the text is one line."""
+
+
+async def check_target(session: Session, recording: Recording, unit_address: int | None = None) -> None:
+    """Ask the target what its devices are. Raises OtherDevice when one has another type or size than was recorded.
+
+    Devices that have no Read Device Characteristics are taken as they are.
+    """
+    for device in recording.devices.values():
+        address = device.unit_address if unit_address is None else unit_address
+        settings = device_settings(device, recording.features)
+        found = await session.run(address, read_characteristics())
+        if found is None:
+            continue
+        wanted = device_characteristics(settings.profile.presentation, settings.geometry)
+        if len(found) < len(wanted) or any(found[part] != wanted[part] for part in SHAPE):
+            raise OtherDevice(
+                f"unit {address:02X} of the target is {_shape(found)}, the recording has {_shape(wanted)}"
+            )
+
+
+def read_characteristics() -> Generator[Start, Response, bytes | None]:
+    """Read Device Characteristics; None when the device has no such command. Raises what the link does."""
+    response = yield Start(READ_CHARACTERISTICS, SUPPRESS_LENGTH, CHARACTERISTICS_BYTES, b"", False)
+    return response.data if response.status == NORMAL_END else None
+
+
+def _shape(data: bytes) -> str:
+    if len(data) < CHARACTERISTICS_BYTES:
+        return f"something with {len(data)} bytes of characteristics"
+    cylinders, heads = (int.from_bytes(data[part], "big") for part in SHAPE[1:3])
+    return f"a {data[SHAPE[0]].hex()} of {cylinders} cylinders and {heads} heads"
 
 
 def read_tracks(geometry: Geometry, first: int, stop: int) -> Generator[Start, Response, list[bytes]]:

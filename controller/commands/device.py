@@ -112,6 +112,11 @@ class Device(DeviceState):
         """What stands for the chain the device is working on: the same object as long as it lasts."""
         return self._chain
 
+    @property
+    def position(self) -> int:
+        """The track that the chain at work stands on, or the access when there is none."""
+        return self._chain.track if self._chain is not None else self.track
+
     def end_chain(self, path: Hashable) -> tuple[TrackWrite, ...]:
         """The chain of `path` is over, or cut off: drop its state and return the changed tracks not yet hardened."""
         chain = self._chain

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """One command of a channel program as it arrived.
 
     `flags` are the CCW flags as sent, `count` the CCW count in bytes (0-65535, the sum where data was chained), `data`
@@ -22,7 +21,7 @@ class Command:
 
     code: int
     flags: int
-    count: int
+    count: int  # type: ignore[assignment]
     data: bytes = b""
     chained: bool = False
     concurrent_sense: bool = False

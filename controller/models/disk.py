@@ -7,6 +7,7 @@ mean, half a rotation. Source: the law is textbook; parameters in parameters.py.
 
 from __future__ import annotations
 
+from collections import deque
 from math import sqrt
 
 from controller.models.parameters import DiskParameters
@@ -23,6 +24,7 @@ class Disk:
         self.cylinders = cylinders
         self.cylinder = 0
         self.queue = Servers(1)
+        self._later: deque[tuple[float, int, int]] = deque()
 
     def seek(self, distance: int) -> float:
         """Seconds to move the arm by `distance` cylinders."""
@@ -37,6 +39,21 @@ class Disk:
         self.cylinder = cylinder
         return seconds
 
+    def later(self, arrival: float, cylinder: int, length: int) -> None:
+        """An access that nobody waits for: it is done when the drive would be idle, and not interrupted once begun."""
+        self._later.append((arrival, cylinder, length))
+
+    @property
+    def backlog(self) -> int:
+        """Accesses that nobody waits for and that were not begun."""
+        return len(self._later)
+
     def serve(self, arrival: float, cylinder: int, length: int) -> Service:
-        """An access that arrives at `arrival` and waits for those before it."""
+        """An access that arrives at `arrival` and waits for those before it, and for one that nobody waits for."""
+        while self._later:
+            begin = max(self.queue.next_free(), self._later[0][0])
+            if begin >= arrival:
+                break
+            _, where, size = self._later.popleft()
+            self.queue.serve(begin, self.access(where, size))
         return self.queue.serve(arrival, self.access(cylinder, length))

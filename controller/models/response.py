@@ -76,12 +76,22 @@ class ResponseModel:
         return ChainTiming(self, volume, self.links.setdefault(link, Servers(1)), arrival)
 
     def access_disk(self, slots: tuple[Slot, ...], time: float) -> float:
-        """Stage or destage tracks one after the other, each with a processor's help; when the last one is done."""
+        """Stage or destage tracks one after the other, a processor sees to all of them; when the last one is done."""
+        if not slots:
+            return time
+        time = self.processors.serve(time, self.parameters.processors.per_track * len(slots)).finish
         for volume, track in slots:
             modelled = self.volumes[volume]
-            ready = self.processors.serve(time, self.parameters.processors.per_track).finish
-            time = modelled.disk.serve(ready, track // modelled.heads, modelled.track_bytes).finish
+            time = modelled.disk.serve(time, track // modelled.heads, modelled.track_bytes).finish
         return time
+
+    def access_disk_later(self, slots: tuple[Slot, ...], time: float) -> None:
+        """The same for tracks that nobody waits for: their disks move them when they are idle."""
+        if slots:
+            time = self.processors.serve(time, self.parameters.processors.per_track * len(slots)).finish
+        for volume, track in slots:
+            modelled = self.volumes[volume]
+            modelled.disk.later(time, track // modelled.heads, modelled.track_bytes)
 
 
 class ChainTiming:
@@ -132,14 +142,14 @@ class ChainTiming:
         if after:
             self._leave_link(after)
         if background:
-            self._model.access_disk(background, self.now)
+            self._model.access_disk_later(background, self.now)
         return self.now
 
     def end(self) -> ResponseTime:
         """The chain is over: give the link back. Destaging that is due begins now, and nobody waits for it."""
         finish = self.now
         self._link.serve(self._asked, self._held)
-        self._model.access_disk(self._model.cache.destage_due(), finish)
+        self._model.access_disk_later(self._model.cache.destage_due(), finish)
         return ResponseTime(self.pend, self.disconnect, self.connect, self._arrival, finish)
 
     def _access(self, command: CommandWork) -> tuple[tuple[Slot, ...], tuple[Slot, ...], tuple[Slot, ...]]:

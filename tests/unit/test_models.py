@@ -97,6 +97,21 @@ def test_a_disk_serves_one_after_the_other() -> None:
     assert second.finish - second.start == pytest.approx(DISKS[0x3390].latency + 4096 / 4.2e6)
 
 
+def test_what_nobody_waits_for_is_done_in_idle_time_and_delays_others_by_one_access_at_most() -> None:
+    disk = Disk(DISKS[0x3390], 100)
+    one = Disk(DISKS[0x3390], 100).access(0, 56_664)
+    for _ in range(5):
+        disk.later(0.0, 0, 56_664)
+    first = disk.serve(0.0, 0, 0)  # arrives with them and goes before them
+    assert first.start == 0.0 and disk.backlog == 5
+    arrival = first.finish + 1.5 * one
+    second = disk.serve(arrival, 0, 0)
+    assert second.start == pytest.approx(first.finish + 2 * one) and disk.backlog == 3
+    third = disk.serve(second.finish + 100, 0, 0)
+    assert third.start == pytest.approx(second.finish + 100) and disk.backlog == 0
+    assert disk.queue.busy == pytest.approx(5 * one + 3 * DISKS[0x3390].latency)
+
+
 def test_a_track_takes_the_published_time_on_a_link() -> None:
     """56,664 bytes at 17 MB/s: 3.33 ms, and two percent for headers."""
     assert LinkTiming(LinkParameters()).data(56_664) == pytest.approx(3.333e-3, rel=0.025)

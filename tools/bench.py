@@ -1,0 +1,77 @@
+"""`trackbridge bench`: the measurements behind the published figures of replaying and of the frame path."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import click
+
+from tools import bench_frames, bench_replay
+from tools.bad_input import BadInput
+from tools.recording import RecordingError, load_recording
+from traces import recording_folder
+
+
+@click.group()
+def bench() -> None:
+    """Measure. Run it on an idle machine; the load it finds is part of the answer."""
+
+
+@bench.command()
+@click.argument("recordings", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--runs", default=5, show_default=True, type=click.IntRange(1, 1000), help="Replays of each recording.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def replay(recordings: tuple[Path, ...], runs: int, as_json: bool) -> None:
+    """Replay RECORDINGS in process, all that come along by default, and say how many commands a second that is."""
+    folders = recordings or tuple(sorted(path.parent for path in recording_folder(".").glob("*/recording.toml")))
+    try:
+        found = [bench_replay.measure(load_recording(folder), runs) for folder in folders]
+    except (RecordingError, RuntimeError) as error:
+        raise BadInput(str(error)) from error
+    if not found:
+        raise BadInput("no recordings")
+    rows = [figures.figures() for figures in found] + [bench_replay.together(found)]
+    if as_json:
+        click.echo(json.dumps({"load": _load(), "runs": runs, "replay": rows}, indent=2))
+        return
+    click.echo(f"{'recording':<28}{'commands':>10}{'best/s':>10}{'median/s':>10}{'per cpu-s':>11}")
+    for row in rows:
+        click.echo(
+            f"{row['recording']:<28}{row['commands']:>10,}{row['best_per_s']:>10,}{row['median_per_s']:>10,}"
+            f"{row['best_per_processor_s']:>11,}"
+        )
+    click.echo(f"load of the machine {_load():.2f}, {os.cpu_count()} processors")
+
+
+@bench.command()
+@click.option("--links", default=8, show_default=True, type=click.IntRange(1, 64), help="Links, each with a volume.")
+@click.option(
+    "--records", default=(1, 12), show_default=True, multiple=True, type=click.IntRange(1, 12),
+    help="Records read by one channel program. Repeatable.",
+)  # fmt: skip
+@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1, 1000))
+@click.option("--seconds", default=2.0, show_default=True, type=click.FloatRange(0.1, 600), help="Length of a round.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def frames(links: int, records: tuple[int, ...], rounds: int, seconds: float, as_json: bool) -> None:
+    """Read 4-KiB records from a storage system in a process of its own, over TCP and through full ESCON framing."""
+    try:
+        rows = [bench_frames.run(links, length, rounds, seconds).figures() for length in records]
+    except (RuntimeError, OSError) as error:
+        raise BadInput(str(error)) from error
+    if as_json:
+        click.echo(json.dumps({"load": _load(), "frames": rows}, indent=2))
+        return
+    for row in rows:
+        click.echo(
+            f"{row['links']} links, {row['records_per_program']} records a program: best "
+            f"{row['best_reads_per_s']:,} reads/s, median {row['median_reads_per_s']:,}; "
+            f"{row['frames_per_read']} frames, {row['client_cpu_us_per_read']} µs of the channels' processor and "
+            f"{row['server_cpu_us_per_read']} µs of the storage system's for each read"
+        )
+    click.echo(f"load of the machine {_load():.2f}, {os.cpu_count()} processors")
+
+
+def _load() -> float:
+    return round(os.getloadavg()[0], 2)

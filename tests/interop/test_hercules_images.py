@@ -80,8 +80,8 @@ def check_accepted(image: Path, form: ExportForm) -> None:
 
 @pytest.mark.parametrize(
     ("device", "cylinders", "option"),
-    [(device, cylinders, option) for device, cylinders in SIZES for option in ("-z", "-bz2")]
-    + [("3390", 20, "-0"), ("3390", 20, ""), ("3350", 10, "")],
+    [(device, cylinders, "-z") for device, cylinders in SIZES]
+    + [("3390", 20, "-bz2"), ("3380", 20, "-bz2"), ("3350", 10, "-bz2"), ("3390", 20, "-0"), ("3350", 10, "")],
 )
 def test_images_of_dasdinit(tmp_path: Path, device: str, cylinders: int, option: str) -> None:
     image = tmp_path / "volume.dasd"

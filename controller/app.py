@@ -140,7 +140,7 @@ def open_store(config: SystemConfig) -> VirtualArrayStore:
     disk = open_disk(config)
     try:
         config.store.mkdir(parents=True, exist_ok=True)
-        store = VirtualArrayStore.open(disk)
+        store = VirtualArrayStore.open(disk, capacity_bytes=config.capacity_bytes)
     except BaseException:
         disk.close()
         raise

@@ -115,7 +115,8 @@ class SystemConfig:
     """One storage system: one box with one control-unit image.
 
     `store`: the directory of the track store, and of the event log. With `devices` the tracks lie on a parity array
-    instead: one directory for each device, in order, any `parity` of which may be lost.
+    instead: one directory for each device, in order, any `parity` of which may be lost. `capacity_bytes`: what the
+    array's log may take; None: all that its medium has.
     """
 
     name: str
@@ -133,6 +134,7 @@ class SystemConfig:
     pprc: bool = True
     devices: tuple[Path, ...] = ()
     parity: int = 0
+    capacity_bytes: int | None = None
     shared: SharedConfig | None = None
     management: ManagementConfig | None = None
     schedules: tuple[ScheduleConfig, ...] = ()
@@ -142,8 +144,9 @@ class SystemConfig:
 
 SYSTEM_KEYS = {
     "name", "serial", "ssid", "lss", "profile", "store", "manufacturer", "plant", "interface_id", "link_protocol",
-    "pprc", "features", "volume", "port", "management", "shared_dasd", "model", "schedule",
+    "capacity_mb", "pprc", "features", "volume", "port", "management", "shared_dasd", "model", "schedule",
 }  # fmt: skip
+CAPACITY_MB_MIN = 512  # 16 segments: fewer leave collection too little room to work in
 STORE_KEYS = {"directory", "devices", "parity"}
 VOLUME_KEYS = {
     "address", "type", "cylinders", "read_only", "image", "image_in_place", "control_unit", "device_number",
@@ -196,12 +199,23 @@ def check_config(table: dict[str, Any], base: Path) -> SystemConfig:
         pprc=_flag(table, "pprc", "", default=True),
         devices=tuple(base / device for device in devices),
         parity=parity,
+        capacity_bytes=_capacity(table),
         shared=_shared(table),
         management=_management(table, base),
         schedules=tuple(_schedule(entry, f"schedule[{index}]", volumes) for index, entry in _tables(table, "schedule")),
         features=_features(table),
         model=_model(table.get("model", {})),
     )
+
+
+def _capacity(table: dict[str, Any]) -> int | None:
+    """`capacity_mb`, in bytes."""
+    megabytes = table.get("capacity_mb")
+    if megabytes is None:
+        return None
+    if isinstance(megabytes, bool) or not isinstance(megabytes, int) or megabytes < CAPACITY_MB_MIN:
+        raise ConfigError(f"capacity_mb: a number of at least {CAPACITY_MB_MIN} is needed")
+    return megabytes << 20
 
 
 def _store(table: dict[str, Any]) -> tuple[str, list[str], int]:

@@ -312,20 +312,20 @@ def encode_record_header(header: RecordHeader, seed: int) -> bytes:
     return checked + digest(checked, seed).to_bytes(8)
 
 
-def decode_record_header(data: bytes | memoryview, seed: int) -> RecordHeader | None:
-    """The record header in the first 72 bytes of `data`, or None if they are no record of this place.
+def decode_record_header(data: bytes | memoryview, seed: int, at: int = 0) -> RecordHeader | None:
+    """The record header in the 72 bytes of `data` from `at` on, or None if they are no record of this place.
 
     Raises FormatError for a good record that only a later version can understand.
     """
-    if len(data) < RECORD_HEADER_BYTES:
+    if len(data) - at < RECORD_HEADER_BYTES:
         return None
-    magic, version, kind, codec, flags, *numbers, reserved, sequence, durable, payload_digest, check = _RECORD.unpack(
-        data[:RECORD_HEADER_BYTES]
-    )
-    if magic != RECORD_MAGIC or check != digest(data[: _RECORD_CHECKED.size], seed):
+    fields = _RECORD.unpack_from(data, at)
+    if fields[0] != RECORD_MAGIC or fields[16] != digest(data[at : at + _RECORD_CHECKED.size], seed):
         return None
+    _, version, kind, codec, flags, epoch, volume, track, other_volume, other_track, raw, length, reserved = fields[:13]
     if version != FORMAT_VERSION or kind not in KINDS_READ or flags or reserved:
-        raise FormatError(
-            "log record", f"version {version}, kind {kind}, flags {flags:02X} need a later program", bytes(data[:8])
-        )
-    return RecordHeader._make((kind, codec, *numbers, sequence, durable, payload_digest))
+        what = f"version {version}, kind {kind}, flags {flags:02X} need a later program"
+        raise FormatError("log record", what, bytes(data[at : at + 8]))
+    return RecordHeader(
+        kind, codec, epoch, volume, track, other_volume, other_track, raw, length, fields[13], fields[14], fields[15]
+    )

@@ -39,8 +39,8 @@ from controller.array.log import RESERVED_SEGMENTS, LogWriter, Room
 from controller.array.record_reader import RecordReader
 from controller.array.track_map import PAGE_TRACKS, Translation
 
-CHECKPOINT_BYTES = 256 << 20
-CHECKPOINT_RECORDS = 1 << 15
+CHECKPOINT_BYTES = 128 << 20
+CHECKPOINT_RECORDS = 1 << 14
 """A checkpoint is made after so much log, or so many records, or more in an array whose directory is large."""
 PART_BYTES_MAX = 256 << 10
 COPY_PER_CHECKPOINT = 12

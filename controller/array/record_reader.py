@@ -30,7 +30,7 @@ class RecordReader:
         """
         segment, offset, size = unpack_location(location)
         data = self._disk.read(segment, offset, size)
-        header = decode_record_header(memoryview(data)[:RECORD_HEADER_BYTES], self._identity ^ place(segment, offset))
+        header = decode_record_header(data, self._identity ^ place(segment, offset))
         if header is None or header.kind not in kinds:
             raise CorruptionError(segment, offset, f"the header of {_NAMES[kinds]} is damaged")
         end = RECORD_HEADER_BYTES + header.payload_length

@@ -73,9 +73,7 @@ class _Segment:
             self._window = self._disk.read(self.number, offset, _READ_BYTES)
             self._start = offset
             at = 0
-        header = decode_record_header(
-            memoryview(self._window)[at : at + RECORD_HEADER_BYTES], self._seed ^ place(self.number, offset)
-        )
+        header = decode_record_header(self._window, self._seed ^ place(self.number, offset), at)
         if header is None or offset + record_bytes(header.payload_length) > self.length:
             return None
         return header

@@ -28,6 +28,7 @@ def test_a_good_file(tmp_path: Path) -> None:
     [
         ('name = "A"', "name = 1", "name: a text is needed"),
         ('name = "A"', 'name = "A"\ncolour = "red"', "colour: no such setting"),
+        ('name = "A"', 'name = "A"\ncapacity_mb = 100', "capacity_mb: a number of at least 512 is needed"),
         ('serial = "000000012345"', 'serial = "lower"', "serial: up to 12 digits"),
         ('ssid = "0100"', 'ssid = "0000"', "ssid: hexadecimal digits"),
         ('ssid = "0100"', "ssid = 256", "ssid: hexadecimal digits"),

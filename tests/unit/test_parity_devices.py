@@ -484,6 +484,16 @@ def test_directories_are_devices(tmp_path: Path) -> None:
     disk.close()
 
 
+def test_a_first_start_that_was_cut_off_starts_again(tmp_path: Path) -> None:
+    where = directories(tmp_path)
+    where[0].mkdir()
+    (where[0] / "track-store").touch()
+    open_directories(where, parity=1).close()
+    disk = open_directories(where, parity=1)
+    assert not disk.degraded
+    disk.close()
+
+
 def test_readers_beside_a_writer_always_see_what_was_synced(tmp_path: Path) -> None:
     """Stripes go from buffers to their places, a device is rebuilt, and a thread reads all the time."""
     disk = open_directories(directories(tmp_path), parity=1, chunk_bytes=512, journal_bytes=1 << 15)

@@ -26,7 +26,7 @@ def open_directories(
     read is a device that is out: nothing is made in its place (a file system that is not mounted must stay seen).
     Raises StoreError, StoreLockedError.
     """
-    new = not any((directory / MARKER_NAME).exists() for directory in directories)
+    new = not any(_has_segments(directory) for directory in directories)
     disks: list[FileDisk | None] = []
     missing = []
     with ExitStack() as opened:
@@ -49,6 +49,14 @@ def open_directories(
         )
         opened.pop_all()
         return array
+
+
+def _has_segments(directory: Path) -> bool:
+    """Whether anything was ever made here: the marker is empty until then."""
+    try:
+        return (directory / MARKER_NAME).stat().st_size > 0
+    except OSError:
+        return False
 
 
 def _open(directory: Path, new: bool, read_only: bool) -> tuple[FileDisk | None, str]:

@@ -144,7 +144,7 @@ def follow(program: RecordedProgram, followed: Followed) -> Generator[Start, Res
             _compare(program, index, command, response, channel_status, followed)
         if command.code == SET_PATH_GROUP and status == NORMAL_END and command.data_out[0] & DISBAND_OR_RESIGN:
             followed.left_groups.add(program.device)
-        if command.code == WRITE_HOME_ADDRESS and status == NORMAL_END:
+        if command.code == WRITE_HOME_ADDRESS and status == NORMAL_END and command.data_out:
             _note_flag(command, followed.flags_of(program.device))
         goes_on = goes_to_next(command.flags, status, channel_status)
         if index < last and (not goes_on or (status ^ command.status) & STATUS_MODIFIER):

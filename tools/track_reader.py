@@ -42,22 +42,22 @@ async def tracks_by_record(
             yield track, image
 
 
-def count_records(geometry: Geometry, track: int) -> Generator[Start, Response, int]:
-    """Return the number of user records of a track: Read Count passes each of them twice before no record is found."""
-    opened = yield from _open(geometry, track, ((CommandCode.READ_RECORD_ZERO, LONGEST_TRACK_BYTES),))
+def survey(geometry: Geometry, track: int) -> Generator[Start, Response, tuple[list[bytes], int] | None]:
+    """Return home address and R0 of a track, and the number of its user records; None when it cannot be read.
+
+    Read Count passes each record twice before no record is found.
+    """
+    reads = (CommandCode.READ_HOME_ADDRESS, HOME_ADDRESS_BYTES), (CommandCode.READ_RECORD_ZERO, LONGEST_TRACK_BYTES)
+    head = yield from _open(geometry, track, reads)
+    if head is None:
+        return None
     counts = 0
-    while opened is not None and counts < 2 * RECORDS_MAX:
+    while counts < 2 * RECORDS_MAX:
         response = yield from _issue(Start(CommandCode.READ_COUNT, CHAIN | SUPPRESS_LENGTH, 8, b"", True))
         if response is None or response.status != NORMAL_END:
             break
         counts += 1
-    return counts // 2
-
-
-def read_head(geometry: Geometry, track: int) -> Generator[Start, Response, list[bytes] | None]:
-    """Return home address and R0 of a track; None when the device does not deliver them."""
-    reads = (CommandCode.READ_HOME_ADDRESS, HOME_ADDRESS_BYTES), (CommandCode.READ_RECORD_ZERO, LONGEST_TRACK_BYTES)
-    return (yield from _open(geometry, track, reads))
+    return head, counts // 2
 
 
 def read_records(geometry: Geometry, track: int, skip: int, count: int) -> Generator[Start, Response, list[bytes]]:
@@ -82,10 +82,10 @@ def read_records(geometry: Geometry, track: int, skip: int, count: int) -> Gener
 
 
 async def _read_by_record(session: Session, unit_address: int, geometry: Geometry, track: int) -> bytes | None:
-    head: list[bytes] | None = await session.run(unit_address, read_head(geometry, track))
-    if head is None:
+    surveyed: tuple[list[bytes], int] | None = await session.run(unit_address, survey(geometry, track))
+    if surveyed is None:
         return None
-    count: int = await session.run(unit_address, count_records(geometry, track))
+    head, count = surveyed
     records: list[bytes] = []
     while len(records) < count:
         missing = count - len(records)

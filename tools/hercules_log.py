@@ -8,9 +8,10 @@ sense bytes, and where the interruption was taken the final status. What it has 
 * in 4.9 the first CCWs of a data chain (only the last is printed): such a program cannot be replayed and is left out;
 * in 3.13 the CCW format, except that the interruption shows it: without one, format 0.
 
-3.13 prints transfers in channel, which have no status of their own; 4.9 does not. 4.9 prints the first CCW of a program
-two or three times: repetitions with no status between them are dropped. Handler lines and everything else is passed
-over. Source: spec of the project for the log lines; observed: Hercules 3.13 and SDL Hercules 4.9.
+3.13 prints transfers in channel, which have no status of their own; 4.9 does not. The first CCW of a program is
+printed again when the emulator starts it a second time, asynchronously: repetitions with no status between them are
+dropped. Handler lines and everything else is passed over.
+Source: observed, Hercules 3.13 and SDL Hercules 4.9.
 """
 
 from __future__ import annotations
@@ -154,8 +155,8 @@ class HerculesLog:
         if not steps or steps[-1].ended:
             steps.append(_Step())
         step = steps[-1]
-        if self._new and step.shown and step.shown[-1].raw == raw:
-            step.shown[-1] = shown  # 4.9 prints the first CCW again; the last time a read shows its data
+        if step.shown and step.shown[-1].raw == raw:
+            step.shown[-1] = shown  # started a second time, asynchronously; in 4.9 a read shows its data only then
         else:
             step.shown.append(shown)
 

@@ -23,6 +23,8 @@ from ccw.pprc import (
     PathDescriptor,
     PprcHeader,
     PprcOrder,
+    RecoverOption,
+    RecoverPair,
     SuspendPair,
 )
 from host_emulator.channel import ChannelProgram
@@ -127,6 +129,24 @@ def delete_pair(
 def suspend_pair(primary: System, secondary: System, device: int, secondary_device: int) -> SuspendPair:
     """D4."""
     return SuspendPair(order_header(Order.SUSPEND_PAIR, 56, primary, secondary, device, secondary_device))
+
+
+def recover_pair(
+    primary: System,
+    secondary: System,
+    device: int,
+    secondary_device: int,
+    *,
+    old_serial: str | None = None,
+    new_serial: str | None = None,
+) -> RecoverPair:
+    """D5, for the secondary. `old_serial` is compared with the volume's, `new_serial` becomes it."""
+    header = order_header(Order.RECOVER_PAIR, 56, primary, secondary, device, secondary_device)
+    options = (RecoverOption.CHECK_OLD_SERIAL if old_serial is not None else 0) | (
+        RecoverOption.WRITE_NEW_SERIAL if new_serial is not None else 0
+    )
+    old, new = ((serial or "").ljust(6).encode("cp037") for serial in (old_serial, new_serial))
+    return RecoverPair(header, int(options), old_volume_serial=old, new_volume_serial=new)
 
 
 def order_header(

@@ -147,6 +147,19 @@ def _pair(given: Mapping[str, Any]) -> tuple[orders.System, orders.System, int, 
     return given["primary"], given["secondary"], given["device"], given["secondary-device"]
 
 
+def _recover(given: Mapping[str, Any]) -> ChannelProgram:
+    """The order goes to the secondary's device, which is `device` here."""
+    order = orders.recover_pair(
+        given["primary"],
+        given["secondary"],
+        given["primary-device"],
+        given["device"],
+        old_serial=given["old-serial"],
+        new_serial=given["new-serial"],
+    )
+    return orders.pprc(order)
+
+
 def _track(given: Mapping[str, Any]) -> Cchh:
     return Cchh(given["cylinder"], given["head"])
 
@@ -164,6 +177,7 @@ _PROGRAMS: Mapping[str, Callable[[Mapping[str, Any]], ChannelProgram]] = {
     "define-bridge": lambda o: orders.pprc(orders.define_bridge(o["system"], o["device"], o["role"], o["number"])),
     "establish-pair": _establish_pair,
     "suspend": lambda o: orders.pprc(orders.suspend_pair(*_pair(o))),
+    "recover": _recover,
     "delete-pair": lambda o: orders.pprc(orders.delete_pair(*_pair(o), unconditional=o["unconditional"])),
     "query pair": lambda o: orders.query(orders.SCOPE_VOLUME),
     "query paths": lambda o: orders.query(orders.SCOPE_PATHS),

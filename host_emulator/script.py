@@ -115,6 +115,14 @@ def _bridge(text: str) -> tuple[int, int]:
     return (1 if match[1] == "data" else 2), int(match[2])
 
 
+
+
+def _serial(text: str) -> str:
+    if not re.fullmatch("[A-Z0-9@#$-]{1,6}", text):
+        raise _BadValue(f"{text!r} is not a volume serial of 1 to 6 characters")
+    return text
+
+
 _YES_NO = Option(_choice(yes=True, no=False), "yes|no", default=False, optional=True)
 _DEVICE = Option(_hex(2), "HH")
 _SYSTEM = Option(_system, "SSID:LSS:SERIAL")
@@ -152,6 +160,14 @@ VERBS: dict[str, dict[str, Option]] = {
         "onlinsec": _YES_NO,
     },
     "suspend": dict(_PAIR),
+    "recover": {
+        "device": _DEVICE,
+        "primary": _SYSTEM,
+        "secondary": _SYSTEM,
+        "primary-device": _DEVICE,
+        "old-serial": Option(_serial, "SERIAL", None, True),
+        "new-serial": Option(_serial, "SERIAL", None, True),
+    },
     "delete-pair": {**_PAIR, "unconditional": _YES_NO},
     "query pair": {"device": _DEVICE},
     "query paths": {"device": _DEVICE},

@@ -38,6 +38,7 @@ from controller.remote_copy.pair import BoxName, Pair
 from controller.remote_copy.ports import Surroundings
 from controller.remote_copy.procedure import Procedure, run
 from controller.remote_copy.records import Records
+from controller.remote_copy.recover import recover_pair
 from controller.remote_copy.refusal import (
     FORMAT_SECONDARY,
     STATUS_DEVICE_END_CHECK,
@@ -156,6 +157,8 @@ class RemoteCopy:
                 return requests.alone(core, volume, requests.delete_pair(core, order, volume))
             case pprc.SuspendPair():
                 return requests.alone(core, volume, requests.suspend_pair(core, order, volume))
+            case pprc.RecoverPair() if sender is None:
+                return recover_pair(core, order, volume)
             case pprc.DefineBridgeVolume():
                 return requests.define_bridge(core, order, volume, self._new_bridge)
             case pprc.UpdateSecondaryDeviceStatus() if sender is not None:

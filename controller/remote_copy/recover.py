@@ -1,0 +1,68 @@
+"""Recover Pair (D5): a secondary becomes simplex, so that hosts can go on here when the primary is lost.
+
+It needs no contact with the other box. The primary, if it lives, hears of it from its next record (code 07). Hosts may
+use the volume as soon as the order has ended: that the volume is simplex is durable by then.
+Source: pprc-commands 2.4, 2.9, 4.8.
+"""
+
+from ccw import pprc
+from ccw.errors import FormatError
+from ccw.stored_track import StoredTrack, compress_track, expand_track
+from ccw.tracks import Record, build_image, parse_track
+from controller.remote_copy.checks import check_boxes, primary_box
+from controller.remote_copy.core import Core
+from controller.remote_copy.procedure import Procedure
+from controller.remote_copy.refusal import reject
+from controller.remote_copy.states import PairState, Reason
+
+LABEL_TRACK = 0
+LABEL_RECORD = 3
+LABEL_ID = "VOL1".encode("cp037")
+SERIAL = slice(4, 10)
+
+
+def recover_pair(core: Core, order: pprc.RecoverPair, volume: int) -> Procedure[None]:
+    """D5 from a host to the secondary. Ends when it is durable that the volume is simplex. Raises Refused."""
+    check_boxes(order.header, core.own, own_is_primary=False)
+    if order.header.secondary_cca != volume:
+        raise reject(Reason.NOT_THE_ONE_NAMED)
+    pair = core.secondaries.get(volume)
+    if pair is None:
+        raise reject(Reason.NOT_A_SECONDARY)
+    if primary_box(order.header).volume(order.header.primary_cca) != pair.primary:
+        raise reject(Reason.NOT_THE_ONE_NAMED, pair_id=pair.pair_id)
+    label = _new_label(core, order, volume)
+    consistent = pair.state is not PairState.DUPLEX_PENDING
+    pair.state = PairState.SIMPLEX
+    core.store(pair)
+    del core.secondaries[volume]
+    if label is not None:
+        core.around.array.write_stored(volume, LABEL_TRACK, label)
+    core.around.log(
+        None,
+        "recovered: the secondary is simplex" if consistent else "recovered, but its copy was never complete",
+        {"pair": pair.pair_id, "volume": f"{volume:02X}"},
+    )
+    yield from core.hardened()
+
+
+def _new_label(core: Core, order: pprc.RecoverPair, volume: int) -> StoredTrack | None:
+    """Check the volume serial, where that is wanted; the label track with the new one, or None. Raises Refused."""
+    if not order.options & (pprc.RecoverOption.CHECK_OLD_SERIAL | pprc.RecoverOption.WRITE_NEW_SERIAL):
+        return None
+    stored = core.around.array.read_stored(volume, LABEL_TRACK)
+    try:
+        image = expand_track(stored) if stored is not None else b""
+        records = parse_track(image) if image else []
+    except FormatError as error:
+        raise reject(Reason.VOLUME_SERIAL) from error
+    label = records[LABEL_RECORD] if len(records) > LABEL_RECORD else None
+    if label is None or not label.data.startswith(LABEL_ID):
+        raise reject(Reason.VOLUME_SERIAL)
+    if order.options & pprc.RecoverOption.CHECK_OLD_SERIAL and label.data[SERIAL] != order.old_volume_serial:
+        raise reject(Reason.VOLUME_SERIAL)
+    if not order.options & pprc.RecoverOption.WRITE_NEW_SERIAL:
+        return None
+    data = label.data[: SERIAL.start] + order.new_volume_serial + label.data[SERIAL.stop :]
+    records[LABEL_RECORD] = Record(label.count, label.key, data)
+    return compress_track(build_image(image[:5], records))

@@ -244,13 +244,18 @@ class LogWriter:
             if free < count * self.segment_bytes:
                 self.was_full = True
                 raise DiskFullError(f"the array is full: all of its {self.capacity_bytes} bytes are in use")
+        held = 1 + (0 if room == Room.ALL else max(self._kept_on_medium() - room, 0))
         try:
-            self._disk.reserve(self.segment_bytes, self._to_be_made() + count)
+            self._disk.reserve(self.segment_bytes, self._to_be_made() + held)
         except DiskFullError:
             self.was_full = True
             raise
         if room == Room.TRACKS:
             self.was_full = False
+
+    def _kept_on_medium(self) -> int:
+        """Segments that the medium holds in reserve: few while the log is short and there is little to collect."""
+        return min(self.reserved_segments, len(self.segments) // 2)
 
     def _to_be_made(self) -> int:
         return sum(not run.made for run in self._planned)
@@ -260,7 +265,7 @@ class LogWriter:
 
         Raises DiskError. Does nothing beyond the array's capacity.
         """
-        count = ahead + self.reserved_segments
+        count = ahead + self._kept_on_medium()
         if self.capacity_bytes is not None:
             used = sum(list(self.segments.values()))
             count = min(count, (self.capacity_bytes - used) // self.segment_bytes)

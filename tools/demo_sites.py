@@ -75,6 +75,13 @@ class SiteProcess:
     folder: Path
     process: subprocess.Popen[str]
     listening: dict[int, str]
+    shared: str = ""
+
+    @property
+    def shared_address(self) -> tuple[str, int]:
+        """Where emulated mainframes reach it."""
+        host, _, port = self.shared.rpartition(":")
+        return host, int(port)
 
     @property
     def host_address(self) -> tuple[str, int]:
@@ -118,8 +125,10 @@ def start_site(folder: Path, config: Path, *options: str) -> Iterator[SiteProces
                 process.wait()
                 errors.seek(0)
                 raise RuntimeError(f"system {config.stem} did not start: {errors.read().strip()}")
-            listening = {int(said, 16): where for said, where in json.loads(line)["listening"].items()}
-            yield SiteProcess(config.stem, folder, process, listening)
+            where = json.loads(line)["listening"]
+            shared = where.pop("shared-dasd", "")
+            listening = {int(said, 16): address for said, address in where.items()}
+            yield SiteProcess(config.stem, folder, process, listening, shared)
         finally:
             if process.poll() is None:
                 process.kill()

@@ -315,3 +315,13 @@ def format_whole_track(track: Cchh, records: Sequence[KeyedRecord]) -> ChannelPr
         count = address + bytes((record.number, len(record.key))) + len(record.data).to_bytes(2, "big")
         builder.write(CommandCode.WRITE_COUNT_KEY_AND_DATA, count + record.key + record.data)
     return builder.build()
+
+
+def put_record(identifier: bytes, data: bytes) -> ChannelProgram:
+    """Write the data of the record CCHHR, whatever its length: a short one is filled up with zeros by the device."""
+    builder = ProgramBuilder()
+    builder.write(CommandCode.SEEK, bytes(2) + identifier[:4])
+    search = builder.write(CommandCode.SEARCH_ID_EQUAL, identifier)
+    builder.transfer(search)
+    builder.write(CommandCode.WRITE_DATA, data, CcwFlag.SLI)
+    return builder.build()

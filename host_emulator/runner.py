@@ -193,14 +193,30 @@ _PROGRAMS: Mapping[str, Callable[[Mapping[str, Any]], ChannelProgram]] = {
 }
 
 
+HEXADECIMAL = {"ssid": 4, "lss": 2, "cca": 2, "said": 4}  # fields, by the end of their name, and their digits
+EBCDIC_TEXTS = ("identity", "serial")
+
+
 def plain(value: Any) -> Any:
-    """A decoded value as what JSON has: bytes as hex, dataclasses as objects, reserved fields left away."""
+    """A decoded value as what JSON has: dataclasses as objects, reserved fields left away.
+
+    Bytes are hex; subsystem identifiers and addresses are too, as people write them; identities are text.
+    """
     if is_dataclass(value) and not isinstance(value, type):
-        return {name: plain(item) for name, item in asdict(value).items() if not name.startswith("reserved")}
+        return plain(asdict(value))
     if isinstance(value, Mapping):
-        return {name: plain(item) for name, item in value.items() if not str(name).startswith("reserved")}
+        return {name: _field(str(name), item) for name, item in value.items() if not str(name).startswith("reserved")}
     if isinstance(value, bytes):
         return value.hex().upper()
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return value
+
+
+def _field(name: str, value: Any) -> Any:
+    digits = HEXADECIMAL.get(name.rpartition("_")[2])
+    if digits and isinstance(value, int):
+        return f"{value:0{digits}X}"
+    if name.rpartition("_")[2] in EBCDIC_TEXTS and isinstance(value, bytes) and any(value):
+        return value.decode("cp037")
+    return plain(value)

@@ -90,6 +90,7 @@ class HostSession:
         `keep_device_ends`: a device end or control-unit end that only says "free again" is kept like other statuses.
         """
         self._keep_device_ends = keep_device_ends
+        self.on_program: Callable[[int, ChannelProgram, ProgramResult], None] | None = None  # told of each that ended
         self._stream = stream
         self._tap = tap
         self._link = HostLink(settings)
@@ -169,6 +170,8 @@ class HostSession:
             if not result.channel_status & ChannelStatus.INTERFACE_CONTROL_CHECK:
                 break
             result = await self.run(unit_address, run_program(program))
+        if self.on_program is not None:
+            self.on_program(unit_address, program, result)
         return result
 
     async def selective_reset(self, unit_address: int) -> None:

@@ -10,5 +10,5 @@ def tcp_address(text: str) -> tuple[str, int]:
     scheme, _, rest = text.partition("://")
     host, _, port = rest.rpartition(":")
     if scheme != "tcp" or not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise BadInput(f"{text!r} is not tcp://HOST:PORT")
+        raise BadInput(f"{text!r} is not tcp://host:port")
     return host.strip("[]"), int(port)

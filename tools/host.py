@@ -1,84 +1,138 @@
-"""`trackbridge host`: a host session from a script, against a running system."""
+"""`trackbridge host`: a host session, typed at a prompt or from a script, against a running system or one in memory."""
+
+from __future__ import annotations
 
 import json
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 import trio
 
+from controller.config import ConfigError, SystemConfig
 from host_emulator.channel import InterfaceControlCheck
-from host_emulator.runner import run_steps
-from host_emulator.script import HELP, ScriptError, Step, parse_script
-from host_emulator.session import open_session
+from host_emulator.console import Console, Line, parse_lines
+from host_emulator.script import HELP, ScriptError
+from host_emulator.session import HostSession, open_session, session_over
+from tools.addresses import tcp_address
+from tools.bad_input import BadInput
 from tools.captures import CaptureFile, capture_option, capturing
+from tools.host_record import Recorder
+from tools.in_process import in_process, single_volume
 
 DIFFERENCE, BAD_INPUT = 1, 2
 CONNECT_TIMEOUT_S = 10.0
 
 _FIRST = ("line", "command", "ok", "unit_status", "channel_status", "residual", "sense", "sense_text", "problem")
-
-
-def _target(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, int]:
-    scheme, _, rest = value.partition("://")
-    host, _, port = rest.rpartition(":")
-    if scheme != "tcp" or not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise click.BadParameter(f"{value!r} is not tcp://host:port")
-    return host.strip("[]"), int(port)
+_ONLY_JSON = ("lines", "records")
 
 
 @click.command("host", epilog="\b\nCommands of a script:\n" + HELP)
-@click.option("--target", required=True, callback=_target, metavar="tcp://HOST:PORT", help="The system to talk to.")
+@click.option("--target", required=True, metavar="tcp://HOST:PORT", help="The system to talk to, or in-process.")
 @click.option("--image", default=0, type=click.IntRange(0, 15), help="Control-unit image (default 0).")
+@click.option("--volume", type=click.Path(path_type=Path), help="in-process: a CKD image as device 00 (a copy).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each command.")
 @capture_option
-@click.argument("script", type=click.File("r", encoding="utf-8"))
-def host(target: tuple[str, int], image: int, as_json: bool, capture: Path | None, script: Any) -> None:
-    """Run SCRIPT (- for standard input), one command a line, until one fails.
+@click.argument("script", type=click.File("r", encoding="utf-8"), required=False)
+def host(target: str, image: int, volume: Path | None, as_json: bool, capture: Path | None, script: Any) -> None:
+    """Run SCRIPT (- for standard input), one command a line, until one fails; without a script, ask for commands.
 
-    Exit status 0: every command ended normally; 1: one did not (its sense is shown); 2: the script or the target
-    cannot be used.
+    `help` at the prompt lists what can be typed; a script may hold the same lines. Exit status 0: every command ended
+    normally; 1: one did not (its sense is shown); 2: the script or the target cannot be used.
     """
+    address = None if target == "in-process" else tcp_address(target)
+    if volume is not None and address is not None:
+        raise BadInput("--volume: only with --target in-process")
+    lines = None
+    if script is None and not sys.stdin.isatty():
+        script = sys.stdin
     try:
-        steps = parse_script(script.read(), Path(script.name).name)
+        if script is not None:
+            lines = parse_lines(script.read(), Path(script.name).name)
     except (ScriptError, UnicodeDecodeError) as error:
         _fail(str(error))
     try:
+        configured = single_volume(volume) if address is None else None
+    except (OSError, ConfigError) as error:
+        _fail(f"{volume}: {error}" if isinstance(error, OSError) else str(error))
+    try:
         with capturing(capture) as file:
-            ok = trio.run(_session, target, image, steps, as_json, file)
+            ok = trio.run(_session, address, image, configured, lines, as_json, file)
     except BrokenPipeError:
         raise  # nobody reads our output any more: click ends quietly
     except OSError as error:
-        _fail(f"tcp://{target[0]}:{target[1]}: {error.strerror or error}")
+        _fail(f"{target}: {error.strerror or error}")
     except (InterfaceControlCheck, trio.TooSlowError) as error:
-        _fail(f"tcp://{target[0]}:{target[1]}: {error or 'no answer'}")
+        _fail(f"{target}: {error or 'no answer'}")
     if not ok:
         sys.exit(DIFFERENCE)
 
 
-async def _session(
-    target: tuple[str, int], image: int, steps: list[Step], as_json: bool, capture: CaptureFile | None
-) -> bool:
-    tap = capture.tap(f"host tcp://{target[0]}:{target[1]}") if capture else None
+@asynccontextmanager
+async def _open(
+    address: tuple[str, int] | None, image: int, config: SystemConfig | None, capture: CaptureFile | None
+) -> AsyncIterator[HostSession]:
+    if address is None:
+        assert config is not None
+        tap = capture.tap("host in-process") if capture else None
+        async with in_process(config) as (system,):
+            stream = await system.connect()
+            async with session_over(stream, image, tap=tap) as session:
+                yield session
+        return
+    tap = capture.tap(f"host tcp://{address[0]}:{address[1]}") if capture else None
     with trio.fail_after(CONNECT_TIMEOUT_S) as patience:
-        async with open_session(*target, image, tap=tap) as session:
+        async with open_session(*address, image, tap=tap) as session:
             patience.deadline = float("inf")
-            ok = True
-            async for report in run_steps(session, steps):
-                click.echo(json.dumps(report) if as_json else _shown(report))
-                ok = ok and report["ok"]
-    return ok
+            yield session
 
 
-def _shown(report: dict[str, Any]) -> str:
+async def _session(
+    address: tuple[str, int] | None,
+    image: int,
+    config: SystemConfig | None,
+    lines: list[Line] | None,
+    as_json: bool,
+    capture: CaptureFile | None,
+) -> bool:
+    async with _open(address, image, config, capture) as session:
+        recorder = Recorder(session)
+        console = Console(session, 0x00 if address is None else None, recorder.command)
+        try:
+            if lines is None:
+                from tools.host_prompt import prompt_loop  # the prompt's library is loaded when it is used
+
+                await prompt_loop(console, shown)
+                return True
+            return await _script(console, lines, as_json)
+        finally:
+            await recorder.finish()
+
+
+async def _script(console: Console, lines: list[Line], as_json: bool) -> bool:
+    for line in lines:
+        if line.word == "quit":
+            break
+        report = await console.run(line)
+        click.echo(json.dumps(report) if as_json else shown(report))
+        if not report["ok"]:
+            return False
+    return True
+
+
+def shown(report: dict[str, Any]) -> str:
     """A report as one line and, where there is more to say, indented ones below it."""
     head = f"{report['line']:4} {report['command']:16} {'ok' if report['ok'] else 'FAILED'}"
     if "unit_status" in report:
         head += f"  status {report['unit_status']}.{report['channel_status']} residual {report['residual']}"
     lines = [head]
     lines += [f"     {name}: {report[name]}" for name in ("problem", "sense_text", "sense") if name in report]
-    lines += [f"     {name}: {value}" for name, value in report.items() if name not in _FIRST]
+    said = _ONLY_JSON if "lines" not in report else (*_ONLY_JSON, "data")
+    lines += [f"     {name}: {value}" for name, value in report.items() if name not in (*_FIRST, *said)]
+    lines += [f"     {line}" for line in report.get("lines", ())]
     return "\n".join(lines)
 
 

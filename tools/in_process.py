@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import trio
@@ -15,11 +16,13 @@ import trio.testing
 
 from controller import app
 from controller.array import MemoryDisk, VirtualArrayStore
-from controller.config import PortConfig, SystemConfig
+from controller.array.images import ImageError, open_image
+from controller.config import ConfigError, PortConfig, SystemConfig, check_config
 from controller.links.adapters import Adapters
 from controller.links.system import StorageSystem
 
 SEGMENT_BYTES = 1 << 20
+SCRATCH_CYLINDERS = 10
 TIME_OF_DAY_S = 946_684_800.0  # systems in memory begin at the turn of the year 2000
 
 
@@ -91,3 +94,32 @@ def _join(a: InProcess, config_a: SystemConfig, b: InProcess, config_b: SystemCo
         left, right = trio.testing.memory_stream_pair()
         a.serve(near, left, opened=True)
         b.serve(far, right, opened=False)
+
+
+def single_volume(image: Path | None = None) -> SystemConfig:
+    """A system to play with: device 00 is a small 3390, or holds a copy of `image`. Raises ConfigError."""
+    cylinders, device_type = SCRATCH_CYLINDERS, "3390"
+    if image is not None:
+        cylinders, device_type = _shape_of(image)
+    table = {
+        "name": "scratch",
+        "serial": "000000000001",
+        "ssid": "0100",
+        "profile": "2107",
+        "store": "memory",
+        "volume": [{"address": "00", "type": device_type, "cylinders": cylinders}],
+        "port": [{"said": "0001", "kind": "host", "listen": "127.0.0.1:0"}],
+    }
+    if image is not None:
+        path = str(image.resolve())
+        table["volume"] = [{"address": "00", "type": device_type, "cylinders": cylinders, "image": path}]
+    return check_config(table, Path())
+
+
+def _shape_of(image: Path) -> tuple[int, str]:
+    """Cylinders and type of a CKD image, plain or compressed. Raises ConfigError."""
+    try:
+        with open_image(image) as source:
+            return source.geometry.cylinders, f"{source.geometry.device_type:04X}"
+    except ImageError as error:
+        raise ConfigError(str(error)) from error

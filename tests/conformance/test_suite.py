@@ -163,7 +163,7 @@ def test_the_list_names_every_case() -> None:
     ("arguments", "complaint"),
     [
         ([], "TARGET: in-process or tcp://HOST:PORT"),
-        (["udp://x:1"], "'udp://x:1' is not tcp://HOST:PORT"),
+        (["udp://x:1"], "'udp://x:1' is not tcp://host:port"),
         (["tcp://127.0.0.1:1"], "target: "),
         (["in-process", "--only", "("], "is not a regular expression"),
         (["in-process", "--second", "tcp://h:1"], "--second and --device are for targets over TCP"),

@@ -151,6 +151,6 @@ def test_sense_for_people() -> None:
 def test_plain_values() -> None:
     header = orders.establish_path(A, B, [0x10])
     shown = plain(header)
-    assert shown["header"]["primary_identity"] == "F0F0F0F0F0F0F0F1F2F3F4F5"
+    assert shown["header"]["primary_identity"] == "000000012345"
     assert "reserved_46" not in shown
-    assert shown["paths"][0]["said"] == 0x10
+    assert shown["paths"][0]["said"] == "0010"

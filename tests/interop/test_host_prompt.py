@@ -1,0 +1,149 @@
+"""The prompt as a person meets it, through a pseudo terminal; the same lines from a pipe; a session that replays."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from tests.helpers.vtoc_volume import FORMAT_LABEL, FORMAT_VTOC
+
+COMMAND = [sys.executable, "-m", "tools", "host", "--target", "in-process"]
+PATIENCE_S = 60
+
+
+def run(text: str, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *options, "-"], input=text, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
+
+
+@pytest.fixture
+def prompt(tmp_path: Path) -> Iterator[pexpect.spawn[str]]:
+    environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path), "TERM": "dumb", "NO_COLOR": "1"}
+    child = pexpect.spawn(
+        COMMAND[0], COMMAND[1:], env=environment, encoding="utf-8", timeout=PATIENCE_S, dimensions=(50, 200)
+    )
+    child.expect("host 00> ")
+    yield child
+    child.close(force=True)
+
+
+def test_a_session_at_the_prompt(prompt: pexpect.spawn[str], tmp_path: Path) -> None:
+    prompt.sendline("format cylinder=1 head=2 records=2 length=16 fill=C1")
+    prompt.expect("format           ok")
+    prompt.sendline("seek 1,2; rd")
+    prompt.expect("AAAAAAAAAAAAAAAA")
+    prompt.sendline("seek 1,2; sook")
+    prompt.expect("column 11: no such command: 'sook'")
+    prompt.sendline("seek 99,0")
+    prompt.expect("invalid parameter")
+    prompt.sendline("nop")
+    prompt.expect("nop              ok")
+    prompt.sendline("help rd")
+    prompt.expect(r"06 Read Data")
+    prompt.sendcontrol("c")  # at an empty line: the session goes on
+    prompt.sendline("nop")
+    prompt.expect("nop              ok")
+    prompt.sendline("quit")
+    prompt.expect(pexpect.EOF)
+    prompt.close()
+    assert prompt.exitstatus == 0
+    assert "seek 1,2; rd" in (tmp_path / "trackbridge" / "host-history").read_text(encoding="utf-8")
+
+
+def test_an_interrupt_ends_the_program_and_not_the_session(prompt: pexpect.spawn[str]) -> None:
+    prompt.sendline("seek 0,0; ss 00; tic -1")  # goes on until the channel gives it up
+    time.sleep(1)
+    prompt.sendintr()
+    prompt.expect(["interrupted", "seek             "])
+    prompt.expect("host 00> ")
+    prompt.sendline("nop")
+    prompt.expect("nop              ok")
+
+
+def test_lines_from_a_pipe() -> None:
+    ended = run("format cylinder=1 head=2 records=1 length=8\nput 1,2,1 e'HELLO'\ntrack 1,2\n")
+    assert ended.returncode == 2
+    assert ended.stderr == "host: <stdin>:1:44: format needs device=HH\n"
+    ended = run("device 00\nformat cylinder=1 head=2 records=1 length=8\nput 1,2,1 e'HELLO'\ntrack 1,2\n")
+    assert ended.returncode == 0, ended.stderr
+    assert "|HELLO...        |" in ended.stdout
+
+
+def test_a_refused_program_ends_a_script_with_status_1() -> None:
+    ended = run("device 00\nseek 99,0\nnop\n")
+    assert ended.returncode == 1
+    assert "invalid parameter" in ended.stdout
+    assert "nop" not in ended.stdout
+
+
+def test_the_contents_of_a_volume() -> None:
+    ended = run("\n".join(["device 00", FORMAT_LABEL, FORMAT_VTOC, "vtoc"]))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "volume TST001, VTOC 0,1-0,2" in ended.stdout
+    assert "PO FB 80/3120      1,0-1,14" in ended.stdout
+    assert "USER.DATA" in ended.stdout
+    assert "format 1: 2, format 3: 0, format 4: 1, format 5: 1" in ended.stdout
+
+
+def test_a_volume_without_label() -> None:
+    ended = run("device 00\nvtoc\n")
+    assert ended.returncode == 1
+    assert "no VOL1 label on track 0,0" in ended.stdout
+
+
+@pytest.mark.skipif(shutil.which("dasdload") is None, reason="dasdload is not installed")
+def test_the_contents_of_a_volume_made_by_dasdload(tmp_path: Path) -> None:
+    control = tmp_path / "volume.ctl"
+    text = "TSTVOL 3390-1 *\nSYSVTOC VTOC CYL 2\nUSER.DATA EMPTY TRK 5 0 0 PS FB 80 800\n"
+    control.write_text(text, encoding="ascii")
+    image = tmp_path / "volume.cckd"
+    subprocess.run(["dasdload", "-z", str(control), str(image)], capture_output=True, check=True, timeout=PATIENCE_S)
+    ended = run("device 00\nvtoc\n", "--volume", str(image))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "volume TSTVOL" in ended.stdout
+    assert "USER.DATA" in ended.stdout
+
+
+def test_a_recorded_session_replays(tmp_path: Path) -> None:
+    folder = tmp_path / "recording"
+    lines = [
+        "device 00",
+        "format cylinder=1 head=2 records=3 length=16 fill=C1",
+        f"record {folder}",
+        "seek 1,2; rd; rd",
+        "put 1,2,2 e'CHANGED'",
+        "de 1,2; lr read n=2 at=1,2,1; rd; rd",
+        "record off",
+    ]
+    ended = run("\n".join(lines))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "3 programs" in ended.stdout
+    command = [sys.executable, "-m", "tools", "replay", str(folder)]
+    replayed = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert replayed.returncode == 0, replayed.stdout + replayed.stderr
+    assert "0 differences" in replayed.stdout
+
+
+def test_queries_show_identifiers_in_hex_and_names_as_text() -> None:
+    ended = run("device 00\nquery paths device=00\n", "--json")
+    report = json.loads(ended.stdout.splitlines()[1])
+    assert (report["ssid"], report["lss"], report["serial"]) == ("0100", "00", "000000000001")
+
+
+def test_an_image_that_is_none(tmp_path: Path) -> None:
+    wrong = tmp_path / "x.ckd"
+    wrong.write_bytes(b"nothing")
+    ended = run("device 00\n", "--volume", str(wrong))
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    assert "Traceback" not in ended.stderr

@@ -4,21 +4,16 @@ A test holds the list to be exact: a case that begins to pass must leave it.
 """
 
 CONSISTENCY_GROUPS = "consistency groups (D6) are not built"
-RECOVER = "Recover Pair (D5) is not built"
 FAILOVER = "failover and failback are not built"
 FROM_THE_SECONDARY = "a pair cannot be suspended from its secondary"
 UPDATE_CHAINS = "Remote Write Prefix (DA): there are no updates without a bridge"
 RESERVED_SECONDARY = "a reservation keeps the other storage system out before it could be told"
 
 KNOWN_GAPS = {
-    "PPO-105": RECOVER,
     "PPO-106": CONSISTENCY_GROUPS,
     "PPO-107": CONSISTENCY_GROUPS,
     "PPO-108": CONSISTENCY_GROUPS,
     "PAR-15": FROM_THE_SECONDARY,
-    "PAR-21": RECOVER,
-    "PAR-22": RECOVER,
-    "PAR-23": RECOVER,
     "PAR-38": RESERVED_SECONDARY,
     "PAR-42": CONSISTENCY_GROUPS,
     "PAR-43": CONSISTENCY_GROUPS,

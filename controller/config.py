@@ -3,12 +3,18 @@
 A bad file raises ConfigError: one line that names the file, the key and what is wrong with it.
 """
 
-import ipaddress
 import tomllib
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+from controller import toml_fields as fields
+from controller.toml_fields import LOOPBACK, Address, ConfigError, networks
+
+__all__ = [
+    "LOOPBACK", "Address", "ConfigError", "ManagementConfig", "ModelConfig", "PortConfig", "ScheduleConfig",
+    "SharedConfig", "SystemConfig", "VolumeConfig", "check_config", "load_config", "networks",
+]  # fmt: skip
 
 PROFILES = ("3880-3", "3990-2", "3990-3", "3990-6", "9343", "2105", "2107")
 FEATURES = ("prefix", "thin")
@@ -16,23 +22,8 @@ DEVICE_TYPES = ("3390", "3380", "9345", "3375", "3350", "3340", "3330", "2314", 
 LINK_PROTOCOLS = {"parallel": 0x80, "escon": 0x40, "ficon": 0x10}
 MAX_CYLINDERS = 1_182_006
 MAX_DEVICES = 32
-LOOPBACK = ("127.0.0.0/8", "::1/128")
 MAX_CACHE_MB = 4095  # 32 bits of bytes
 MAX_DISTANCE_KM = 10_000
-
-
-class ConfigError(ValueError):
-    """A setting that cannot be used."""
-
-
-class Address(NamedTuple):
-    """Where to listen or connect. Port 0: the operating system chooses."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,36 +164,38 @@ def load_config(path: Path) -> SystemConfig:
 
 def check_config(table: dict[str, Any], base: Path) -> SystemConfig:
     """The settings of a parsed file. Raises ConfigError."""
-    _only(table, SYSTEM_KEYS, "")
-    volumes = tuple(_volume(entry, f"volume[{index}]", base) for index, entry in _tables(table, "volume"))
-    ports = tuple(_port(entry, f"port[{index}]") for index, entry in _tables(table, "port"))
+    fields.only(table, SYSTEM_KEYS, "")
+    volumes = tuple(_volume(entry, f"volume[{index}]", base) for index, entry in fields.tables(table, "volume"))
+    ports = tuple(_port(entry, f"port[{index}]") for index, entry in fields.tables(table, "port"))
     if not volumes:
         raise ConfigError("volume: at least one is needed")
-    _unique([volume.address for volume in volumes], "volume", "address")
-    _unique([volume.number for volume in volumes], "volume", "device_number")
-    _unique([port.said for port in ports], "port", "said")
+    fields.unique([volume.address for volume in volumes], "volume", "address")
+    fields.unique([volume.number for volume in volumes], "volume", "device_number")
+    fields.unique([port.said for port in ports], "port", "said")
     store, devices, parity = _store(table)
-    protocol = _text(table, "link_protocol", "", default="escon")
+    protocol = fields.text(table, "link_protocol", "", default="escon")
     return SystemConfig(
-        name=_text(table, "name", ""),
+        name=fields.text(table, "name", ""),
         serial=_serial(table),
-        ssid=_hex(table, "ssid", "", 0x0001, 0xFFFF),
-        lss=_hex(table, "lss", "", 0, 0xFF, default=0),
-        profile=_one_of(_text(table, "profile", "", default="3990-6"), PROFILES, "profile"),
+        ssid=fields.hexadecimal(table, "ssid", "", 0x0001, 0xFFFF),
+        lss=fields.hexadecimal(table, "lss", "", 0, 0xFF, default=0),
+        profile=fields.one_of(fields.text(table, "profile", "", default="3990-6"), PROFILES, "profile"),
         store=base / store,
         volumes=volumes,
         ports=ports,
-        manufacturer=_fixed(table, "manufacturer", 3, "HRC"),
-        plant=_fixed(table, "plant", 2, "ZZ"),
-        interface_id=_hex(table, "interface_id", "", 0, 0xFFFF, default=1),
-        link_protocol=LINK_PROTOCOLS[_one_of(protocol, tuple(LINK_PROTOCOLS), "link_protocol")],
-        pprc=_flag(table, "pprc", "", default=True),
+        manufacturer=fields.fixed(table, "manufacturer", 3, "HRC"),
+        plant=fields.fixed(table, "plant", 2, "ZZ"),
+        interface_id=fields.hexadecimal(table, "interface_id", "", 0, 0xFFFF, default=1),
+        link_protocol=LINK_PROTOCOLS[fields.one_of(protocol, tuple(LINK_PROTOCOLS), "link_protocol")],
+        pprc=fields.flag(table, "pprc", "", default=True),
         devices=tuple(base / device for device in devices),
         parity=parity,
         capacity_bytes=_capacity(table),
         shared=_shared(table),
         management=_management(table, base),
-        schedules=tuple(_schedule(entry, f"schedule[{index}]", volumes) for index, entry in _tables(table, "schedule")),
+        schedules=tuple(
+            _schedule(entry, f"schedule[{index}]", volumes) for index, entry in fields.tables(table, "schedule")
+        ),
         features=_features(table),
         model=_model(table.get("model", {})),
     )
@@ -222,8 +215,8 @@ def _store(table: dict[str, Any]) -> tuple[str, list[str], int]:
     """The store's directory; and the devices and parity of a parity array, when it is written as a table."""
     store = table.get("store")
     if not isinstance(store, dict):
-        return _text(table, "store", ""), [], 0
-    _only(store, STORE_KEYS, "store")
+        return fields.text(table, "store", ""), [], 0
+    fields.only(store, STORE_KEYS, "store")
     devices, parity = store.get("devices"), store.get("parity", 1)
     if not isinstance(devices, list) or not all(isinstance(device, str) and device for device in devices):
         raise ConfigError('store.devices: a list of directories is needed, ["one", "two", "three"]')
@@ -236,7 +229,7 @@ def _store(table: dict[str, Any]) -> tuple[str, list[str], int]:
     for index, device in enumerate(devices):
         if device in devices[:index]:
             raise ConfigError(f"store.devices[{index}]: {device} is used twice")
-    return _text(store, "directory", "store"), devices, parity
+    return fields.text(store, "directory", "store"), devices, parity
 
 
 def _features(table: dict[str, Any]) -> frozenset[str]:
@@ -244,29 +237,29 @@ def _features(table: dict[str, Any]) -> frozenset[str]:
     names = table.get("features", [])
     if not isinstance(names, list):
         raise ConfigError("features: a list of texts is needed")
-    return frozenset(_one_of(name, FEATURES, "features") for name in names)
+    return frozenset(fields.one_of(name, FEATURES, "features") for name in names)
 
 
 def _volume(table: dict[str, Any], where: str, base: Path) -> VolumeConfig:
-    _only(table, VOLUME_KEYS, where)
+    fields.only(table, VOLUME_KEYS, where)
     cylinders = table.get("cylinders")
     if not isinstance(cylinders, int) or isinstance(cylinders, bool) or not 1 <= cylinders <= MAX_CYLINDERS:
         raise ConfigError(f"{where}.cylinders: a number from 1 to {MAX_CYLINDERS} is needed")
-    image = _text(table, "image", where, default="")
-    in_place = _text(table, "image_in_place", where, default="")
+    image = fields.text(table, "image", where, default="")
+    in_place = fields.text(table, "image_in_place", where, default="")
     if image and in_place:
         raise ConfigError(f"{where}.image_in_place: the volume has an image to be imported as well")
     return VolumeConfig(
-        address=_hex(table, "address", where, 0, 0xFF),
-        device_type=_one_of(_text(table, "type", where, default="3390"), DEVICE_TYPES, f"{where}.type"),
+        address=fields.hexadecimal(table, "address", where, 0, 0xFF),
+        device_type=fields.one_of(fields.text(table, "type", where, default="3390"), DEVICE_TYPES, f"{where}.type"),
         cylinders=cylinders,
-        read_only=_flag(table, "read_only", where, default=False),
+        read_only=fields.flag(table, "read_only", where, default=False),
         image=base / image if image else None,
         image_in_place=base / in_place if in_place else None,
-        control_unit=_text(table, "control_unit", where, default=""),
-        sense_id=_flag(table, "sense_id", where, default=False) if "sense_id" in table else None,
-        seek_check=_flag(table, "seek_check", where, default=False),
-        device_number=_hex(table, "device_number", where, 0, 0xFFFF, default=-1),
+        control_unit=fields.text(table, "control_unit", where, default=""),
+        sense_id=fields.flag(table, "sense_id", where, default=False) if "sense_id" in table else None,
+        seek_check=fields.flag(table, "seek_check", where, default=False),
+        device_number=fields.hexadecimal(table, "device_number", where, 0, 0xFFFF, default=-1),
     )
 
 
@@ -277,16 +270,16 @@ def _shared(table: dict[str, Any]) -> SharedConfig | None:
     if not isinstance(entry, dict):
         raise ConfigError("shared_dasd: written as a [shared_dasd] table")
     where = "shared_dasd"
-    _only(entry, SHARED_KEYS, where)
-    listen = _address(entry, "listen", where)
+    fields.only(entry, SHARED_KEYS, where)
+    listen = fields.address(entry, "listen", where)
     if listen is None:
         raise ConfigError(f"{where}.listen: host:port is needed")
     return SharedConfig(
         listen,
-        _networks(entry, "allow", where),
-        _count(entry, "clients_per_device", where, 64, 1, 0xFFFE),
-        _count(entry, "connections", where, 4096, 1, 65536),
-        float(_count(entry, "idle_timeout_s", where, 0, 0, 86_400 * 365)),
+        fields.networks_of(entry, "allow", where),
+        fields.count(entry, "clients_per_device", where, 64, 1, 0xFFFE),
+        fields.count(entry, "connections", where, 4096, 1, 65536),
+        float(fields.count(entry, "idle_timeout_s", where, 0, 0, 86_400 * 365)),
     )
 
 
@@ -297,172 +290,63 @@ def _management(table: dict[str, Any], base: Path) -> ManagementConfig | None:
     if not isinstance(entry, dict):
         raise ConfigError("management: written as a [management] table")
     where = "management"
-    _only(entry, {"listen", "token_file"}, where)
-    listen = _address(entry, "listen", where)
+    fields.only(entry, {"listen", "token_file"}, where)
+    listen = fields.address(entry, "listen", where)
     if listen is None:
         raise ConfigError(f"{where}.listen: host:port is needed")
-    token_file = _text(entry, "token_file", where, default="")
+    token_file = fields.text(entry, "token_file", where, default="")
     return ManagementConfig(listen, base / token_file if token_file else None)
 
 
 def _schedule(table: dict[str, Any], where: str, volumes: tuple[VolumeConfig, ...]) -> ScheduleConfig:
-    _only(table, {"every", "keep", "devices"}, where)
+    fields.only(table, {"every", "keep", "devices"}, where)
     devices = table.get("devices", [])
     known = {f"{volume.number:04X}": volume.number for volume in volumes}
     if not isinstance(devices, list) or not all(isinstance(device, str) for device in devices):
-        raise ConfigError(f'{_at(where, "devices")}: a list of device numbers is needed, ["0123"]')
+        raise ConfigError(f'{fields.at(where, "devices")}: a list of device numbers is needed, ["0123"]')
     for device in devices:
         if device.upper().rjust(4, "0") not in known:
-            raise ConfigError(f"{_at(where, 'devices')}: {device!r} is none of {', '.join(known)}")
+            raise ConfigError(f"{fields.at(where, 'devices')}: {device!r} is none of {', '.join(known)}")
     return ScheduleConfig(
-        every=_one_of(_text(table, "every", where), ("hourly", "daily"), f"{where}.every"),
-        keep=_count(table, "keep", where, 0, 1, 10_000),
+        every=fields.one_of(fields.text(table, "every", where), ("hourly", "daily"), f"{where}.every"),
+        keep=fields.count(table, "keep", where, 0, 1, 10_000),
         devices=tuple(known[device.upper().rjust(4, "0")] for device in devices),
     )
 
 
-def _networks(table: dict[str, Any], key: str, where: str) -> tuple[str, ...]:
-    entries = table.get(key, list(LOOPBACK))
-    if not isinstance(entries, list) or not entries or not all(isinstance(entry, str) for entry in entries):
-        raise ConfigError(f"{_at(where, key)}: a list of addresses or networks is needed")
-    return networks(entries, _at(where, key))
-
-
-def networks(entries: Sequence[str], where: str) -> tuple[str, ...]:
-    """Addresses or networks, checked. Raises ConfigError."""
-    for entry in entries:
-        try:
-            ipaddress.ip_network(entry)
-        except ValueError as error:
-            raise ConfigError(f"{where}: {error}") from error
-    return tuple(entries)
-
-
-def _count(table: dict[str, Any], key: str, where: str, default: int, low: int, high: int) -> int:
-    value = table.get(key, default)
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise ConfigError(f"{_at(where, key)}: a number from {low} to {high} is needed")
-    return value
-
-
 def _port(table: dict[str, Any], where: str) -> PortConfig:
-    _only(table, PORT_KEYS, where)
-    kind = _one_of(_text(table, "kind", where), ("host", "peer"), f"{where}.kind")
-    listen = _address(table, "listen", where)
-    connect = _address(table, "connect", where)
+    fields.only(table, PORT_KEYS, where)
+    kind = fields.one_of(fields.text(table, "kind", where), ("host", "peer"), f"{where}.kind")
+    listen = fields.address(table, "listen", where)
+    connect = fields.address(table, "connect", where)
     if (listen is None) == (connect is None):
         raise ConfigError(f"{where}: either listen or connect is needed")
     if kind == "host" and listen is None:
         raise ConfigError(f"{where}.listen: a host port listens")
     if connect is not None and connect.port == 0:
         raise ConfigError(f"{where}.connect: port 0 cannot be connected to")
-    return PortConfig(_hex(table, "said", where, 0, 0xFFFF), kind, listen, connect)
+    return PortConfig(fields.hexadecimal(table, "said", where, 0, 0xFFFF), kind, listen, connect)
 
 
 def _model(table: Any) -> ModelConfig | None:
     if not isinstance(table, dict):
         raise ConfigError("model: written as a [model] table")
-    _only(table, MODEL_KEYS, "model")
-    if not _flag(table, "enabled", "model", default=True):
+    fields.only(table, MODEL_KEYS, "model")
+    if not fields.flag(table, "enabled", "model", default=True):
         return None
     config = ModelConfig(
-        cache_mb=_number(table, "cache_mb", "model", 1, MAX_CACHE_MB, None),
-        nvs_mb=_number(table, "nvs_mb", "model", 0, MAX_CACHE_MB, None),
-        distance_km=_number(table, "distance_km", "model", 0, MAX_DISTANCE_KM, 0) or 0,
-        pace=_flag(table, "pace", "model", default=False),
+        cache_mb=fields.number(table, "cache_mb", "model", 1, MAX_CACHE_MB, None),
+        nvs_mb=fields.number(table, "nvs_mb", "model", 0, MAX_CACHE_MB, None),
+        distance_km=fields.number(table, "distance_km", "model", 0, MAX_DISTANCE_KM, 0) or 0,
+        pace=fields.flag(table, "pace", "model", default=False),
     )
     if config.cache_mb is not None and (config.nvs_mb or 0) > config.cache_mb:
         raise ConfigError("model.nvs_mb: no more than cache_mb")
     return config
 
 
-def _number(table: dict[str, Any], key: str, where: str, low: int, high: int, default: int | None) -> int | None:
-    value = table.get(key, default)
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high):
-        raise ConfigError(f"{_at(where, key)}: a number from {low} to {high} is needed")
-    return value
-
-
-def _tables(table: dict[str, Any], key: str) -> list[tuple[int, dict[str, Any]]]:
-    entries = table.get(key, [])
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise ConfigError(f"{key}: written as [[{key}]] tables")
-    return list(enumerate(entries))
-
-
-def _only(table: dict[str, Any], known: set[str], where: str) -> None:
-    for key in table:
-        if key not in known:
-            raise ConfigError(f"{_at(where, key)}: no such setting (known: {', '.join(sorted(known))})")
-
-
-def _unique(values: list[int], where: str, key: str) -> None:
-    for index, value in enumerate(values):
-        if value in values[:index]:
-            raise ConfigError(f"{where}[{index}].{key}: {value:02X} is used twice")
-
-
-def _at(where: str, key: str) -> str:
-    return f"{where}.{key}" if where else key
-
-
-def _text(table: dict[str, Any], key: str, where: str, default: str | None = None) -> str:
-    value = table.get(key, default)
-    if not isinstance(value, str) or (default is None and not value):
-        raise ConfigError(f"{_at(where, key)}: a text is needed")
-    return value
-
-
-def _flag(table: dict[str, Any], key: str, where: str, default: bool) -> bool:
-    value = table.get(key, default)
-    if not isinstance(value, bool):
-        raise ConfigError(f"{_at(where, key)}: true or false is needed")
-    return value
-
-
-def _hex(table: dict[str, Any], key: str, where: str, low: int, high: int, default: int | None = None) -> int:
-    value = table.get(key)
-    if value is None and default is not None:
-        return default
-    try:
-        number = int(value, 16) if isinstance(value, str) else -1
-    except ValueError:
-        number = -1
-    if not low <= number <= high:
-        raise ConfigError(f'{_at(where, key)}: hexadecimal digits in quotes are needed, "{low:X}" to "{high:X}"')
-    return number
-
-
-def _one_of(value: str, allowed: tuple[str, ...], where: str) -> str:
-    if value not in allowed:
-        raise ConfigError(f"{where}: {value!r} is not one of {', '.join(allowed)}")
-    return value
-
-
 def _serial(table: dict[str, Any]) -> str:
-    serial = _text(table, "serial", "")
+    serial = fields.text(table, "serial", "")
     if not (len(serial) <= 12 and serial.isascii() and serial.isalnum() and serial == serial.upper()):
         raise ConfigError("serial: up to 12 digits or capital letters are needed")
     return serial.rjust(12, "0")
-
-
-def _fixed(table: dict[str, Any], key: str, length: int, default: str) -> str:
-    value = _text(table, key, "", default=default)
-    if len(value) != length or not value.isascii():
-        raise ConfigError(f"{key}: {length} characters are needed")
-    return value
-
-
-def _address(table: dict[str, Any], key: str, where: str) -> Address | None:
-    if key not in table:
-        return None
-    text = _text(table, key, where)
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 0xFFFF:
-        raise ConfigError(f"{_at(where, key)}: {text!r} is not host:port")
-    try:
-        ipaddress.ip_address(host.strip("[]"))
-    except ValueError as error:
-        if host != "localhost":
-            raise ConfigError(f"{_at(where, key)}: {host!r} is not an IP address or localhost") from error
-    return Address(host.strip("[]"), int(port))

@@ -58,6 +58,10 @@ class ShareServer:
         """All shared devices."""
         return list(self._volumes.values())
 
+    def has_room(self, volume: SharedVolume) -> bool:
+        """May one more client use the device?"""
+        return len(volume.sessions) < self.settings.clients_max
+
     def new_identifier(self, volume: SharedVolume) -> int:
         """An identifier that no client of the device has."""
         while True:

@@ -12,8 +12,8 @@ Source: hercules-interop.md sections 1, 2 and 8.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from ccw.errors import FormatError
 from ccw.shared_dasd import (
@@ -32,9 +32,6 @@ from ccw.shared_dasd import (
 from controller.sharing.images import apply_write, hand_over, split_write, unpack
 from controller.sharing.volume import SharedVolume
 
-if TYPE_CHECKING:
-    from controller.sharing.server import ShareServer
-
 Parts = tuple[bytes | memoryview, ...]
 Send = Callable[[Parts], None]
 
@@ -43,10 +40,29 @@ SENSE_STATUS = 0x0C
 EQUIPMENT_CHECK_SENSE = bytes((0x10, 0, 0, 0, 0, 0, 0, 0x10)).ljust(32, b"\0")
 
 
+class Devices(Protocol):
+    """The server, as its sessions need it."""
+
+    def volume(self, number: int) -> SharedVolume | None:
+        """The device of that number."""
+
+    def has_room(self, volume: SharedVolume) -> bool:
+        """May one more client use the device?"""
+
+    def new_identifier(self, volume: SharedVolume) -> int:
+        """An identifier that no client of the device has."""
+
+    def release(self, volume: SharedVolume) -> int:
+        """The release to offer."""
+
+    def log(self, text: str, fields: Mapping[str, object]) -> None:
+        """One event for the operator."""
+
+
 class Session:
     """One connection. `identifier` is the client's, 0 before it has one."""
 
-    def __init__(self, server: ShareServer, peer: str, send: Send, close: Callable[[], None]) -> None:
+    def __init__(self, server: Devices, peer: str, send: Send, close: Callable[[], None]) -> None:
         self.peer = peer
         self.identifier = 0
         self.volume: SharedVolume | None = None
@@ -101,12 +117,13 @@ class Session:
             self._refuse(Fault.NO_DEVICE, code, "device not found")
             return False
         older = volume.sessions.get(identifier)
-        if older is not None and older.peer != self.peer:
-            self._refuse(Fault.NO_DEVICE, code, "already connected")
-            return False
         if older is not None:
+            assert isinstance(older, Session)
+            if older.peer != self.peer:
+                self._refuse(Fault.NO_DEVICE, code, "already connected")
+                return False
             older.replace()
-        if len(volume.sessions) >= self._server.settings.clients_max:
+        if not self._server.has_room(volume):
             self._refuse(Fault.NO_SLOT, code, "too many connections")
             return False
         self.volume = volume

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from ccw.stored_track import StoredTrack
 from controller.commands.device import Device
@@ -27,12 +27,25 @@ from controller.remote_copy.ports import ArrayFault
 from controller.remote_copy.refusal import Refusal
 from controller.subsystem import Subsystem
 
-if TYPE_CHECKING:
-    from controller.sharing.session import Session
-
 READ_DATA, WRITE_DATA = 0x06, 0x05
 RETRY_S = 5.0
 Done = Callable[[], None]
+
+
+class Client(Protocol):
+    """A session, as its device needs it."""
+
+    @property
+    def identifier(self) -> int: ...
+
+    def granted(self) -> None:
+        """The device is yours now."""
+
+    def others_changed(self, tracks: list[int]) -> None:
+        """Tracks were changed by somebody else."""
+
+    def forget_all(self) -> None:
+        """Any track may have been changed."""
 
 
 class SharedVolume:
@@ -46,12 +59,12 @@ class SharedVolume:
         self.tracks = subsystem.devices[unit_address].geometry.tracks
         self.track_size = subsystem.devices[unit_address].geometry.track_size
         self.fault: str | None = None
-        self.sessions: dict[int, Session] = {}
-        self.owner: Session | None = None
+        self.sessions: dict[int, Client] = {}
+        self.owner: Client | None = None
         self.reserved = False
         self._subsystem = subsystem
         self._holder: Hashable = ("shared device", number)
-        self._waiting: deque[Session] = deque()
+        self._waiting: deque[Client] = deque()
         self._under_way: dict[int, int] = {}  # track: writes of it that are not hardened
         self._readers: dict[int, list[Done]] = {}  # track: reads that wait for that
         self._held = False
@@ -59,7 +72,7 @@ class SharedVolume:
 
     # Ownership
 
-    def start(self, session: Session, wait: bool) -> bool | None:
+    def start(self, session: Client, wait: bool) -> bool | None:
         """Give the device to `session`: True at once, None later (by `session.granted`), False: busy, not waiting."""
         if self.owner is session:
             return True
@@ -71,25 +84,25 @@ class SharedVolume:
         self._waiting.append(session)
         return None
 
-    def end(self, session: Session) -> None:
+    def end(self, session: Client) -> None:
         """The owner's channel program is over. A reserved device stays its own."""
         assert self.owner is session
         if not self.reserved:
             self._free()
 
-    def reserve(self, session: Session) -> None:
+    def reserve(self, session: Client) -> None:
         """Keep the device over the ends of channel programs, until release."""
         assert self.owner is session
         self.reserved = True
         self.device.paths.reserve(self._holder)
 
-    def release(self, session: Session) -> None:
+    def release(self, session: Client) -> None:
         """The reservation ends; ownership does with the end of the channel program."""
         assert self.owner is session
         self.reserved = False
         self.device.paths.release()
 
-    def leave(self, session: Session) -> None:
+    def leave(self, session: Client) -> None:
         """The client is gone: what it held or waited for is free, its reservation too (S1)."""
         if self.sessions.get(session.identifier) is session:
             del self.sessions[session.identifier]
@@ -102,11 +115,11 @@ class SharedVolume:
                 self.release(session)
             self._free()
 
-    def concerns(self, session: Session) -> bool:
+    def concerns(self, session: Client) -> bool:
         """Does the client own the device, or wait for it?"""
         return self.owner is session or session in self._waiting
 
-    def join(self, session: Session) -> None:
+    def join(self, session: Client) -> None:
         """The client uses the device from now on."""
         self.sessions[session.identifier] = session
         self._subsystem.attached.add(self.unit_address)
@@ -162,7 +175,7 @@ class SharedVolume:
         """The device as hosts on channels see it."""
         return self._subsystem.devices[self.unit_address]
 
-    def changed(self, tracks: list[int], by: Session | None) -> None:
+    def changed(self, tracks: list[int], by: Client | None) -> None:
         """Tracks were changed: by a client, or (None) by a host on a channel or an operator (S5)."""
         for session in self.sessions.values():
             if session is not by:
@@ -180,7 +193,7 @@ class SharedVolume:
         else:
             read()
 
-    def harden(self, session: Session, images: dict[int, bytes], done: Done) -> None:
+    def harden(self, session: Client, images: dict[int, bytes], done: Done) -> None:
         """Write the images; `done` when both sites have them, never when that cannot be (S2)."""
         writes = tuple(TrackWrite(self.unit_address, track, image) for track, image in images.items())
         for track in images:

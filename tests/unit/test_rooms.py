@@ -21,6 +21,7 @@ ROOMS = (
     "controller.sharing",
     "controller.links",
     "controller.config",
+    "controller.toml_fields",
     "controller.app",
     "host_emulator",
     "traces",
@@ -39,7 +40,8 @@ MAY_IMPORT = {
     },
     "controller.hardening": {"ccw", "controller.channel", "controller.commands", "controller.remote_copy"},
     "controller.sharing": {"ccw", "controller.commands", "controller.remote_copy", "controller.subsystem"},
-    "controller.config": set(),
+    "controller.config": {"controller.toml_fields"},
+    "controller.toml_fields": set(),
     "controller.links": {
         "ccw", "controller.array", "controller.channel", "controller.commands", "controller.config",
         "controller.models", "controller.remote_copy", "controller.sharing", "controller.subsystem",

@@ -168,6 +168,7 @@ def _compressed_header(wide: bool, little: bool) -> Layout[CompressedHeader]:
     number = (Int64ul if little else Int64ub) if wide else number4
     cylinders = ("cylinders" / Bytes(4) * "little-endian in every file",)
     reserved = 436 if wide else 464
+    what = f"compressed header, {8 if wide else 4}-byte offsets" + ("" if little else ", big-endian")
     definition = Struct(
         "version" / Bytes(3) * "version, release, modification: 0.3.1",     # 0-2
         "options" / Bits(ImageOption),                                      # 3
@@ -195,10 +196,11 @@ def _compressed_header(wide: bool, little: bool) -> Layout[CompressedHeader]:
         return CompressedHeader(**fields)
 
     def take(header: CompressedHeader) -> tuple[Any, ...]:
+        if not 0 <= header.cylinders < 1 << 32:
+            raise FormatError(what, f"a value that does not fit (cylinders {header.cylinders})", b"")
         changed = {"cylinders": header.cylinders.to_bytes(4, "little"), "reserved": header.reserved or bytes(reserved)}
         return tuple(changed.get(name, getattr(header, name)) for name in names)
 
-    what = f"compressed header, {8 if wide else 4}-byte offsets" + ("" if little else ", big-endian")
     described = CompressedHeader if what == "compressed header, 4-byte offsets" else None
     return Layout(what, make, definition, COMPRESSED_HEADER_BYTES, take, little_endian=little, describes=described)
 

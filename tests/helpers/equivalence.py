@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -191,6 +191,17 @@ def _with_a_wrong_field(value: Any, source: random.Random) -> Any:
         return value
     new: Any = source.choice(INTEGERS) if isinstance(old, int) else old[:-1] if source.random() < 0.5 else old + b"\1"
     return dataclasses.replace(value, **{field.name: new})
+
+
+def wrong_fields(value: Any) -> Iterator[Any]:
+    """`value` with one field after the other replaced by each integer of INTEGERS, or by bytes cut or lengthened."""
+    for field in dataclasses.fields(value):
+        old = getattr(value, field.name)
+        if isinstance(old, bytes):
+            news: tuple[Any, ...] = (old[:-1], old + b"\1")
+        else:
+            news = INTEGERS if isinstance(old, int) and not isinstance(old, bool) else ()
+        yield from (dataclasses.replace(value, **{field.name: new}) for new in news)
 
 
 def run(seed: int, buffers: int, pairs: list[Pair] = PAIRS) -> tuple[int, int]:

@@ -6,6 +6,7 @@ can fail: change a bit in layout.py, frames.py or batch.py.
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 import random
 import sys
@@ -20,7 +21,18 @@ from ccw.eckd import DEFINE_EXTENT
 from ccw.errors import FormatError
 from ccw.frames import decode_device, decode_frame
 from ccw.records import RawFrame, RecordReader, SequenceRecord
-from tests.helpers.equivalence import HOT, PAIRS, check, mutated, quick_pairs, refusals, run, run_quick
+from tests.helpers.equivalence import (
+    HOT,
+    PAIRS,
+    check,
+    mutated,
+    outcome,
+    quick_pairs,
+    refusals,
+    run,
+    run_quick,
+    wrong_fields,
+)
 from tests.helpers.quick_construct import QuickLayout, crc_by_bytes
 
 SEEDS, BUFFERS = 10, 10_000
@@ -46,6 +58,19 @@ def test_each_pair_takes_and_refuses(pair: Any) -> None:
     source = random.Random(pair.name)
     found = [check(pair, mutated(pair, source), source) for _ in range(40)]
     assert any(found) and not check(pair, b"", source)
+
+
+@pytest.mark.parametrize("number", range(len(PAIRS)), ids=[pair.name for pair in PAIRS])
+def test_each_field_that_does_not_fit_is_refused_alike(number: int) -> None:
+    """Too large, below zero, too short, too long: field by field, by the codec, its definition and the quick form."""
+    pair, quick_pair = PAIRS[number], quick_pairs()[number]
+    value = pair.decode(pair.refine(bytearray(pair.samples[0])))
+    if not pair.rebuilds or not dataclasses.is_dataclass(value):
+        return      # a number, a tuple, or the head of a longer format: nothing to replace
+    for wrong in wrong_fields(value):
+        answers = [outcome(way.encode, wrong) for way in (pair, quick_pair)]
+        answers += [outcome(way.specified_encode, wrong) for way in (pair, quick_pair)]
+        assert answers[1:] == answers[:-1], (pair.name, wrong)
 
 
 @pytest.mark.soak

@@ -131,9 +131,9 @@ def reset_summary_unit_check(chain: ChainState, command: Command) -> Ending:
 
 def _prepare(chain: ChainState, order: bytes) -> None:
     """Order 18, 12 bytes: byte 6 is the suborder, 4-5 LSS and volume, 7-11 its parameters."""
-    if order[1] or order[2] or order[3]:
-        raise invalid_parameter()
     suborder = order[6]
+    if order[1] or order[2] or order[3] or (suborder not in NAMED_DEVICE_SUBORDERS and (order[4] or order[5])):
+        raise invalid_parameter()
     device = chain.device
     further = device.subsystem_data.get(suborder)
     if further is not None:
@@ -141,8 +141,6 @@ def _prepare(chain: ChainState, order: bytes) -> None:
     else:
         build = _SUBORDERS.get(suborder)
         if build is None:
-            raise invalid_parameter()
-        if suborder not in NAMED_DEVICE_SUBORDERS and (order[4] or order[5]):
             raise invalid_parameter()
         data = build(chain, order)
     chain.prepared = data

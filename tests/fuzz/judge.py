@@ -49,12 +49,14 @@ class Extent:
 
 @dataclass
 class Judge:
-    """The volume as the judge knows it. `records`: (cylinder, head) -> CCHHR of its records from R0 on."""
+    """The volume as the judge knows it, in no pair. `records`: (cylinder, head) -> CCHHR of its records from R0 on.
+    `pprc`: the subsystem answers PPRC queries."""
 
     cylinders: int
     unit_address: int
     interface_id: int
     records: dict[tuple[int, int], list[bytes]] = field(default_factory=dict)
+    pprc: bool = False
 
     def place(self, cchh: bytes) -> tuple[int, int] | None:
         """(cylinder, head), or None off the device; bits 0-11 of HH are the high bits of the cylinder."""
@@ -241,7 +243,9 @@ class Judge:
         if order not in PSF_LENGTHS or order in (0x12, 0x13, 0x14, 0x16):
             return {reject(4)}
         if order == 0x18:
-            return {reject(4) if self._prepare_wrong(data) else OK}
+            if self._prepare_wrong(data):
+                return {reject(4)}
+            return {reject(0x0F, 0x43) if data[6] == 0x50 and data[7] == 0x05 else OK}     # a bitmap without a pair
         if data[1] & 0x80:
             return {reject(4)}
         if order in (0x1B, 0x1D):
@@ -253,13 +257,15 @@ class Judge:
                 return {reject(0x0F, 0x34)}
         return {OK}
 
-    @staticmethod
-    def _prepare_wrong(data: bytes) -> bool:
+    def _prepare_wrong(self, data: bytes) -> bool:
         suborder, rest = data[6], data[8:12]
-        if data[1] or data[2] or data[3] or suborder not in (0x00, 0x01, 0x03, 0x0E, 0x1C, 0x41):
+        known = (0x00, 0x01, 0x03, 0x0E, 0x1C, 0x41) + ((0x50,) if self.pprc else ())
+        if data[1] or data[2] or data[3] or suborder not in known:
             return True
         if (data[4] or data[5]) and suborder != 0x1C:
             return True
+        if suborder == 0x50:
+            return not 1 <= data[7] <= 5 or any(rest)
         if suborder == 0x01:
             return data[7] not in (0, 0xFF) or rest[0] > 1 or any(rest[1:])
         return bool(data[7]) or (suborder != 0x03 and any(rest))

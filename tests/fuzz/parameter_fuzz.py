@@ -85,7 +85,9 @@ def make_order(rng: Random) -> bytes:
     known = (0x10, 0x11, 0x12, 0x18, 0x18, 0x18, 0x18, 0x1A, 0x1B, 0x1D, 0xB0, 0xB0, 0x81)
     order = rng.choice((*known, rng.getrandbits(8)))
     if order == 0x18:
-        return bytes((order, 0, 0, 0, 0, 0, rng.choice((0, 1, 3, 0x0E, 0x1C, 0x41, 0x50, 0x52)))) + bytes(5)
+        suborder = rng.choice((0, 1, 3, 0x0E, 0x1C, 0x41, 0x50, 0x52))
+        scope = rng.randrange(7) if suborder == 0x50 else 0
+        return bytes((order, 0, 0, 0, 0, 0, suborder, scope)) + bytes(4)
     return bytes((order, rng.choice((0, 0, 0, 1)))) + random_bytes(rng, 2) + bytes(rng.choice((0, 8, 10, 20, 62)))
 
 

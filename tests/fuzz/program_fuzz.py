@@ -64,7 +64,7 @@ class ProgramFuzz:
         assert [item.link_control for item in answer if isinstance(item, Frame)] == [LinkControl.LPE], answer
         assert link.paths
         volume = self.box.subsystem.devices[DEVICE].settings
-        self.judge = Judge(CYLINDERS, volume.unit_address, volume.identity.interface_id, TRACKS)
+        self.judge = Judge(CYLINDERS, volume.unit_address, volume.identity.interface_id, TRACKS, pprc=True)
 
     def carry(self, record: RawFrame) -> list[Frame | SequenceRecord]:
         """To the control unit and back."""

@@ -211,6 +211,8 @@ def test_further_suborders_come_from_the_subsystem() -> None:
     assert refused(bench, (0x27, prepare(0x50, b"\x04\0\0\0\0"))) == (REJECT, 4)
     bench.device.subsystem_data[0x50] = lambda order: b"reply to " + order[7:8]
     assert subsystem_data(bench, prepare(0x50, b"\x04\0\0\0\0")) == b"reply to \x04"
+    for middle in (b"\xff\0", b"\0\1"):     # only 1C and 52 may name another LSS or volume
+        assert refused(bench, (0x27, prepare(0x50, b"\x04\0\0\0\0", middle))) == (REJECT, 4)
 
 
 @pytest.mark.parametrize(

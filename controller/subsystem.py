@@ -173,6 +173,7 @@ class Subsystem:
         device.cylinders_allocated = lambda: self._cylinders_written(address, volume.geometry.heads)
         if self.ports.cache_counts is not None:
             device.cache_counts = partial(self.ports.cache_counts, address)
+        device.is_peer = self._peers.__contains__
         if self.settings.pprc:
             device.subsystem_data[SUBORDER_PPRC] = lambda order: self._query(address, order)
         self.devices[address] = device

@@ -9,7 +9,7 @@ chain (chaining off), and wherever the ending status stops the chain. They must 
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
 from controller.commands.chain import ChainState
 from controller.commands.checks import (
@@ -55,6 +55,7 @@ class Device(DeviceState):
             self._rules = with_sense_id(self._rules, settings.sense_id)
         self._chain: ChainState | None = None
         self.changing: dict[Hashable, None] | None = None  # who was told that a state change is pending
+        self.is_peer: Callable[[Hashable], bool] = lambda path: False  # a reservation keeps no storage system out
 
     def execute(self, path: Hashable, command: Command) -> Outcome:
         """Run one command of `path`. Never raises for what a host does wrong: that is unit check in the outcome.
@@ -319,6 +320,6 @@ class Device(DeviceState):
             (chain is not None and chain.path != path) or self.paths.owes_allegiance_elsewhere(path)
         ):
             return True
-        return self.paths.is_reserved_elsewhere(path) and code not in _NEVER_RESERVED and not (
-            self.paths.is_dispossessed(path)
-        )
+        if not self.paths.is_reserved_elsewhere(path) or code in _NEVER_RESERVED:
+            return False
+        return not self.paths.is_dispossessed(path) and not self.is_peer(path)

@@ -7,20 +7,17 @@ CONSISTENCY_GROUPS = "consistency groups (D6) are not built"
 FAILOVER = "failover and failback are not built"
 FROM_THE_SECONDARY = "a pair cannot be suspended from its secondary"
 UPDATE_CHAINS = "Remote Write Prefix (DA): there are no updates without a bridge"
-RESERVED_SECONDARY = "a reservation keeps the other storage system out before it could be told"
 
 KNOWN_GAPS = {
     "PPO-106": CONSISTENCY_GROUPS,
     "PPO-107": CONSISTENCY_GROUPS,
     "PPO-108": CONSISTENCY_GROUPS,
     "PAR-15": FROM_THE_SECONDARY,
-    "PAR-38": RESERVED_SECONDARY,
     "PAR-42": CONSISTENCY_GROUPS,
     "PAR-43": CONSISTENCY_GROUPS,
     "PAR-44": CONSISTENCY_GROUPS,
     "PAR-45": CONSISTENCY_GROUPS,
     "PAR-50": FAILOVER,
-    "PEE-21": RESERVED_SECONDARY,
     "PEE-31": UPDATE_CHAINS,
     "PEE-32": UPDATE_CHAINS,
     "PEE-33": UPDATE_CHAINS,

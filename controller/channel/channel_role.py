@@ -19,17 +19,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from ccw.ccws import CcwFlag, UnitStatus
-from ccw.escon import (
-    DATA_REQUESTS_EIGHT,
-    CommandFlag,
-    ControlFunction,
-    LinkControl,
-    RejectReason,
-    StatusFlag,
-    data_block_length,
-)
-from ccw.frames import CommandFrame, ControlFrame, DataFrame, DataRequest, DeviceFrame, Frame, StatusFrame
+from ccw.ccws import UnitStatus
+from ccw.escon import ControlFunction, LinkControl, RejectReason, StatusFlag, data_block_length
+from ccw.frames import ControlFrame, DataFrame, DataRequest, DeviceFrame, Frame, StatusFrame
 from ccw.link_control import LinkControlInfo
 from controller.channel.api import ChainCommand, ChainResult, LinkSettings
 from controller.channel.ending import is_immediate, takes_data
@@ -226,21 +218,8 @@ class ChannelRole:
     # One command
 
     def _send_command(self, run: ChainRun, connect: bool = False) -> None:
-        run.received.clear()
-        run.sent = 0
-        run.status_so_far = 0
-        last = run.index == len(run.commands) - 1
-        frame = CommandFrame(
-            run.unit_address,
-            run.command.code,
-            int(CcwFlag.SLI if last else CcwFlag.CC | CcwFlag.SLI),
-            run.count,
-            chained=not connect,
-            dib_code=self._settings.dib_code,
-            data_requests=DATA_REQUESTS_EIGHT,
-            command_flags=int(CommandFlag.SOLICIT_SUPPLEMENTARY_STATUS),
-        )
         self._enter(ChannelState.AWAIT_RESPONSE)
+        frame = run.command_frame(self._settings.dib_code, chained=not connect)
         self._port.send_to_image(run.image, frame, connect=connect)
 
     def _responded(self, run: ChainRun, device: DeviceFrame) -> None:
@@ -258,15 +237,8 @@ class ChannelRole:
         if not takes_data(run.command.code):
             self._port.connection_error()
             return
-        data = run.command.data
-        stop = min(run.sent + request.count, len(data))
-        limit = data_block_length(self._settings.dib_code)
-        for start in range(run.sent, stop, limit):
-            block = data[start : min(start + limit, stop)]
-            last = start + len(block) == len(data)
-            early = last and run.sent + request.count > len(data)
-            self._port.send_to_image(run.image, DataFrame(run.unit_address, block, last, early))
-        run.sent = stop
+        for block in run.blocks(request.count, data_block_length(self._settings.dib_code)):
+            self._port.send_to_image(run.image, block)
         self._enter(ChannelState.TRANSFER)
 
     def _data(self, run: ChainRun, device: DataFrame) -> None:

@@ -16,18 +16,16 @@ C9. A command for a unit that owes the path attention is not executed: the statu
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 from ccw.ccws import UnitStatus
-from ccw.escon import CommandFlag, RejectReason
+from ccw.escon import RejectReason
 from ccw.frames import CommandFrame, ControlFrame, DataFrame, DataRequest, DeviceFrame, Frame
 from controller.channel.answers import acknowledgement, address_exception, command_response
 from controller.channel.api import CommandServer, LinkSettings, PathId
 from controller.channel.control_requests import ControlRequests
 from controller.channel.control_unit_states import (
     CHANNEL_OWES,
-    CONTROL_INPUTS,
     MOVES,
     STATES,
     Chain,
@@ -35,17 +33,16 @@ from controller.channel.control_unit_states import (
     CuState,
     Port,
     UnitKey,
+    input_of,
 )
-from controller.channel.ending import device_end_goes_on, ending_of, is_immediate, solicited_sense, takes_data
+from controller.channel.ending import is_immediate, takes_data
 from controller.channel.logical_paths import LogicalPaths
-from controller.channel.owed import Owed, covers
+from controller.channel.owed import Owed, covers, owed_device_end, owed_stacked
 from controller.channel.path_table import PathTable
 from controller.channel.presenting import Presenter
 from controller.channel.timer import Timer
 from controller.channel.transfer import Taken, Transfer
-from controller.commands.outcome import Command, Outcome
-
-_UPDATE = int(CommandFlag.DATA_CHAINING_UPDATE)
+from controller.commands.outcome import Outcome
 
 
 class ControlUnitRole:
@@ -135,22 +132,13 @@ class ControlUnitRole:
 
     def receive(self, path: PathId, frame: Frame, device: DeviceFrame) -> None:
         """Take one device frame of an established path. `frame` carries the delimiters."""
-        if isinstance(device, CommandFrame):
-            if frame.connect:
-                self._first_command(path, frame, device)
-            elif device.command_flags & _UPDATE:
-                self._dispatch(path, frame, device, CuInput.UPDATE)
-            else:
-                self._dispatch(path, frame, device, CuInput.NEXT_COMMAND)
-        elif isinstance(device, DataFrame):
-            self._dispatch(path, frame, device, CuInput.DATA)
-        elif isinstance(device, DataRequest):
-            self._dispatch(path, frame, device, CuInput.DATA_REQUEST)
+        what = input_of(device)
+        if isinstance(device, CommandFrame) and frame.connect:
+            self._first_command(path, frame, device)
+        elif what is not None:
+            self._dispatch(path, frame, device, what)
         elif isinstance(device, ControlFrame):
-            if device.function in CONTROL_INPUTS:
-                self._dispatch(path, frame, device, CONTROL_INPUTS[device.function])
-            else:
-                self._requests.receive(path, frame, device)
+            self._requests.receive(path, frame, device)
 
     def _dispatch(self, path: PathId, frame: Frame, device: DeviceFrame, what: CuInput) -> None:
         action = STATES.get((self.state, what))
@@ -160,9 +148,7 @@ class ControlUnitRole:
             getattr(self, action)(frame, device)
 
     def _connected_to(self) -> UnitKey | None:
-        if self.presenter.key is not None:
-            return self.presenter.key
-        return self._chain.key if self._chain is not None else None
+        return self.presenter.key or (self._chain.key if self._chain is not None else None)
 
     def _ignore(self, frame: Frame, device: DeviceFrame) -> None:
         """Crossed a frame of ours on the wire; of no consequence."""
@@ -213,9 +199,7 @@ class ControlUnitRole:
             return
         self.presenter.current = None
         self._working.pop(chain.key, None)
-        chain.working = False
-        chain.command = command
-        chain.transfer = Transfer(command, self._settings)
+        chain.continue_with(command, Transfer(command, self._settings))
         self._chain = chain
         if is_immediate(command.command, command.count):
             self._execute(chain, b"")
@@ -239,11 +223,9 @@ class ControlUnitRole:
             self._execute(chain, b"")
 
     def _update(self, frame: Frame, command: CommandFrame) -> None:
-        """The next CCW of a data chain: its count is added, its flags count from now on."""
         chain = self._chain
         assert chain is not None
-        if chain.transfer.update(command):
-            chain.command = replace(chain.command, flags=command.flags, count=chain.transfer.count)
+        if chain.update(command):
             self._transfer(chain)
         else:
             self._port.reject(frame, RejectReason.PROTOCOL_ERROR)
@@ -285,13 +267,8 @@ class ControlUnitRole:
     # Execution and ending status
 
     def _execute(self, chain: Chain, data: bytes) -> None:
-        sent = chain.command
-        chain.turn += 1
-        chain.started = True
-        chain.outcome = None
+        command = chain.begin(data)
         self._enter(CuState.EXECUTING)
-        concurrent = bool(sent.command_flags & CommandFlag.SOLICIT_SUPPLEMENTARY_STATUS)
-        command = Command(sent.command, sent.flags, sent.count, data, sent.chained, concurrent)
         reply = partial(self._reply, chain, chain.turn)
         self._server.start(chain.path, chain.unit_address, command, reply)
 
@@ -308,10 +285,7 @@ class ControlUnitRole:
         self._port.output()
 
     def _send_status(self, chain: Chain, outcome: Outcome) -> None:
-        ending = ending_of(chain.command, outcome)
-        chain.working = ending.working
-        chain.retrying = ending.retry
-        chain.last_status = ending.frame
+        ending = chain.close(outcome)
         self._port.send_device(chain.path, ending.frame)
         self._enter(CuState.AWAIT_NEXT if ending.goes_on else CuState.AWAIT_ACCEPTED)
 
@@ -321,9 +295,7 @@ class ControlUnitRole:
         if chain is self._chain:
             chain.device_end = outcome
             return
-        command = chain.command
-        goes_on = device_end_goes_on(command, outcome) or (chain.retrying and outcome.status == UnitStatus.DEVICE_END)
-        self._owed.add(chain.key, Owed(int(outcome.status), solicited_sense(command, outcome), goes_on, chain))
+        self._owed.add(chain.key, owed_device_end(chain, outcome))
 
     def _status_accepted(self, frame: Frame, device: DeviceFrame) -> None:
         chain = self._chain
@@ -350,14 +322,11 @@ class ControlUnitRole:
             path = self.presenter.stack()
         else:
             chain = self._chain
-            assert chain is not None and chain.last_status is not None
-            path, status = chain.path, chain.last_status
-            if chain.pending:
-                self._owed.add(chain.key, Owed(chain.pending, stacked=True))
-                chain.pending = 0
-            else:
+            assert chain is not None
+            path = chain.path
+            if not chain.pending:
                 self._working[chain.key] = chain
-                self._owed.add(chain.key, Owed(status.unit_status, status.sense, chain=chain, stacked=True))
+            self._owed.add(chain.key, owed_stacked(chain))
         self._leave()
         self._port.send_device(path, acknowledgement(device.unit_address), disconnect=True)
 
@@ -393,10 +362,7 @@ class ControlUnitRole:
         """Unconditional disconnect: the chain of the connection is void, a status is presented again later."""
         chain = self._chain
         if self.presenter.current is not None:
-            if self.presenter.attempted():
-                self.presenter.withdraw()
-            else:
-                self.presenter.stack()
+            self.presenter.dropped()
             chain = None
         self._leave()
         self._end(chain)

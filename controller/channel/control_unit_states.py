@@ -16,15 +16,18 @@ within one connection; there is one per link.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum, auto  # hashed in C: a frame looks several of them up
 from typing import Protocol
 
-from ccw.escon import ControlFunction
-from ccw.frames import CommandFrame, DeviceFrame, Frame, StatusFrame
+from ccw.escon import CommandFlag, ControlFunction
+from ccw.frames import CommandFrame, ControlFrame, DataFrame, DataRequest, DeviceFrame, Frame, StatusFrame
 from controller.channel.api import PathId
+from controller.channel.ending import Ending, ending_of
 from controller.channel.transfer import Transfer
-from controller.commands.outcome import Outcome
+from controller.commands.outcome import Command, Outcome
+
+_UPDATE = int(CommandFlag.DATA_CHAINING_UPDATE)
 
 UnitKey = tuple[PathId, int]  # a unit address as one logical path sees it
 
@@ -125,6 +128,17 @@ CONTROL_INPUTS: dict[int, CuInput] = {
 }
 
 
+def input_of(device: DeviceFrame) -> CuInput | None:
+    """What a frame is within a connection; None when it is nothing that a connection waits for."""
+    if isinstance(device, CommandFrame):
+        return CuInput.UPDATE if device.command_flags & _UPDATE else CuInput.NEXT_COMMAND
+    if isinstance(device, DataFrame):
+        return CuInput.DATA
+    if isinstance(device, DataRequest):
+        return CuInput.DATA_REQUEST
+    return CONTROL_INPUTS.get(device.function) if isinstance(device, ControlFrame) else None
+
+
 class Port(Protocol):
     """What the role needs of its link."""
 
@@ -165,3 +179,31 @@ class Chain:
     @property
     def key(self) -> UnitKey:
         return self.path, self.unit_address
+
+    def continue_with(self, command: CommandFrame, transfer: Transfer) -> None:
+        """The next command of the chain; channel end and device end of the one before are behind it."""
+        self.working = False
+        self.command = command
+        self.transfer = transfer
+
+    def update(self, command: CommandFrame) -> bool:
+        """The next CCW of a data chain: its count is added, its flags count from now on. False: none was due."""
+        if not self.transfer.update(command):
+            return False
+        self.command = replace(self.command, flags=command.flags, count=self.transfer.count)
+        return True
+
+    def begin(self, data: bytes) -> Command:
+        """The current command as the server executes it, with what was written; its reply is that of this `turn`."""
+        sent = self.command
+        self.turn += 1
+        self.started = True
+        self.outcome = None
+        concurrent = bool(sent.command_flags & CommandFlag.SOLICIT_SUPPLEMENTARY_STATUS)
+        return Command(sent.command, sent.flags, sent.count, data, sent.chained, concurrent)
+
+    def close(self, outcome: Outcome) -> Ending:
+        """The ending status of the current command; what it leaves to be done is noted."""
+        ending = ending_of(self.command, outcome)
+        self.working, self.retrying, self.last_status = ending.working, ending.retry, ending.frame
+        return ending

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from enum import IntEnum, auto  # hashed in C: a frame looks several of them up
 from typing import Protocol
 
-from ccw.escon import ControlFunction, LinkControl, RemovedReason
-from ccw.frames import DeviceFrame, Frame
+from ccw.ccws import CcwFlag
+from ccw.escon import DATA_REQUESTS_EIGHT, CommandFlag, ControlFunction, LinkControl, RemovedReason
+from ccw.frames import CommandFrame, DataFrame, DeviceFrame, Frame
 from ccw.link_control import LinkControlInfo
 from controller.channel.api import ChainCommand, ChainResult
 from controller.channel.timer import Timer
@@ -156,6 +157,35 @@ class ChainRun:
     def count(self) -> int:
         """CCW count of the current command."""
         return len(self.command.data) or self.command.count
+
+    def command_frame(self, dib_code: int, chained: bool) -> CommandFrame:
+        """The current command begins: its frame. Supplementary status is always solicited (H2)."""
+        self.received.clear()
+        self.sent = 0
+        self.status_so_far = 0
+        last = self.index == len(self.commands) - 1
+        return CommandFrame(
+            self.unit_address,
+            self.command.code,
+            int(CcwFlag.SLI if last else CcwFlag.CC | CcwFlag.SLI),
+            self.count,
+            chained=chained,
+            dib_code=dib_code,
+            data_requests=DATA_REQUESTS_EIGHT,
+            command_flags=int(CommandFlag.SOLICIT_SUPPLEMENTARY_STATUS),
+        )
+
+    def blocks(self, asked: int, limit: int) -> list[DataFrame]:
+        """The next data of a write, as much as one data request asks for, in blocks of at most `limit` bytes."""
+        data = self.command.data
+        start, stop = self.sent, min(self.sent + asked, len(data))
+        frames = []
+        for at in range(start, stop, limit):
+            block = data[at : min(at + limit, stop)]
+            last = at + len(block) == len(data)
+            frames.append(DataFrame(self.unit_address, block, last, last and start + asked > len(data)))
+        self.sent = stop
+        return frames
 
     def restart(self) -> None:
         """Begin with the first command again."""

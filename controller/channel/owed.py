@@ -10,6 +10,8 @@ from ccw.escon import StatusFlag
 from ccw.frames import StatusFrame
 from controller.channel.api import PathId
 from controller.channel.control_unit_states import Chain, UnitKey
+from controller.channel.ending import device_end_goes_on, solicited_sense
+from controller.commands.outcome import Outcome
 
 
 @dataclass(slots=True, eq=False)
@@ -98,6 +100,22 @@ class OwedQueue:
         owed = self._items.get((chain.key, True))
         if owed is not None and owed.chain is chain:
             del self._items[chain.key, True]
+
+
+def owed_device_end(chain: Chain, outcome: Outcome) -> Owed:
+    """Device end of a chain whose channel end was given."""
+    goes_on = device_end_goes_on(chain.command, outcome)
+    goes_on = goes_on or (chain.retrying and outcome.status == UnitStatus.DEVICE_END)
+    return Owed(int(outcome.status), solicited_sense(chain.command, outcome), goes_on, chain)
+
+
+def owed_stacked(chain: Chain) -> Owed:
+    """The ending status of a chain, which the channel cannot take now, or the attention that was given with busy."""
+    if chain.pending:
+        pending, chain.pending = chain.pending, 0
+        return Owed(pending, stacked=True)
+    assert chain.last_status is not None
+    return Owed(chain.last_status.unit_status, chain.last_status.sense, chain=chain, stacked=True)
 
 
 def covers(path: PathId, unit_address: int | None, key: UnitKey) -> bool:

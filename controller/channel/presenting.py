@@ -61,6 +61,13 @@ class Presenter:
         owed.attempts += 1
         return owed.attempts < self._settings.tries
 
+    def dropped(self) -> None:
+        """The connection is lost: present the status again, or keep it when that was tried often enough."""
+        if self.attempted():
+            self.withdraw()
+        else:
+            self.stack()
+
     def stack(self) -> PathId:
         """The channel cannot take the status now: keep it until the channel asks or sends a command."""
         assert self.current is not None

@@ -5,6 +5,7 @@ For each state, opened to be read and then to go on:
    found (I11, I2, I3, I6); sequence numbers are not given twice (I9);
  * looking changes nothing and the second look sees the same (I5);
 and for some of them:
+ * the newest checkpoint is damaged: the one before, or the whole log, gives the same (I12, R2);
  * power is lost again at each operation of the opening, and the third opening sees the same (I5);
  * the store goes on: changes, collection, an end in order; power is lost at each operation of that too.
 A process that is killed without a loss of power leaves its unsynced writes to be lost later: tried as well.
@@ -14,12 +15,13 @@ from random import Random
 from typing import Any
 
 from controller.array import Disk, VirtualArrayStore
+from controller.array.format import RECORD_HEADER_BYTES, Kind, unpack_location
 from tests.helpers.crash_medium import CrashMedium, OnlyRead
 from tests.helpers.crash_script import History, Player, Step, Twin, check_contents, image_of, open_store
 
 
 class Examiner:
-    """`limit`: up to so many subsets of unsynced sectors are all tried. `deeper`: one of so many states is gone on with.
+    """`limit`: up to so many subsets of unsynced sectors are all tried. `deeper`: one of so many states is gone into.
 
     `states` counts media judged, the second and third level included.
     """
@@ -81,6 +83,8 @@ class Examiner:
         assert store.recovered == found
         assert store.appended == store.durable > highest
         check_contents(store, expected)
+        if self._chance.randrange(4) == 0:
+            self._damage_checkpoint(state, history, acknowledged)
         if deep:
             self._go_on(store, opened, past)
 
@@ -90,6 +94,18 @@ class Examiner:
         assert store.recovered >= acknowledged, "what was acknowledged is gone"
         check_contents(store, history.at(store.recovered))
         return store.recovered
+
+    def _damage_checkpoint(self, state: CrashMedium, history: History, acknowledged: int) -> None:
+        store = self.open(OnlyRead(state))
+        location = store._log.checkpoints[0]
+        if not location or any(segment.unsynced for segment in state.contents.values()):
+            return
+        header, _ = store._reader.read(location, (Kind.CHECKPOINT,))
+        number, offset, _ = unpack_location(location)
+        at = offset + RECORD_HEADER_BYTES + self._chance.randrange(header.payload_length)
+        damaged = state.damaged(number, at, bytes((state.contents[number].durable[at] ^ 0x10,)))
+        self.states += 1
+        self.look(damaged, history, min(acknowledged, header.sequence - 1))  # the last batch may pass for torn
 
     def _look_inside(self, medium: CrashMedium, history: History, acknowledged: int) -> None:
         for state in medium.crashes(4, self._chance):

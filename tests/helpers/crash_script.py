@@ -113,6 +113,7 @@ class Player:
         self._opener = opener
         self._acknowledged = self._highest = 0
         self._twin: Twin | None = None
+        self._closed = True
 
     @property
     def twin(self) -> Twin:
@@ -131,12 +132,31 @@ class Player:
             self._highest = max(self._highest, self._twin.store.appended)
         return self._highest
 
+    @property
+    def started(self) -> bool:
+        """Whether the store was ever opened."""
+        return self._twin is not None
+
+    @property
+    def closed(self) -> bool:
+        """Whether the store is closed, or its closing or opening was cut off."""
+        return self._closed
+
+    def redo(self, step: Step) -> None:
+        """A step that was refused: once more, after what it left half done was dropped."""
+        if step[0] in ("create", "take", "clone"):
+            self._catalog = SnapshotCatalog(self._both())
+        if self._closed or not self.started:
+            self._do_open()
+        else:
+            self.play(step)
+
     def _do_open(self) -> None:
         """The store must hold what it held before. Whoever plays did not crash it."""
         state = self._twin.oracle if self._twin is not None else DictStore()
         acknowledged, highest = self.acknowledged, self.highest
-        self._twin = None
         store = self._opener(self.disk)
+        self._closed = False
         assert store.recovered >= acknowledged
         assert store.appended > highest
         check_contents(store, state)
@@ -179,8 +199,12 @@ class Player:
             self.twin.store.sync()
 
     def _do_reopen(self) -> None:
-        self.twin.store.close()
+        self._do_close()
         self._do_open()
+
+    def _do_close(self) -> None:
+        self._closed = True
+        self.twin.store.close()
 
 
 def image_of(chance: Random) -> StoredTrack:
@@ -188,12 +212,15 @@ def image_of(chance: Random) -> StoredTrack:
     return StoredTrack(0, length, chance.randbytes(length))
 
 
-def make_script(seed: int = 67, length: int = 260) -> list[Step]:
-    """The script. Its steps depend on each other only by what a snapshot or a clone is called."""
+def make_script(seed: int = 67, length: int = 320, *, early: bool = True) -> list[Step]:
+    """The script. `early`: with changes between the steps of a checkpoint near the start, too.
+
+    Its steps depend on each other only by what a snapshot or a clone is called.
+    """
     chance = Random(seed)
     steps: list[Step] = [("open",), ("create", 1), ("create", 2), ("sync",), ("create", 3)]
     steps += [("write", 1, track, bytes(5) + b"first" * (40 + track)) for track in TRACKS[:10]]
-    steps.append(("sync",))
+    steps += _interleaved(chance, 0) if early else [("sync",)]
     names: list[str] = []
     clones: list[int] = []
     serial = 0
@@ -241,4 +268,22 @@ def make_script(seed: int = 67, length: int = 260) -> list[Step]:
             steps.append(("reopen",))
         else:
             steps.append(("sync",))
+    steps += _interleaved(chance, 20)
     return [*steps, ("sync",), ("tidy",), ("reopen",), ("write_stored", 1, 0, image_of(chance)), ("sync",), ("close",)]
+
+
+def _interleaved(chance: Random, first: int) -> list[Step]:
+    """Changes between the smallest steps of checkpoints and collection."""
+    steps: list[Step] = [("write_stored", 3, track, image_of(chance)) for track in TRACKS[:12]]
+    steps += [("sync",), ("checkpoint",)]
+    for number in range(24):
+        track = TRACKS[number % 12]
+        steps += [
+            ("housekeep", 1),
+            ("move", 3, track, 2, 300 + number % 5 + first),
+            ("housekeep", chance.choice((1, 600))),
+            ("write_stored", 3, track, image_of(chance)),
+        ]
+        if number % 6 == 5:
+            steps += [("snapshot_extent", 2, 300, 100, 1, 900), ("sync",), ("housekeep", 6000)]
+    return steps

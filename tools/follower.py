@@ -1,8 +1,9 @@
 """Follows recorded channel programs command by command and compares what comes back with what was recorded.
 
-`follow` speaks the protocol of `host_emulator.channel`: it yields a `Start` for each recorded command and is sent the
-`Response`. So it runs in process against a device, and over any link that carries channel programs. The channel's own
-part (incorrect length, chaining) is worked out here by the rules of eckd-commands 1.8 and 1.9.
+`follow` speaks the protocol of `host_emulator.channel`: it yields a `Start` for each recorded command and is sent an
+`Answer`. So it runs in process against a device, whose outcomes are answers as they are, and over any link that carries
+channel programs. The channel's own part (incorrect length, chaining) is worked out here by the rules of eckd-commands
+1.8 and 1.9.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from host_emulator.channel import InterfaceControlCheck, Response, Start
+from host_emulator.channel import InterfaceControlCheck, Start
 from tools.deviations import Deviation, Found, explain, repeats
 from tools.recording import RecordedCommand, RecordedProgram
 
@@ -27,6 +29,23 @@ SET_PATH_GROUP = 0xAF
 WRITE_HOME_ADDRESS = 0x19
 HOME_ADDRESS_BYTES = 5
 DISBAND_OR_RESIGN = 0x60
+
+
+class Answer(Protocol):
+    """What came of a command: a `Response` of a channel, or the `Outcome` of a device."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def data(self) -> bytes: ...
+    @property
+    def residual(self) -> int: ...
+    @property
+    def long_record(self) -> bool: ...
+    @property
+    def sense(self) -> bytes | None: ...
+    @property
+    def immediate(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +80,6 @@ class Followed:
     """What following the programs of a recording has shown so far."""
 
     programs: int = 0
-    commands: int = 0
     programs_differing: int = 0
     codes: Counter[int] = field(default_factory=Counter)
     differences: list[Difference] = field(default_factory=list)
@@ -69,6 +87,11 @@ class Followed:
     left_groups: set[int] = field(default_factory=set)
     home_flags: dict[int, dict[bytes, int]] = field(default_factory=dict)
     explained_senses: dict[int, tuple[Found, Deviation]] = field(default_factory=dict)
+
+    @property
+    def commands(self) -> int:
+        """How many commands were answered."""
+        return self.codes.total()
 
     def flags_of(self, device: int) -> dict[bytes, int]:
         """The flags, other than 00, that were written to home addresses of a device, by their CCHH."""
@@ -107,47 +130,46 @@ class Followed:
         (self.differences if deviation is None else self.explained).append(difference)
 
 
-def follow(program: RecordedProgram, followed: Followed) -> Generator[Start, Response, None]:
+def follow(program: RecordedProgram, followed: Followed) -> Generator[Start, Answer, None]:
     """Issue the commands of one recorded program as long as the answers lead where the recording went.
 
     Differences go into `followed`. Ends early where the device's answer would have ended the program or branched.
     """
     codes, differences_before = followed.codes, len(followed.differences)
-    chained = False
     channel_status = residual = status = 0
     last = len(program.commands) - 1
-    for index, command in enumerate(program.commands):
+    for index, (command, start) in enumerate(zip(program.commands, program.starts, strict=True)):
         if not command.executed:
             break
-        start = Start(command.code, command.flags & 0x60, command.count, command.data_out, chained)
         try:
-            response = yield start
+            answer = yield start
         except InterfaceControlCheck as problem:
             followed.note(program, index, "link", None, str(problem).encode())
             break
-        chained = True
-        followed.commands += 1
-        codes[command.code] += 1
-        status, data, residual, long_record, sense, immediate = response
+        code = command.code
+        codes[code] += 1
+        status, residual, long_record = answer.status, answer.residual, answer.long_record
         channel_status = 0
-        if immediate or residual or long_record:
-            channel_status = channel_status_of(program, command, response)
+        if (residual or long_record or answer.immediate) and not command.flags & SUPPRESS_LENGTH:
+            channel_status = channel_status_of(program, command, answer)
         alike = (  # all of it as recorded, as it nearly always is; `_same` knows what may be unknown
             status == command.status
             and channel_status == command.channel_status
             and residual == command.residual
-            and data == command.data_in
-            and sense == command.sense
-            and long_record == command.more
+            and answer.data == command.data_in
+            and answer.sense == command.sense
+            and (long_record == command.more or code & 1)
         )
-        if not alike and not _same(command, response, channel_status):
-            _compare(program, index, command, response, channel_status, followed)
-        if command.code == SET_PATH_GROUP and status == NORMAL_END and command.data_out[0] & DISBAND_OR_RESIGN:
+        if not alike and not _same(command, answer, channel_status):
+            _compare(program, index, command, answer, channel_status, followed)
+        if code == SET_PATH_GROUP and status == NORMAL_END and command.data_out[0] & DISBAND_OR_RESIGN:
             followed.left_groups.add(program.device)
-        if command.code == WRITE_HOME_ADDRESS and status == NORMAL_END and command.data_out:
+        if code == WRITE_HOME_ADDRESS and status == NORMAL_END and command.data_out:
             _note_flag(command, followed.flags_of(program.device))
+        if index == last:
+            continue
         goes_on = goes_to_next(command.flags, status, channel_status)
-        if index < last and (not goes_on or (status ^ command.status) & STATUS_MODIFIER):
+        if not goes_on or (status ^ command.status) & STATUS_MODIFIER:
             followed.note(program, index, "chaining", True, goes_on)
             break
     else:
@@ -174,7 +196,7 @@ def _chain_around(program: RecordedProgram, index: int) -> str:
     return " ".join(["…"] * bool(first) + codes)
 
 
-def channel_status_of(program: RecordedProgram, command: RecordedCommand, response: Response) -> int:
+def channel_status_of(program: RecordedProgram, command: RecordedCommand, response: Answer) -> int:
     """Return incorrect length (40) or 0, by the rules of 1.8; beside unit check or exception for reads only."""
     if response.immediate:
         wrong = program.ccw_format == 1 and command.count > 0 and not program.suppress_length
@@ -192,7 +214,7 @@ def goes_to_next(flags: int, status: int, channel_status: int) -> bool:
     return bool(flags & CHAIN_COMMAND) and status & ~STATUS_MODIFIER == NORMAL_END and not channel_status
 
 
-def _same(command: RecordedCommand, response: Response, channel_status: int) -> bool:
+def _same(command: RecordedCommand, response: Answer, channel_status: int) -> bool:
     """Quick look: everything as recorded?"""
     return (
         response.status == command.status
@@ -222,7 +244,7 @@ def _compare(
     program: RecordedProgram,
     index: int,
     command: RecordedCommand,
-    response: Response,
+    response: Answer,
     channel_status: int,
     followed: Followed,
 ) -> None:

@@ -24,8 +24,10 @@ from isal import igzip, igzip_lib
 
 from ccw.errors import FormatError
 from ccw.tracks import read_image_file
+from host_emulator.channel import Start
 
 DESCRIPTION = "recording.toml"
+START_FLAGS = 0x60  # of the CCW flags, those that a command carries to its device: chaining and suppressed length
 SUPPRESS_LENGTH_BYTE, SUPPRESS_LENGTH_BIT = 3, 0x80  # the L bit of the ORB: byte 7, of which bytes 4-7 are recorded
 
 
@@ -87,7 +89,8 @@ class RecordedCommand:
 class RecordedProgram:
     """One channel program. `number` is its place in the recording; `ended`: end, halt, clear or unfinished.
 
-    `time_us`: when it was started, in microseconds since the first.
+    `time_us`: when it was started, in microseconds since the first. `starts`: its commands as a channel issues them,
+    made once, for the program may be replayed many times.
     """
 
     number: int
@@ -100,6 +103,14 @@ class RecordedProgram:
     channel_status: int
     residual: int
     time_us: int = 0
+    starts: tuple[Start, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        starts = (
+            Start(command.code, command.flags & START_FLAGS, command.count, command.data_out, index > 0)
+            for index, command in enumerate(self.commands)
+        )
+        object.__setattr__(self, "starts", tuple(starts))
 
 
 @dataclass(frozen=True, slots=True)

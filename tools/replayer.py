@@ -19,7 +19,7 @@ from ccw.profiles import DeviceIdentity
 from ccw.tracks import null_track, track_digest
 from controller.commands.attachment import profile_of
 from controller.commands.device import Device, DeviceSettings
-from controller.commands.outcome import Command
+from controller.commands.outcome import Command, Outcome
 from controller.models.meter import Meter
 from controller.models.work import CommandWork
 from host_emulator.channel import InterfaceControlCheck, Response, Start
@@ -239,7 +239,7 @@ class InProcess:
         fresh.devices = {address: Device(settings, fresh.tracks) for address, settings in self._settings.items()}
         return fresh
 
-    def run(self, address: int, program: Generator[Start, Response, Any]) -> list[Work]:
+    def run(self, address: int, program: Generator[Start, Outcome, Any]) -> list[Work]:
         """Carry the commands of a program straight to a device, hardening what it changes; what each was."""
         return run_program(self.devices[address], self.tracks, program)
 
@@ -249,7 +249,7 @@ class InProcess:
 
 
 def run_program(
-    device: Device, tracks: MemoryTracks, program: Generator[Start, Response, Any]
+    device: Device, tracks: MemoryTracks, program: Generator[Start, Outcome, Any]
 ) -> list[Work]:
     """Carry the commands of a program straight to a device, hardening what it changes before going on.
 
@@ -259,17 +259,12 @@ def run_program(
     try:
         start = next(program)
         while True:
-            code, flags, count, data, chained = start[:5]
+            code, flags, count, data, chained, _, _ = start
             outcome = execute(PATH, Command(code, flags, count, data, chained))
             for write in outcome.writes:
                 tracks.write(*write)
-            received, immediate = outcome.data, outcome.immediate
-            works.append((code, data, len(received), immediate, device.position))
-            start = program.send(
-                Response(
-                    outcome.status, received, outcome.residual, outcome.long_record, outcome.sense, immediate
-                )
-            )
+            works.append((code, data, len(outcome.data), outcome.immediate, device.position))
+            start = program.send(outcome)
     except StopIteration:
         pass
     for write in device.end_chain(PATH):

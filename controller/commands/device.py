@@ -237,14 +237,14 @@ class Device(DeviceState):
         rule = self._admit(chain, command)
         if chain.waits and command.code in DATA_COMMANDS:
             raise self._told_to_wait(chain)
-        flags = command.flags
-        chain.continues = bool(flags & CHAIN_COMMAND)
+        code, flags, count, _, _, _ = command
+        chain.continues = continues = flags & CHAIN_COMMAND != 0
         domain = chain.domain
         status, data, wanted = rule.run(chain, command)
         chain.permissions &= rule.keeps
         if rule.last:
             chain.gate = NOTHING
-        chain.previous = command.code
+        chain.previous = code
         chain.position += 1
         domain_ended = False
         if domain is not None and not rule.locates:
@@ -252,21 +252,22 @@ class Device(DeviceState):
             if not domain.count:
                 chain.domain = None
                 domain_ended = True
-        count = command.count
         moved = wanted if wanted < count else count
         if len(data) > moved:
             data = data[:moved]
         outcome = Outcome(status, data, count - moved, wanted > count, None, rule.immediate)
         if rule.hands_out:
             outcome.order, outcome.record, chain.order, chain.record = chain.order, chain.record, None, None
+        if chain.domain is None and not chain.changed:
+            return outcome  # nothing is left open, nothing to harden: most commands end here
         stops = (
-            not chain.continues
+            not continues
             or status & _STOPPING_STATUS != NORMAL_END
             or (wanted != count and not flags & SUPPRESS_LENGTH and not rule.immediate)
         )
-        if stops and chain.domain is not None and chain.domain.writes and status == NORMAL_END:
+        if stops and status == NORMAL_END and chain.domain is not None and chain.domain.writes:
             self._report_incomplete(chain, command, outcome)
-        if chain.changed and (stops or domain_ended):
+        if (stops or domain_ended) and chain.changed:
             outcome.writes = chain.take_writes()
         return outcome
 

@@ -25,16 +25,17 @@ END_OF_TRACK = b"\xff" * 8
 FLAG_BEFORE_END = 9
 UPDATES = frozenset({Operation.WRITE_DATA, Operation.WRITE_ANY})
 AFTER_LOCATE = frozenset({0x47, 0x4B, 0xE7})
+_AT_COUNT, _AT_KEY, _AT_DATA = Orientation.COUNT, Orientation.KEY, Orientation.DATA  # looked up once: reads are hot
 
 
 def read_data(chain: ChainState, command: Command) -> Ending:
     """Read Data 06/86: data of this record (from COUNT or KEY), else of the next user record."""
     orientation = chain.orientation
-    if orientation is Orientation.COUNT or orientation is Orientation.KEY:
+    if orientation is _AT_COUNT or orientation is _AT_KEY:
         record = chain.current_records()[chain.current]
     else:
         record = next_record(chain, multitrack=command.code >= MULTITRACK)
-    chain.orientation = Orientation.DATA
+    chain.orientation = _AT_DATA
     data = record.data
     if chain.device.kind.track_overflow:
         record, data = read_on(chain, record, data)

@@ -18,23 +18,24 @@ HIGH = 0x40
 IDENTIFIER_BYTES = 5
 HOME_ADDRESS_BYTES = 4
 SATISFIED = NORMAL_END | STATUS_MODIFIER
+_ID_EQUAL, _IDENTIFIER = Permission.ID_EQUAL, Search.IDENTIFIER  # looked up once: long loops of searches pass here
 
 
 def search_identifier(chain: ChainState, command: Command) -> Ending:
     """Search ID 31, 51, 71 (and multitrack): the 5 bytes CCHHR of the next count area, R0 included."""
     code = command.code
-    record = next_record(chain, multitrack=code >= MULTITRACK, with_r0=True, search=Search.IDENTIFIER)
+    record = next_record(chain, multitrack=code >= MULTITRACK, with_r0=True, search=_IDENTIFIER)
     argument = command.data[:IDENTIFIER_BYTES]
     count = plain(record.count) if chain.device.kind.track_overflow else record.count
     field = count[: len(argument)]
     if field == argument:
         satisfied = code & EQUAL
         if code & HIGH == 0 and len(argument) == IDENTIFIER_BYTES:
-            chain.permissions |= Permission.ID_EQUAL
+            chain.permissions |= _ID_EQUAL
             return SATISFIED, b"", IDENTIFIER_BYTES
     else:
         satisfied = code & HIGH and field > argument
-    chain.permissions &= ~Permission.ID_EQUAL
+    chain.permissions &= ~_ID_EQUAL
     return (SATISFIED if satisfied else NORMAL_END), b"", IDENTIFIER_BYTES
 
 

@@ -43,6 +43,9 @@ _MAY_UPDATE = Permission.ID_EQUAL | Permission.KEY_EQUAL
 MAY_FORMAT = _MAY_UPDATE | Permission.COUNT_WRITTEN
 MAY_WRITE_R0 = Permission.HOME_ADDRESS_EQUAL | Permission.HOME_ADDRESS_WRITTEN
 _AT_FIELD = (Orientation.COUNT, Orientation.KEY)
+_NO_FORMAT = frozenset({INHIBIT_ALL, UPDATE_ONLY})
+# Names looked up once: every record that is written passes here.
+_DATA, _COUNT_WRITTEN = Orientation.DATA, Permission.COUNT_WRITTEN
 
 
 def write_data(chain: ChainState, command: Command) -> Ending:
@@ -275,7 +278,7 @@ def _check_length(chain: ChainState, record: Record, length: int, expected: int)
 
 
 def may_format(chain: ChainState) -> None:
-    if chain.mask & WRITE_CONTROL in (INHIBIT_ALL, UPDATE_ONLY):
+    if chain.mask & WRITE_CONTROL in _NO_FORMAT:
         raise invalid_sequence()
     if chain.device.settings.read_only:
         raise write_inhibited()
@@ -341,7 +344,7 @@ def append_record(chain: ChainState, command: Command, *, overflows: bool = Fals
     chain.used_cells += chain.device.cells(key_length, data_length)
     chain.used_until = chain.next = index + 1
     chain.current = index
-    chain.orientation = Orientation.DATA
+    chain.orientation = _DATA
     if chain.domain is None:
-        chain.permissions |= Permission.COUNT_WRITTEN
+        chain.permissions |= _COUNT_WRITTEN
     return NORMAL_END, b"", wanted

@@ -220,6 +220,24 @@ class TrackMap:
         index = track & _TRACK_MASK
         return page.locations.item(index), page.sequence_at(index)
 
+    def location(self, track: int) -> int:
+        """Location of a track, 0 if never written."""
+        chunk = self._chunks.get(track >> PAGE_SHIFT + CHUNK_SHIFT)
+        page = None if chunk is None else chunk.pages[track >> PAGE_SHIFT & _PAGE_MASK]
+        return 0 if page is None else page.locations.item(track & _TRACK_MASK)
+
+    def locations(self, first: int, stop: int) -> list[tuple[int, int]]:
+        """Number and location of every written track from `first` to `stop` - 1, ascending."""
+        found: list[tuple[int, int]] = []
+        for number in sorted(self._page_numbers(first >> PAGE_SHIFT, (stop + _TRACK_MASK) >> PAGE_SHIFT)):
+            page = self._page(number)
+            assert page is not None
+            (indexes,) = np.nonzero(page.locations)
+            tracks = indexes + (number << PAGE_SHIFT)
+            kept = (tracks >= first) & (tracks < stop)
+            found += zip(tracks[kept].tolist(), page.locations[indexes[kept]].tolist(), strict=True)
+        return found
+
     def take(self, track: int) -> int:
         """The location of a track, which becomes never written: to be put elsewhere."""
         page = self._page(track >> PAGE_SHIFT)

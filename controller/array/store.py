@@ -44,7 +44,7 @@ from controller.array.log import Batch, LogWriter, Room
 from controller.array.record_reader import RecordReader
 from controller.array.recovery import Found, Recovery
 from controller.array.scrub import Scrub
-from controller.array.track_map import TRACKS_MAX
+from controller.array.track_map import TRACKS_MAX, Page
 
 SEGMENT_BYTES = 32 << 20
 VOLUMES_MAX = 1 << 32
@@ -184,6 +184,10 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
                 stored = compress_track(self._in_image(stored.payload))
             yield track, stored
 
+    def track_pages(self, volume: int) -> Iterator[tuple[int, Page]]:
+        """The pages of pointers of a volume with their numbers, to be looked at only. Snapshots share them."""
+        return self._volume(volume).tracks.pages()
+
     def sequence_of(self, volume: int, track: int) -> int:
         """Sequence of the write or move that gave the track its contents (a snapshot keeps it), 0 if never written."""
         return self._volume(volume).tracks.find(track)[1]
@@ -244,8 +248,9 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
     def snapshot_extent(self, source_volume: int, first: int, count: int, target_volume: int, target_first: int) -> int:
         """Give `count` tracks of the target, from `target_first` on, the pointers of the source's from `first` on.
 
-        No data is copied; each track keeps its sequence, and one the source never wrote becomes never written. O(pages
-        of 512 tracks), and whole pages are shared where both extents lie alike in them. The change's sequence.
+        No data is copied; each track keeps its sequence, and one the source never wrote becomes never written. O(1)
+        for whole volumes; else O(pages of 512 tracks), and those and chunks of 64 pages are shared where both extents
+        lie alike in them. The change's sequence.
         Raises ValueError for a range outside of a volume, or two that overlap.
         """
         self._volume(source_volume)

@@ -43,6 +43,48 @@ class SystemClient:
         """Look."""
         return self._ask("GET", path, None)
 
+    def download(self, path: str, target: Path, *, replace: bool, progress: Callable[[int, int], None] | None) -> int:
+        """Write what `path` gives to the file `target`, which appears when it is complete; its length in bytes."""
+        if target.exists() and not replace:
+            raise BadInput(f"{target} exists (--replace)")
+        partial = target.with_name(target.name + ".part")
+        try:
+            with httpx.stream(
+                "GET", self._url + path, headers=self._headers, timeout=TIMEOUT_S, trust_env=False
+            ) as answer:
+                if answer.is_error:
+                    answer.read()
+                    raise self._refusal(answer)
+                length, done = int(answer.headers["content-length"]), 0
+                with partial.open("wb") as file:
+                    for piece in answer.iter_bytes():
+                        file.write(piece)
+                        done += len(piece)
+                        if progress is not None:
+                            progress(done, length)
+                    file.flush()
+                    os.fsync(file.fileno())
+            if done != length:
+                raise BadInput(f"{self._url}: {done} of {length} bytes came")
+            partial.replace(target)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            raise BadInput(f"{self._url}: {error}") from error
+        finally:
+            partial.unlink(missing_ok=True)
+        return length
+
+    @staticmethod
+    def _text(answer: httpx.Response) -> str:
+        try:
+            found = answer.json()
+        except ValueError:
+            found = None
+        text = found.get("error") if isinstance(found, dict) else None
+        return str(text or f"HTTP status {answer.status_code}")
+
+    def _refusal(self, answer: httpx.Response) -> BadInput:
+        return BadInput(f"{self._url}: {self._text(answer)}")
+
     def post(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Change."""
         return self._ask("POST", path, body)
@@ -62,7 +104,6 @@ class SystemClient:
         except ValueError as error:
             raise BadInput(f"{self._url}: the answer is not JSON (HTTP status {answer.status_code})") from error
         if answer.is_error:
-            text = found.get("error") if isinstance(found, dict) else None
-            raise BadInput(f"{self._url}: {text or f'HTTP status {answer.status_code}'}")
+            raise self._refusal(answer)
         assert isinstance(found, dict)
         return found

@@ -44,14 +44,22 @@ def volume() -> None:
 @click.option("--owner", default="", help="Owner in the label, up to 14 characters.")
 @click.option("--vtoc-tracks", default=0, type=click.IntRange(0), help="By default the rest of cylinder 0.")
 @click.option("--raw", is_flag=True, help="No label: every track as if never written.")
+@system_options
 @json_option
 def create(
     device: int, store: Path | None, config: Path | None, model: str, cylinders: int | None, volser: str | None,
-    owner: str, vtoc_tracks: int, raw: bool, as_json: bool,
+    owner: str, vtoc_tracks: int, raw: bool, system: str | None, token_file: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Make an initialised, empty volume. Tracks cost nothing until they are written."""
+    """Make an initialised, empty volume. Tracks cost nothing until they are written. A running system serves it."""
     if (volser is None) != raw:
         raise BadInput("--raw: a volume without a label has no serial" if raw else "--volser: a serial is needed")
+    if system is not None:
+        _alone(store, config)
+        body = {"device": f"{device:04X}", "model": model, "cylinders": cylinders, "volser": volser}
+        made = {name: value for name, value in body.items() if value is not None}
+        row = SystemClient(system, token_file).post("/v1/volumes", made)
+        _say(as_json, row, f"volume {device:02X}: {row['model']}, {row['cylinders']} cylinders, serial {volser or '-'}")
+        return
     geometry = _geometry(model, cylinders)
     try:
         tracks = initial_tracks(geometry, volser, owner=owner, vtoc_tracks=vtoc_tracks) if volser is not None else {}
@@ -73,8 +81,7 @@ def list_(
 ) -> None:
     """List the volumes: model, size, tracks that are written, snapshots; of a running system also their use."""
     if system is not None:
-        if store is not None or config is not None:
-            raise BadInput("--system goes without --store and --config")
+        _alone(store, config)
         _list(as_json, SystemClient(system, token_file).get("/v1/volumes")["volumes"], [])
         return
     with StorePlace(store, config).open() as opened:
@@ -83,6 +90,11 @@ def list_(
         rows = [_row(opened, info.number, info.geometry, len(catalog.of(info.number))) for info in found]
         cut_off = [f"{number:02X}" for number in unfinished(opened)]
     _list(as_json, rows, cut_off)
+
+
+def _alone(store: Path | None, config: Path | None) -> None:
+    if store is not None or config is not None:
+        raise BadInput("--system goes without --store and --config")
 
 
 def _list(as_json: bool, rows: list[dict[str, Any]], cut_off: list[str]) -> None:
@@ -125,12 +137,26 @@ def import_(
 @click.option("--single-file", is_flag=True, help="A plain image in one file, also above 2 GiB.")
 @click.option("--snapshot", metavar="NAME", help="Export this snapshot of the volume.")
 @click.option("--replace", is_flag=True, help="Replace files that exist.")
+@system_options
 @json_option
 def export(
     device: int, image: Path, store: Path | None, config: Path | None, form: str, single_file: bool,
-    snapshot: str | None, replace: bool, as_json: bool,
+    snapshot: str | None, replace: bool, system: str | None, token_file: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Make the image file IMAGE of a volume. It appears when it is complete."""
+    """Make the image file IMAGE of a volume. It appears when it is complete.
+
+    Of a running system: of a snapshot, as a plain image in one file.
+    """
+    if system is not None:
+        _alone(store, config)
+        if snapshot is None or form != ExportForm.PLAIN.value:
+            raise BadInput("--system: a running system exports a snapshot (--snapshot) as a plain image (ckd)")
+        path = f"/v1/volumes/{device:04X}/snapshots/{snapshot}/image"
+        with progress_bar(f"export {image.name}") as advance:
+            length = SystemClient(system, token_file).download(path, image, replace=replace, progress=advance)
+        figures = {"device": f"{device:02X}", "snapshot": snapshot, "file": str(image), "bytes": length}
+        _say(as_json, figures, f"volume {device:02X}: snapshot {snapshot} exported to {image}, {length:,} bytes")
+        return
     if single_file and form != ExportForm.PLAIN.value:
         raise BadInput("--single-file: only with --format ckd")
     with StorePlace(store, config).open() as opened, progress_bar(f"export {image.name}") as advance:

@@ -22,9 +22,11 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from ccw.geometry import geometry_for, geometry_of
+from ccw.volume_label import initial_tracks
 from controller.array import FencedError, StoreError, UnknownVolumeError
 from controller.array.snapshots import SnapshotError
 from controller.array.volumes import VolumeExistsError
@@ -37,6 +39,7 @@ BACKLOG = 64
 SHUTDOWN_S = 1.0
 JSON = Any
 Answer = Callable[[Operations, dict[str, Any]], Awaitable[JSON]]
+_KINDS: dict[str, type] = {"string": str, "boolean": bool, "integer": int}
 _DEVICE = re.compile("[0-9A-Fa-f]{1,4}")
 
 
@@ -100,10 +103,36 @@ async def _clone(operations: Operations, given: dict[str, Any]) -> JSON:
     return await operations.clone(given["device"], given["name"], given["target"], read_only=read_only)
 
 
+async def _create_volume(operations: Operations, given: dict[str, Any]) -> JSON:
+    cylinders = given.get("cylinders")
+    if cylinders is None:
+        geometry = geometry_of(given["model"])
+    else:
+        geometry = geometry_for(given["model"].partition("-")[0], cylinders)
+    tracks = initial_tracks(geometry, given["volser"]) if "volser" in given else {}
+    return await operations.create_volume(given["device"], geometry, tracks)
+
+
+async def _check(operations: Operations, given: dict[str, Any]) -> JSON:
+    return await operations.check()
+
+
+async def _download(operations: Operations, given: dict[str, Any]) -> Response:
+    length, body = operations.image(given["device"], given["name"])
+    headers = {"Content-Length": str(length)}
+    return StreamingResponse(body, media_type="application/octet-stream", headers=headers)
+
+
 _SNAPSHOT = "/v1/volumes/{device}/snapshots/{name}"
 VERBS: tuple[Verb, ...] = (
     Verb("GET", "/v1/system", "getSystem", "The system as a whole.", _status),
     Verb("GET", "/v1/volumes", "listVolumes", "The volumes that are served.", _volumes),
+    Verb("POST", "/v1/volumes", "createVolume", "Make a new volume and serve it.", _create_volume,
+         (("device", "string", "device number, hexadecimal"), ("model", "string", "3390-3, or a device type"),
+          ("cylinders?", "integer", "another size than the model's"),
+          ("volser?", "string", "it gets a label and an empty VTOC")), 201),
+    Verb("POST", "/v1/check", "check", "Verify every track of the store.", _check),
+    Verb("GET", _SNAPSHOT + "/image", "downloadSnapshot", "The snapshot as a plain CKD image.", _download),
     Verb("GET", "/v1/volumes/{device}", "getVolume", "One volume.", _volume),
     Verb("GET", "/v1/pairs", "listPairs", "The remote copy pairs of this system.", _pairs),
     Verb("GET", "/v1/snapshots", "listSnapshots", "The snapshots of all volumes.", _all_snapshots),
@@ -160,7 +189,8 @@ class Management:
                 self._authorise(request)
             given = await _given(verb, request)
             try:
-                return JSONResponse(await verb.answer(self._operations, given), verb.status)
+                answer = await verb.answer(self._operations, given)
+                return answer if isinstance(answer, Response) else JSONResponse(answer, verb.status)
             except UnknownVolumeError as error:
                 raise HTTPException(404, str(error)) from error
             except (VolumeExistsError, SnapshotError, BusyError) as error:
@@ -211,7 +241,7 @@ async def _body(verb: Verb, request: Request) -> dict[str, Any]:
     for name, value in body.items():
         if name not in kinds:
             raise HTTPException(400, f"{name}: no such field (known: {', '.join(kinds)})")
-        if not isinstance(value, {"string": str, "boolean": bool}[kinds[name]]):
+        if not isinstance(value, _KINDS[kinds[name]]) or (kinds[name] == "integer" and isinstance(value, bool)):
             raise HTTPException(400, f"{name}: a {kinds[name]} is needed")
     for name, _, _ in verb.body:
         if not name.endswith("?") and name not in body:

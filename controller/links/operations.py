@@ -7,7 +7,7 @@ it was at one instant. A restore waits until no channel program works on the dev
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import chain
@@ -15,9 +15,15 @@ from typing import Any
 
 import trio
 
+from ccw.geometry import Geometry
+from ccw.image_files import DEVICE_HEADER_BYTES, ImageForm
+from ccw.tracks import null_track
 from controller.array import StoreError, UnknownVolumeError
+from controller.array.images.writers import device_header
 from controller.array.snapshots import Snapshot, SnapshotCatalog
-from controller.array.volumes import UNIT_ADDRESS, VolumeInfo, host_volumes, volume_of
+from controller.array.volumes import UNIT_ADDRESS, VolumeInfo, create_volume, host_volumes, volume_of
+from controller.commands.attachment import control_units_for
+from controller.commands.profiles import PROFILES, Profile
 from controller.links.system import StorageSystem
 from controller.remote_copy.pair import Pair
 from controller.subsystem import VolumeSettings
@@ -26,6 +32,7 @@ IDLE_S = 30.0
 POLL_S = 0.005
 UNIT_ADDRESSES = 256
 OPERATOR = "operator"
+CHECK_STEP_BYTES = 1 << 20
 
 
 class BusyError(StoreError):
@@ -115,16 +122,70 @@ class Operations:
     async def clone(self, number: int, name: str, target: int, *, read_only: bool = False) -> dict[str, Any]:
         """Serve a snapshot's contents as the new volume `target`. Raises SnapshotError, VolumeExistsError."""
         address = self._free_address(target)
-        like = self._settings(number)
+        geometry = self.catalog.find(number, name).geometry
         self.catalog.clone(number, name, target)
-        attributes = self._store.attributes(target)
-        await self._durable(self._store.define_volume(target, {**attributes, UNIT_ADDRESS: address}))
-        identity = replace(like.identity, unit_address=address)
-        settings = replace(like, unit_address=address, number=target, identity=identity, read_only=read_only)
-        self._system.add_volume(settings, target)
+        await self._serve(target, address, geometry, read_only=read_only)
         return self.volume(target)
 
+    async def create_volume(self, number: int, geometry: Geometry, tracks: Mapping[int, bytes]) -> dict[str, Any]:
+        """Make a new volume and serve it. Raises VolumeExistsError."""
+        address = self._free_address(number)
+        create_volume(self._store, number, geometry, tracks)
+        await self._serve(number, address, geometry, read_only=False)
+        return self.volume(number)
+
+    async def check(self) -> dict[str, Any]:
+        """Verify every record in use, a little at a time: what was read, and the tracks that are damaged."""
+        scrub = self._store.scrub()
+        while not scrub.done:
+            scrub.step(CHECK_STEP_BYTES)
+            await trio.lowlevel.checkpoint()
+        damaged = [
+            {"volume": f"{damage.volume:04X}", "track": damage.track, "why": damage.reason} for damage in scrub.damaged
+        ]
+        return {"records": scrub.records, "bytes": scrub.bytes, "damaged": damaged}
+
+    def image(self, number: int, name: str) -> tuple[int, AsyncIterator[bytes]]:
+        """A snapshot as a plain image in one file: its length in bytes, and the bytes. Raises SnapshotError."""
+        snapshot = self.catalog.find(number, name)
+        geometry = snapshot.geometry
+        length = DEVICE_HEADER_BYTES + geometry.tracks * geometry.track_size
+        return length, self._image(snapshot.number, geometry)
+
+    async def _image(self, number: int, geometry: Geometry) -> AsyncIterator[bytes]:
+        yield device_header(geometry, ImageForm.PLAIN)
+        for first in range(0, geometry.tracks, geometry.heads):
+            parts = []
+            for track in range(first, first + geometry.heads):
+                image = self._store.read(number, track)
+                if image is None:
+                    image = null_track(*geometry.address_of(track))
+                parts.append(image.ljust(geometry.track_size, b"\0"))
+            yield b"".join(parts)
+            await trio.lowlevel.checkpoint()
+
     # Inside
+
+    async def _serve(self, number: int, address: int, geometry: Geometry, *, read_only: bool) -> None:
+        """A volume of the store becomes a device, when what was done to it is durable."""
+        attributes = self._store.attributes(number)
+        await self._durable(self._store.define_volume(number, {**attributes, UNIT_ADDRESS: address}))
+        like = next(iter(self._system.subsystem.volumes.values()))
+        settings = VolumeSettings(
+            unit_address=address,
+            geometry=geometry,
+            identity=replace(like.identity, unit_address=address),
+            read_only=read_only,
+            features=like.features,
+            number=number,
+            profile=self._profile(geometry),
+        )
+        self._system.add_volume(settings, number)
+
+    def _profile(self, geometry: Geometry) -> Profile:
+        own = self._system.subsystem.settings.profile
+        known = control_units_for(geometry)
+        return own if own.name in known else PROFILES[known[0]]
 
     def _numbers(self) -> dict[int, int]:
         """Device number -> unit address of what is served."""
@@ -139,9 +200,6 @@ class Operations:
         if address is None:
             raise UnknownVolumeError(number)
         return address
-
-    def _settings(self, number: int) -> VolumeSettings:
-        return self._system.subsystem.volumes[self._address(number)]
 
     def _free_address(self, number: int) -> int:
         taken = self._system.subsystem.volumes

@@ -6,12 +6,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from ccw.tracks import null_track
+from ccw.tracks import null_track, split_image_file
 from controller.links.management import VERBS
 from host_emulator.shared_client import SharedClient
 from tests.helpers.served import Served, serve
@@ -160,3 +161,32 @@ def test_the_command_line_over_a_running_system(served: Served) -> None:
     assert "Connection refused" in trackbridge("snap", "list", "--system", "http://127.0.0.1:1", status=2)
     assert "--system goes without" in trackbridge("snap", "list", *where, "--store", "x", status=2)
     assert "a running system" in trackbridge("snap", "list", "--store", str(served.token_file.parent), status=2)
+
+
+def test_a_volume_is_made_and_its_snapshot_exported_while_the_system_runs(served: Served, tmp_path: Path) -> None:
+    where = ("--system", served.url, "--token-file", str(served.token_file))
+    made = json.loads(trackbridge(
+        "volume", "create", "0400", "--model", "3390", "--cylinders", "3", "--volser", "NEWVOL", *where, "--json"
+    ))  # fmt: skip
+    assert (made["device"], made["cylinders"]) == ("0400", 3)
+    assert "NEWVOL".encode("cp037") in read(served, 0x0400, 0)
+    assert "exists already" in trackbridge(
+        "volume", "create", "0400", "--model", "3390-1", "--volser", "X", *where, status=2
+    )
+    with SharedClient(served.address, 0x0400) as client, client.program():
+        client.write(20, RECORD_AT, record_one(20, b"exported"))
+    trackbridge("snap", "create", "0400", "out", *where)
+    with SharedClient(served.address, 0x0400) as client, client.program():
+        client.write(20, RECORD_AT, record_one(20, b"too late"))
+    image = tmp_path / "out.ckd"
+    trackbridge("volume", "export", "0400", str(image), "--snapshot", "out", *where)
+    header, tracks = split_image_file(image.read_bytes())
+    assert (header.heads, header.device_type) == (15, 0x90)
+    assert dict(tracks)[20] == image_with(20, b"exported")
+    assert "exists" in trackbridge("volume", "export", "0400", str(image), "--snapshot", "out", *where, status=2)
+    assert "has no snapshot" in trackbridge(
+        "volume", "export", "0400", str(tmp_path / "x"), "--snapshot", "none", *where, status=2
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.ckd"]
+    checked = ask(served, "POST", "/v1/check").json()
+    assert checked["damaged"] == [] and checked["records"] > 0

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from controller.channel import PathId
 from controller.commands.device import Device
 from controller.commands.outcome import Command, Outcome, UnitCheck
-from controller.remote_copy.refusal import Refusal
+from controller.remote_copy.refusal import LONG_BUSY, Refusal
 
 EQUIPMENT_CHECK = UnitCheck(0x10, 0x00, 0x10)  # the array cannot make it durable
 
@@ -35,6 +35,7 @@ class Hardening:
         self._done = ended
         self._left = 2
         self._check: UnitCheck | None = None
+        self._waits = False  # the host has to ask again, if the device is in long busy still by then
 
     def local(self, good: bool) -> None:
         """The array says whether it is durable here."""
@@ -42,7 +43,8 @@ class Hardening:
 
     def remote(self, refusal: Refusal | None) -> None:
         """Remote copy says whether the secondary has it, or that nobody needs to wait for it."""
-        self._ended(None if refusal is None else UnitCheck(0, image=refusal.sense()))
+        self._waits = refusal is LONG_BUSY
+        self._ended(None if refusal is None or self._waits else UnitCheck(0, image=refusal.sense()))
 
     def _ended(self, check: UnitCheck | None) -> None:
         self._check = self._check or check
@@ -54,6 +56,8 @@ class Hardening:
             if self._chain is not None and self._chain.cut_off:
                 self._reply(self._outcome)
             return
+        if self._waits and self._check is None:
+            self._check = self._device.tell_to_wait(self._path)
         if self._check is None or self._outcome.status & 0x02:
             self._reply(self._outcome)
         else:

@@ -117,6 +117,7 @@ class Subsystem:
         self._peers: dict[PathId, BoxName] = {}
         self._busy = ControlUnitBusy()
         self.attached: set[int] = set()  # devices that hosts use without a channel (controller/sharing)
+        self._released: dict[int, list[Callable[[], None]]] = {}  # by device: who waits for the end of its state change
         self.on_idle: Callable[[int], None] = _nobody  # a device has no chain any more
         self.on_changed: Callable[[int, list[int]], None] = _nobody  # tracks that a host on a channel changed
         self._modes = SubsystemModes()
@@ -131,6 +132,7 @@ class Subsystem:
             timers=ports.timers,
             log=ports.log,
             attention=self._attention,
+            hold_hosts=self._hold_hosts,
             in_use=self._in_use,
         )
         self.remote_copy = RemoteCopy(settings.own, self._shapes, around)
@@ -205,6 +207,33 @@ class Subsystem:
         for path in self.devices[unit_address].end_state_change():
             assert isinstance(path, PathId)
             self.ports.links.present_status(path, unit_address, STATE_CHANGED)
+        self._let_hosts_go_on(unit_address)
+
+    def _hold_hosts(self, unit_address: int, begins: bool) -> None:
+        """Extended long busy begins or ends; its end is told to every host, also to those that did not ask."""
+        if begins:
+            self.begin_state_change(unit_address)
+            return
+        self.devices[unit_address].end_state_change()
+        self._attention(unit_address, STATE_CHANGED)
+        self._let_hosts_go_on(unit_address)
+
+    def _let_hosts_go_on(self, unit_address: int) -> None:
+        for action in self._released.pop(unit_address, []):
+            action()
+        if self.devices[unit_address].active_chain is None:
+            self.on_idle(unit_address)
+
+    def told_to_wait(self, unit_address: int) -> bool:
+        """Is a state change pending for the device (extended long busy)?"""
+        return self.devices[unit_address].changing is not None
+
+    def when_released(self, unit_address: int, action: Callable[[], None]) -> None:
+        """Call `action` when no state change is pending for the device: now, mostly."""
+        if self.told_to_wait(unit_address):
+            self._released.setdefault(unit_address, []).append(action)
+        else:
+            action()
 
     def _attention(self, address: int, status: int) -> None:
         for path in self.ports.links.host_paths():

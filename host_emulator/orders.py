@@ -7,6 +7,7 @@ Source: eckd-commands 3 (parameters), pprc-commands 2-4 (orders, golden vectors 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 from ccw.ccws import CcwFlag, CommandCode
@@ -14,6 +15,7 @@ from ccw.eckd import DefineExtent, LocateRecord, PrepareForReadSubsystemData
 from ccw.geometry import Cchh
 from ccw.pprc import (
     FORMAT,
+    ConsistencyGroup,
     DefineBridgeVolume,
     DeletePair,
     DeletePath,
@@ -147,6 +149,13 @@ def recover_pair(
     )
     old, new = ((serial or "").ljust(6).encode("cp037") for serial in (old_serial, new_serial))
     return RecoverPair(header, int(options), old_volume_serial=old, new_volume_serial=new)
+
+
+def consistency_group(primary: System, secondary: System, *, run: bool = False, seconds: int = 0) -> ConsistencyGroup:
+    """D6: FREEZE, or RUN. `seconds` of extended long busy, 0: as Establish Path said."""
+    selector = 2 if run else 1
+    header = order_header(Order.CONSISTENCY_GROUP, 48, primary, secondary)
+    return ConsistencyGroup(replace(header, selector=selector), seconds)
 
 
 def order_header(

@@ -178,6 +178,10 @@ _PROGRAMS: Mapping[str, Callable[[Mapping[str, Any]], ChannelProgram]] = {
     "establish-pair": _establish_pair,
     "suspend": lambda o: orders.pprc(orders.suspend_pair(*_pair(o))),
     "recover": _recover,
+    "freeze": lambda o: orders.pprc(
+        orders.consistency_group(o["primary"], o["secondary"], seconds=o["seconds"])
+    ),
+    "run": lambda o: orders.pprc(orders.consistency_group(o["primary"], o["secondary"], run=True)),
     "delete-pair": lambda o: orders.pprc(orders.delete_pair(*_pair(o), unconditional=o["unconditional"])),
     "query pair": lambda o: orders.query(orders.SCOPE_VOLUME),
     "query paths": lambda o: orders.query(orders.SCOPE_PATHS),

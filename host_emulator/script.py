@@ -168,6 +168,13 @@ VERBS: dict[str, dict[str, Option]] = {
         "old-serial": Option(_serial, "SERIAL", None, True),
         "new-serial": Option(_serial, "SERIAL", None, True),
     },
+    "freeze": {
+        "device": _DEVICE,
+        "primary": _SYSTEM,
+        "secondary": _SYSTEM,
+        "seconds": Option(_decimal(0, 600), "N", 0, True),
+    },
+    "run": {"device": _DEVICE, "primary": _SYSTEM, "secondary": _SYSTEM},
     "delete-pair": {**_PAIR, "unconditional": _YES_NO},
     "query pair": {"device": _DEVICE},
     "query paths": {"device": _DEVICE},

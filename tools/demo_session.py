@@ -28,7 +28,6 @@ POLL_S = 0.05
 MIRROR_TIMEOUT_S = 120.0
 DUPLEX = 2
 MESSAGE_REQUIRED = 0x20
-LINK_RETRIES = 3  # after interface control checks: on a machine with too much to do a timer of the link may run out
 
 
 class Bars:
@@ -91,12 +90,10 @@ class DemoSession:
             yield cls(plan, recording, bars, to_a, to_b, io)
 
     async def _run(self, session: HostSession, device: int, program: ChannelProgram, what: str) -> ProgramResult:
-        """Run a program that bears being executed twice, as all of these do: again when the link's timers ran out."""
-        result = await session.run_program(device, program, LINK_RETRIES)
+        result = await session.run_program(device, program)
         if not result.completed:
-            status = f"{result.unit_status:02X}.{int(result.channel_status):02X}"
-            sense = (result.sense or b"").hex().upper() or "none"
-            raise RuntimeError(f"{what} at {device:02X}: unit and channel status {status}, sense {sense}")
+            sense = (result.sense or b"").hex().upper()
+            raise RuntimeError(f"{what} at {device:02X}: status {result.unit_status:02X} sense {sense}")
         return result
 
     async def fill_volumes(self) -> None:
@@ -122,7 +119,7 @@ class DemoSession:
                 program = orders.pprc(orders.define_bridge(system, device, role, BRIDGE))
                 await self._run(session, device, program, "define bridge volume")
                 advance(1)
-            paths = orders.establish_path(self._a, self._b, PEER_PORTS["A"], consistency_group=True)
+            paths = orders.establish_path(self._a, self._b, PEER_PORTS["A"])
             await self._run(self._to_a, self._plan.small[0], orders.pprc(paths), "establish path")
             advance(1)
             pair = orders.establish_pair(

@@ -154,6 +154,13 @@ class Device(DeviceState):
         if self.changing is None:
             self.changing = {}
 
+    def tell_to_wait(self, path: Hashable) -> UnitCheck | None:
+        """Count the path among those that are told, and return what to tell it; None when no change is pending."""
+        if self.changing is None:
+            return None
+        self.changing[self.paths.identity(path)] = None
+        return self.state_change_pending()
+
     def _told_to_wait(self, chain: ChainState) -> UnitCheck:
         if self.changing is not None:
             self.changing[self.paths.identity(chain.path)] = None

@@ -44,6 +44,8 @@ def establish_bridge(core: Core, order: pprc.EstablishPair, volume: int) -> Proc
     number = order.bridge_number
     bridge = _defined_bridge(core, volume, number)
     box = secondary_box(order.header)
+    if box in core.frozen:
+        raise reject(Reason.FREEZE)  # before the paths are looked at: a freeze is why there are none
     paths = core.paths.need(box)
     free = paths.free()
     if len(free) < 2:
@@ -151,7 +153,8 @@ def give_up(core: Core, bridge: PrimaryBridge) -> Procedure[None]:
             core.around.log(None, "the end of the bridge was not answered", {**_said(bridge), "why": str(refused)})
     if status is not None and status.turned:
         status.turned = False
-        yield from _take_back(core, box, status)
+        if box not in core.frozen:  # a freeze removes all paths
+            yield from _take_back(core, box, status)
     for entry in (data, status):
         if entry is not None:
             entry.purpose, entry.bridge = VOLUME_PURPOSE, 0

@@ -160,6 +160,8 @@ class Core:
     peers: dict[BoxName, PeerSequences] = field(default_factory=dict)
     marks: dict[int, int] = field(default_factory=dict)
     busy: set[int] = field(default_factory=set)  # volumes for which a pair order is being carried out
+    long_busy: dict[int, float] = field(default_factory=dict)  # volumes whose hosts wait: until when
+    frozen: set[BoxName] = field(default_factory=set)  # freeze in effect, until run
     duplex_waiters: dict[int, list[Callable[[bool], None]]] = field(default_factory=dict)  # by pair id
 
     # Naming
@@ -276,6 +278,8 @@ class Core:
             f"IEA494I {pair.volume:04X},,PPRC {state},SSID={pair.primary.ssid:04X},CCA={pair.primary.cca:02X},"
             f"SECSSID={pair.secondary.ssid:04X},"
         )
+        if pair.state.suspended and pair.volume in self.long_busy:
+            message += "EXTENDED LONG BUSY STATE"
         self.around.log(None, message, {"pair": pair.pair_id, "state": pair.state.name, "why": text})
 
     # What a secondary may hold that a crash took from its primary

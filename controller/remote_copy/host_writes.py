@@ -8,12 +8,12 @@ hears of it once (format F message B). Source: pprc-commands 5.1, 7.2, 8.2.
 from collections.abc import Callable, Sequence
 
 from ccw.bridge import Result
-from controller.remote_copy import requests
+from controller.remote_copy import long_busy, requests
 from controller.remote_copy.core import Core
 from controller.remote_copy.pair import Pair
 from controller.remote_copy.ports import ArrayFault
 from controller.remote_copy.procedure import Procedure, run
-from controller.remote_copy.refusal import Refusal, Refused, suspended_by
+from controller.remote_copy.refusal import LONG_BUSY, Refusal, Refused, suspended_by
 from controller.remote_copy.states import PairEvent, PairState
 from controller.remote_copy.sync_queue import SyncWorker
 
@@ -51,6 +51,10 @@ class HostWrites:
         pair = self._core.primaries.get(volume)
         if pair is None:
             done(None)
+            return
+        if volume in self._core.long_busy:  # a chain that began before: it is stored, but the host has to ask again
+            pair.mark(track for track, _ in writes)
+            done(LONG_BUSY)
             return
         if not pair.written_through:
             pair.mark(track for track, _ in writes)
@@ -129,6 +133,8 @@ class HostWrites:
     def suspend(self, pair: Pair, event: PairEvent, reason: int, text: str) -> Refusal:
         if not pair.state.suspended and pair.state is not PairState.SIMPLEX:
             requests.leave_queue(self._core, pair)
+            if pair.state is PairState.DUPLEX:
+                long_busy.write_failed(self._core, pair)
             try:
                 self._core.change(pair, event, text)
             except ArrayFault as fault:

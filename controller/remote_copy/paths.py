@@ -18,6 +18,8 @@ from controller.remote_copy.states import PathStatus, Reason
 
 MAX_PATHS = 8
 MAX_SECONDARIES = 4
+DEFAULT_ELB_S = 120
+MAX_ELB_S = 600
 SENSE_ID = 0xE4
 READ_CONFIGURATION_DATA = 0xFA
 CONFIGURATION_BYTES = 256
@@ -57,7 +59,7 @@ class PathSet:
     box: BoxName
     entries: list[PathEntry] = field(default_factory=list)
     cgroup: bool = False
-    elb_seconds: int = 120
+    elb_seconds: int = DEFAULT_ELB_S
 
     def good(self) -> list[PathEntry]:
         return [entry for entry in self.entries if entry.good]
@@ -116,6 +118,15 @@ def establish_path(around: Surroundings, own: BoxName, peer: BoxName, entry: Pat
     entry.status = yield from _check_identity(around, link, peer, entry)
     if entry.status is not PathStatus.ESTABLISHED:
         yield lambda answer: link.remove_path(entry.image, answer, around.clock.now())
+
+
+def remove_path(around: Surroundings, entry: PathEntry) -> Procedure[None]:
+    """Give up this box's logical path on the link, if there is light; the entry has no path then."""
+    port = around.links.get(entry.said)
+    link = port.link if port is not None else None
+    if link is not None:
+        yield lambda reply: link.remove_path(entry.image, reply, around.clock.now())
+    entry.status = PathStatus.NONE
 
 
 def _path_failure(reply: PathReply) -> PathStatus:

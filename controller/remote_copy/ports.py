@@ -102,6 +102,7 @@ class Surroundings(NamedTuple):
     timers: TimerPort
     log: EventSink
     attention: Callable[[int, int], None]  # (unit address, status): to every attached host
+    hold_hosts: Callable[[int, bool], None]  # (unit address, True: tell its hosts to wait; False: they may go on)
     in_use: Callable[[int], tuple[bool, bool]]  # unit address: (online to a host, reserved by one)
 
 

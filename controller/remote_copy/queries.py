@@ -4,13 +4,14 @@ Scopes: 01 paths of the control-unit image, 02 one volume, 03 queue and bridges,
 05 the tracks that may differ. Source: pprc-commands 3.3, 4.13, 7.3 step 6.
 """
 
+from math import ceil
+
 from bitarray import bitarray
 from bitarray.util import zeros
 
 from ccw.errors import FormatError
 from ccw.pprc_extended_query import ExtendedEntry, ExtendedQuery, RelationFlag
 from ccw.pprc_query import (
-    BITMAP_TRACKS_MAX,
     BridgeEntry,
     ChangeBitmap,
     PathEntry,
@@ -21,8 +22,7 @@ from ccw.pprc_query import (
     VolumeFlag,
     VolumeQuery,
 )
-from controller.channel import ChainCommand
-from controller.remote_copy.core import PERFORM_SUBSYSTEM_FUNCTION, READ_SUBSYSTEM_DATA, Core
+from controller.remote_copy.core import Core
 from controller.remote_copy.pair import Pair
 from controller.remote_copy.paths import PathSet
 from controller.remote_copy.refusal import bad_parameter, reject
@@ -43,12 +43,6 @@ def prepare(scope: int) -> bytes:
     order = bytearray(12)
     order[0], order[SUBORDER_AT], order[SCOPE_AT] = PREPARE, SUBORDER_PPRC, scope
     return bytes(order)
-
-
-def ask_for_bitmap(tracks: int) -> list[ChainCommand]:
-    """The chain that brings the bitmap of a volume of at most BITMAP_TRACKS_MAX tracks."""
-    prepared = ChainCommand(PERFORM_SUBSYSTEM_FUNCTION, prepare(SCOPE_BITMAP))
-    return [prepared, ChainCommand(READ_SUBSYSTEM_DATA, count=BITMAP_HEADER_BYTES + (tracks + 7) // 8)]
 
 
 def answer(core: Core, volume: int, order: bytes) -> bytes:
@@ -74,27 +68,32 @@ def answer(core: Core, volume: int, order: bytes) -> bytes:
 
 def _paths(core: Core, volume: int) -> bytes:
     own = core.own
-    secondaries = tuple(_secondary_paths(paths) for paths in core.paths)
+    secondaries = tuple(_secondary_paths(core, paths) for paths in core.paths)
     return PathReport(
         ssid=own.ssid, lss=own.lss, control_unit_type=0, serial=own.identity, wwnn=bytes(8), secondaries=secondaries
     ).encode()
 
 
-def _secondary_paths(paths: PathSet) -> SecondaryPaths:
+def _secondary_paths(core: Core, paths: PathSet) -> SecondaryPaths:
     entries = [
         PathEntry(e.said, e.link_address, e.image, e.secondary_port, int(e.status), e.purpose, e.bridge)
         for e in paths.entries[:PATH_ENTRIES]
     ]
     entries += [PathEntry()] * (PATH_ENTRIES - len(entries))
+    primaries = [pair.volume for pair in core.primaries.values() if pair.secondary.box == paths.box]
+    ends = max((core.long_busy.get(volume, 0.0) for volume in primaries), default=0.0)
+    flags = SecondaryFlag.CONSISTENCY_GROUP if paths.cgroup else SecondaryFlag(0)
+    flags |= SecondaryFlag.FROZEN if paths.box in core.frozen else SecondaryFlag(0)
+    flags |= SecondaryFlag.LONG_BUSY if ends else SecondaryFlag(0)
     return SecondaryPaths(
         ssid=paths.box.ssid,
         lss=paths.box.lss,
         path_count=len(paths.good()),
         serial=paths.box.identity,
         wwnn=bytes(8),
-        flags=int(SecondaryFlag.CONSISTENCY_GROUP) if paths.cgroup else 0,
+        flags=int(flags),
         link_type=LINK_ESCON,
-        elb_seconds=paths.elb_seconds,
+        elb_seconds=max(0, ceil(ends - core.around.clock.now())) if ends else paths.elb_seconds,
         paths=tuple(entries),
     )
 
@@ -112,6 +111,8 @@ def _volume(core: Core, volume: int) -> bytes:
     flags = VolumeFlag(0)
     if pair.attributes & 0x80:
         flags |= VolumeFlag.CRITICAL
+    if volume in core.long_busy:
+        flags |= VolumeFlag.LONG_BUSY
     if pair in core.queue:
         flags |= VolumeFlag.QUEUED
     if any(bridge.worker.pair is pair for bridge in core.sending.values()):
@@ -233,20 +234,14 @@ def _extended(core: Core, volume: int) -> bytes:
 
 
 def _bitmap(core: Core, volume: int) -> bytes:
-    """Primary: out of sync tracks. Secondary: tracks that a crash may have taken from the primary.
-
-    Raises Refused: 43 in no pair, 49 more tracks than the reply can tell of.
-    """
+    """Primary: out of sync tracks. Secondary: tracks that a crash may have taken from the primary."""
     pair = core.primaries.get(volume)
-    if pair is None:
-        pair = core.secondaries.get(volume)
-    if pair is None:
-        raise reject(Reason.NOT_IN_PAIR)
-    if pair.tracks > BITMAP_TRACKS_MAX:
-        raise reject(Reason.GEOMETRY)
-    if pair.is_primary:
+    if pair is not None:
         bits = pair.out_of_sync
     else:
+        pair = core.secondaries.get(volume)
+        if pair is None:
+            raise reject(Reason.NOT_IN_PAIR)
         bits = zeros(pair.tracks)
         for track in core.around.array.written_since(volume, core.uncertain_epoch(pair)):
             if track < pair.tracks:

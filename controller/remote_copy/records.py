@@ -1,6 +1,7 @@
 """Remote copy's own records in the array's log, so that a restart knows pairs, bitmaps and bridge volumes.
 
-Keys: `pair/p/VV` and `pair/s/VV` (VV unit address), `bridge/VV`, `mark/K` (bridge number), `counter/pair`.
+Keys: `pair/p/VV` and `pair/s/VV` (VV unit address), `bridge/VV`, `mark/K` (bridge number), `counter/pair`,
+`long_busy/VV` (TOD value at which it ends), `frozen/IDENTITY:SSID:LSS`.
 Values are JSON; a bitmap is the hex of one bit per track, track 0 first.
 The log orders them with the tracks: see `pair`.
 """
@@ -10,7 +11,7 @@ from typing import Any
 
 from bitarray import bitarray
 
-from controller.remote_copy.pair import Pair, VolumeName
+from controller.remote_copy.pair import BoxName, Pair, VolumeName
 from controller.remote_copy.ports import ArrayPort
 from controller.remote_copy.states import BridgeRole, PairState
 
@@ -106,6 +107,24 @@ class Records:
         number = int(known[0][1]) + 1 if known else 1
         self._array.put("counter/pair", str(number).encode())
         return number
+
+    def store_long_busy(self, volume: int, ends: int) -> None:
+        """ends: TOD clock value, 0 for none."""
+        self._array.put(f"long_busy/{volume:02X}", str(ends).encode() if ends else b"")
+
+    def long_busy(self) -> dict[int, int]:
+        return {int(key.split("/")[1], 16): int(value) for key, value in self._array.items("long_busy/")}
+
+    def store_frozen(self, box: BoxName, frozen: bool) -> None:
+        key = f"frozen/{box.identity.hex()}:{box.ssid:04X}:{box.lss:02X}"
+        self._array.put(key, b"1" if frozen else b"")
+
+    def frozen(self) -> list[BoxName]:
+        found = []
+        for key, _ in self._array.items("frozen/"):
+            identity, ssid, lss = key.split("/")[1].split(":")
+            found.append(BoxName(bytes.fromhex(identity), int(ssid, 16), int(lss, 16)))
+        return found
 
     def store_mark(self, number: int, sequence: int) -> None:
         self._array.put(f"mark/{number}", str(sequence).encode())

@@ -83,6 +83,7 @@ class Refusal:
         return Outcome(status=status, residual=residual, sense=self.sense())
 
 
+LONG_BUSY = Refusal(0)  # state change pending: the device builds that sense, which has another layout
 EQUIPMENT_CHECK = Refusal(0x10, byte0=0x10)  # format 1: the array cannot make it durable
 
 

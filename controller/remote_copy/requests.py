@@ -6,16 +6,31 @@ Source: pprc-commands 2.2-2.4, 2.9, 4.3-4.7, 4.11.
 
 from collections.abc import Callable
 
-from bitarray.util import ones
+from bitarray import bitarray
 
 from ccw import pprc
-from ccw.pprc_query import BITMAP_TRACKS_MAX
+from controller.channel import ChainCommand
 from controller.remote_copy import orders, queries
 from controller.remote_copy.bridge_setup import establish_bridge
 from controller.remote_copy.checks import check_boxes, secondary_box
-from controller.remote_copy.core import Core, PrimaryBridge
+from controller.remote_copy.core import (
+    PERFORM_SUBSYSTEM_FUNCTION,
+    READ_SUBSYSTEM_DATA,
+    Core,
+    PrimaryBridge,
+)
+from controller.remote_copy.long_busy import end_long_busy
 from controller.remote_copy.pair import Pair, VolumeName
-from controller.remote_copy.paths import MAX_PATHS, MAX_SECONDARIES, PathEntry, PathSet, establish_path
+from controller.remote_copy.paths import (
+    DEFAULT_ELB_S,
+    MAX_ELB_S,
+    MAX_PATHS,
+    MAX_SECONDARIES,
+    PathEntry,
+    PathSet,
+    establish_path,
+    remove_path,
+)
 from controller.remote_copy.procedure import Procedure, Result
 from controller.remote_copy.refusal import Refused, bad_parameter, reject
 from controller.remote_copy.states import (
@@ -24,7 +39,6 @@ from controller.remote_copy.states import (
     IllegalTransition,
     PairEvent,
     PairState,
-    PathStatus,
     Reason,
     next_state,
 )
@@ -32,8 +46,6 @@ from controller.remote_copy.sync_queue import QueueFull
 
 COPY, NOCOPY, RESYNC = 0, 1, 2
 DEFAULT_PACE = 15
-DEFAULT_ELB_S = 120
-MAX_ELB_S = 600
 MAX_BRIDGES = 8
 NewBridge = Callable[[int, int, int], PrimaryBridge]  # (number, data volume, status volume)
 
@@ -99,15 +111,7 @@ def _give_up(core: Core, old: PathSet, order: pprc.EstablishPath) -> Procedure[N
     wanted = {descriptor.said for descriptor in order.paths}
     for entry in old.good():
         if entry.said not in wanted:
-            yield from _remove_path(core, entry)
-
-
-def _remove_path(core: Core, entry: PathEntry) -> Procedure[None]:
-    port = core.around.links.get(entry.said)
-    link = port.link if port is not None else None
-    if link is not None:
-        yield lambda reply: link.remove_path(entry.image, reply, core.around.clock.now())
-    entry.status = PathStatus.NONE
+            yield from remove_path(core.around, entry)
 
 
 def _pairs_with(core: Core, paths: PathSet) -> list[Pair]:
@@ -127,7 +131,7 @@ def delete_paths(core: Core, order: pprc.DeletePath) -> Procedure[None]:
     if in_use or (_pairs_with(core, paths) and not staying):
         raise reject(Reason.PATHS_IN_USE)
     for entry in going:
-        yield from _remove_path(core, entry)
+        yield from remove_path(core.around, entry)
         paths.entries.remove(entry)
     if not paths.entries:
         del core.paths.sets[paths.box]
@@ -249,6 +253,8 @@ def _establish_volume(core: Core, order: pprc.EstablishPair, volume: int) -> Pro
         return pair  # RESYNC of a duplex pair: no action
     if len(core.queue) >= core.queue.limit:
         raise reject(Reason.QUEUE_FULL)
+    if secondary.box in core.frozen:
+        raise reject(Reason.FREEZE)  # before the paths are looked at: a freeze is why there are none
     entry = core.control_path(secondary.box)
     if pair is None:
         pair = _new_pair(core, order, volume, secondary)
@@ -315,15 +321,13 @@ def enqueue(core: Core, pair: Pair) -> None:
 
 
 def reconcile(core: Core, pair: Pair, entry: PathEntry) -> Procedure[None]:
-    """Ask the secondary which tracks it may hold that this box lost in a crash, and copy those again.
-
-    A volume too large for the answer (BITMAP_TRACKS_MAX) is copied whole.
-    """
-    if pair.tracks > BITMAP_TRACKS_MAX:
-        bits = ones(pair.tracks)
-    else:
-        result = yield from core.chain(entry, pair.secondary.cca, queries.ask_for_bitmap(pair.tracks))
-        bits = queries.bitmap_of(result.data[1], pair.tracks)
+    """Ask the secondary which tracks it may hold that this box lost in a crash, and copy those again."""
+    commands = [
+        ChainCommand(PERFORM_SUBSYSTEM_FUNCTION, queries.prepare(queries.SCOPE_BITMAP)),
+        ChainCommand(READ_SUBSYSTEM_DATA, count=queries.BITMAP_HEADER_BYTES + (pair.tracks + 7) // 8),
+    ]
+    result = yield from core.chain(entry, pair.secondary.cca, commands)
+    bits: bitarray = queries.bitmap_of(result.data[1], pair.tracks)
     pair.dirty |= bits
     pair.reconcile = False
     core.around.log(None, "reconciled with the secondary", {"pair": pair.pair_id, "uncertain": int(bits.count())})
@@ -372,6 +376,7 @@ def delete_pair(core: Core, order: pprc.DeletePair, volume: int) -> Procedure[No
             raise (reject(Reason.PATHS_BLOCKED, pair_id=pair.pair_id) if blocked else refused) from refused
     leave_queue(core, pair)
     core.change(pair, PairEvent.DELETE, "deleted by command")
+    end_long_busy(core, volume, "the pair was deleted")
     yield from core.hardened()
 
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 from ccw import pprc
 from ccw.bridge import Result
 from controller.commands.outcome import Outcome
-from controller.remote_copy import orders, queries, requests
+from controller.remote_copy import long_busy, orders, queries, requests
 from controller.remote_copy.bridge_setup import (
     accept_data_bridge,
     accept_status_bridge,
@@ -26,6 +26,7 @@ from controller.remote_copy.bridge_setup import (
     turn,
 )
 from controller.remote_copy.checks import check_boxes, check_request_sequence, parse_order
+from controller.remote_copy.consistency_group import consistency_group
 from controller.remote_copy.core import Core, PeerSequences, PrimaryBridge, VolumeShape
 from controller.remote_copy.host_writes import (
     FB_COMMUNICATION,
@@ -54,7 +55,7 @@ from controller.remote_copy.sync_queue import SyncWorker
 
 CHANNEL_END, DEVICE_END = 0x08, 0x04
 NORMAL_END = CHANNEL_END | DEVICE_END
-LONG_ORDERS = frozenset({0xD0, 0xD2, 0xD3, 0xD4})  # channel end at once, device end when the function is complete
+LONG_ORDERS = frozenset({0xD0, 0xD2, 0xD3, 0xD4, 0xD6})  # channel end at once, device end when the function is complete
 BRIDGE_VOLUME_COMMANDS = frozenset(
     {0x03, 0x04, 0x14, 0x27, 0x34, 0x3E, 0x44, 0x54, 0x5B, 0x64, 0x94, 0xAF, 0xB4, 0xE4, 0xFA}
 )
@@ -85,6 +86,8 @@ class RemoteCopy:
                 core.change(pair, PairEvent.RESTART, "restart")
             if pair.state is PairState.DUPLEX_PENDING:
                 core.queue.append(pair)
+        core.frozen.update(core.records.frozen())
+        long_busy.restore(core)
 
     # Orders
 
@@ -159,6 +162,8 @@ class RemoteCopy:
                 return requests.alone(core, volume, requests.suspend_pair(core, order, volume))
             case pprc.RecoverPair() if sender is None:
                 return recover_pair(core, order, volume)
+            case pprc.ConsistencyGroup() if sender is None:
+                return consistency_group(core, order)
             case pprc.DefineBridgeVolume():
                 return requests.define_bridge(core, order, volume, self._new_bridge)
             case pprc.UpdateSecondaryDeviceStatus() if sender is not None:

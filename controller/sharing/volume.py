@@ -11,6 +11,8 @@ Rules
      answered only when it is hardened: nobody sees what a crash could take back.
  S4  Hosts on channels see the device busy as long as a client owns it or writes are under way, and the other way round.
  S5  A client is told at its start which tracks others changed since its last one; when in doubt: all of them.
+ S6  In extended long busy (a consistency group is being frozen) a start waits, and so does the end of a write that the
+     secondary does not have.
 Source: hercules-interop.md 1.7, 1.10, rules 5, 11, 14.
 """
 
@@ -74,7 +76,7 @@ class SharedVolume:
 
     def start(self, session: Client, wait: bool) -> bool | None:
         """Give the device to `session`: True at once, None later (by `session.granted`), False: busy, not waiting."""
-        if self.owner is session:
+        if self.owner is session and not self._long_busy:
             return True
         if self.owner is None and not self._waiting and self._hold():
             self.owner = session
@@ -126,6 +128,9 @@ class SharedVolume:
 
     def redrive(self) -> None:
         """The device may have become free: let the next in line have it."""
+        if self.owner is not None and self.owner in self._waiting and not self._long_busy:  # it has a reservation
+            self._waiting.remove(self.owner)
+            self.owner.granted()
         while self.owner is None and self._waiting and self._hold():
             self.owner = self._waiting.popleft()
             self.owner.granted()
@@ -135,7 +140,13 @@ class SharedVolume:
         self.owner = None
         self.redrive()
 
+    @property
+    def _long_busy(self) -> bool:
+        return self._subsystem.told_to_wait(self.unit_address)
+
     def _hold(self) -> bool:
+        if self._long_busy:
+            return False
         if not self._held:
             self._held = self._subsystem.hold(self._holder, self.unit_address)
         return self._held
@@ -216,7 +227,11 @@ class SharedVolume:
 
         def remote(refusal: Refusal | None) -> None:
             # A refusal suspended the pair: the volume is no longer in duplex, and this site has the tracks (5.1).
-            one()
+            # In extended long busy nobody may hear of it yet (S6).
+            if refusal is None:
+                one()
+            else:
+                self._subsystem.when_released(self.unit_address, one)
 
         def one() -> None:
             nonlocal left

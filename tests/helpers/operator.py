@@ -31,8 +31,8 @@ def define_bridge(site: str, volume: int, role: int, number: int = 1) -> bytes:
     return orders.define_bridge(SYSTEMS[site], volume, role, number).encode()
 
 
-def establish_path(saids: tuple[int, ...] = PEER_PORTS["A"]) -> bytes:
-    return orders.establish_path(A, B, saids, consistency_group=True).encode()
+def establish_path(saids: tuple[int, ...] = PEER_PORTS["A"], *, consistency_group: bool = False) -> bytes:
+    return orders.establish_path(A, B, saids, consistency_group=consistency_group).encode()
 
 
 def establish_pair(volume: int, mode: int = 0, flags: int = 0) -> bytes:
@@ -51,7 +51,7 @@ def delete_pair(volume: int) -> bytes:
     return orders.delete_pair(A, B, volume, volume).encode()
 
 
-async def set_up_bridge(to_a: HostSession, to_b: HostSession) -> None:
+async def set_up_bridge(to_a: HostSession, to_b: HostSession, *, consistency_group: bool = False) -> None:
     """Steps 600 to 614."""
     for session, site, volume, role in (
         (to_a, "A", 0xF0, 1),
@@ -61,7 +61,7 @@ async def set_up_bridge(to_a: HostSession, to_b: HostSession) -> None:
     ):
         result = await order(session, volume, define_bridge(site, volume, role))
         assert result.completed, result
-    result = await order(to_a, 0x00, establish_path())
+    result = await order(to_a, 0x00, establish_path(consistency_group=consistency_group))
     assert result.completed, result
     result = await order(to_a, 0xF0, establish_bridge())
     assert result.completed, result

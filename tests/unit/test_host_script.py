@@ -23,6 +23,9 @@ establish-pair device=F0 secondary-device=F0 {SYSTEMS} mode=nocopy bridge=data:1
 establish-pair device=05 secondary-device=15 {SYSTEMS} crit=yes
 suspend device=05 secondary-device=15 {SYSTEMS}
 delete-pair device=05 secondary-device=15 {SYSTEMS} unconditional=yes
+recover device=15 primary-device=05 {SYSTEMS} old-serial=OLD001 new-serial=NEW001
+freeze device=05 {SYSTEMS} seconds=60
+run device=05 {SYSTEMS}
 query pair device=05
 query paths device=05
 query queue device=05

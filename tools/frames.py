@@ -45,14 +45,14 @@ def _hex_byte(context: click.Context, parameter: click.Parameter, value: str | N
 @click.option("--fields", is_flag=True, help="Of a capture, print every field of each packet.")
 @click.option("--link", default="", metavar="TEXT", help="Only links with TEXT in their name or description.")
 @click.option("--device", callback=_hex_byte, metavar="HH", help="Only frames for this unit address.")
-@click.option("--type", "kind", default="", type=click.Choice(["", *TYPES]), help="Only this type.", metavar="TYPE")
+@click.option("--type", "kind", type=click.Choice(TYPES), help="Only this type.", metavar="TYPE")
 @click.option("--command", callback=_hex_byte, metavar="HH", help="Only commands with this code.")
 @click.option("--from", "first", default=1, type=click.IntRange(1), metavar="N", help="Begin with packet N.")
 @click.option("--to", "last", type=click.IntRange(1), metavar="N", help="End with packet N.")
 @click.argument("source", metavar="[HEX|FILE]", required=False, nargs=-1)
 def decode(
-    as_json_lines: bool, fields: bool, link: str, device: int | None, kind: str, command: int | None, first: int,
-    last: int | None, source: tuple[str, ...],
+    as_json_lines: bool, fields: bool, link: str, device: int | None, kind: str | None, command: int | None,
+    first: int, last: int | None, source: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Show every field of one frame, or the packets of a capture.
 
@@ -64,7 +64,7 @@ def decode(
     Damaged hex ends with exit status 2; a capture may hold damaged frames, they are shown as such. A damaged or cut
     capture is shown up to there, then the exit status is 2.
     """
-    wanted = Filter(link, device, kind, command, first, last)
+    wanted = Filter(link, device, kind or "", command, first, last)
     name = source[0] if len(source) == 1 and Path(source[0]).is_file() else None
     if len(source) == 1 and name is None and set(source[0]) & set("/."):
         problem = "is a directory" if Path(source[0]).is_dir() else "no such file, and not hexadecimal"

@@ -39,6 +39,7 @@ from ccw.escon import (
     LinkControl,
     PortBusyReason,
     PortRejectReason,
+    PurgePathError,
     RejectReason,
     RemovedReason,
     SelectiveReset,
@@ -275,6 +276,7 @@ _FIRST_PARAMETER: dict[int, str | Callable[[int], str]] = {
     ControlFunction.COMMAND_RESPONSE: "pacing count",
     ControlFunction.DEVICE_LEVEL_EXCEPTION: lambda value: f"exception: {name_of(ExceptionCode, value)}",
     ControlFunction.SELECTIVE_RESET: lambda value: names_of(SelectiveReset, value),
+    ControlFunction.PURGE_PATH: lambda value: f"error: {name_of(PurgePathError, value)}",
 }
 
 

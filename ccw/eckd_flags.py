@@ -1,9 +1,9 @@
-"""Flag bytes of the ECKD parameter lists, all eight bits named.
+"""Flag bytes of the ECKD parameter lists, all eight bits named, and the values of fields of several bits.
 
 Source: as eckd.py.
 """
 
-from enum import IntFlag
+from enum import IntEnum, IntFlag
 
 
 class FileMask(IntFlag):
@@ -95,3 +95,75 @@ class PrefixAuxiliary(IntFlag):
     RESERVED_5 = 0x04
     RESERVED_6 = 0x02
     RESERVED_7 = 0x01
+
+
+class WriteControl(IntEnum):
+    """File mask bits 0-1."""
+
+    ALL_BUT_HOME_ADDRESS_AND_RECORD_ZERO = 0
+    NONE = 1
+    UPDATE_ONLY = 2
+    ALL = 3
+
+
+class SeekControl(IntEnum):
+    """File mask bits 3-4. NONE: no multitrack operation either."""
+
+    ALL = 0
+    CYLINDER_AND_HEAD = 1
+    HEAD = 2
+    NONE = 3
+
+
+class Authority(IntEnum):
+    """File mask bits 5-6. 2105 and 2107 refuse 2 and take 3 as 1."""
+
+    NORMAL = 0
+    DEVICE_SUPPORT = 1
+    DIAGNOSTIC = 2
+    DEVICE_SUPPORT_WITHOUT_CORRECTION = 3
+
+
+class Caching(IntEnum):
+    """Bits 3-5 of the global attributes; 6 and 7 are not valid."""
+
+    NORMAL = 0
+    BYPASS = 1
+    INHIBIT_LOADING = 2
+    SEQUENTIAL_ACCESS = 3
+    SEQUENTIAL_PRESTAGE = 4
+    RECORD_ACCESS = 5
+
+
+class Orientation(IntEnum):
+    """Bits 0-1 of a Locate Record operation."""
+
+    COUNT = 0
+    HOME_ADDRESS = 1
+    DATA = 2
+    INDEX = 3
+
+
+class LocateCode(IntEnum):
+    """Bits 2-7 of a Locate Record operation; EXTENDED only in Locate Record Extended, ORIENT only in Locate Record."""
+
+    ORIENT = 0x00
+    WRITE_DATA = 0x01
+    FORMAT_WRITE = 0x03
+    READ_DATA = 0x06
+    WRITE_TRACK = 0x0B
+    READ_TRACKS = 0x0C
+    READ = 0x16
+    EXTENDED = 0x3F
+
+
+class ExtendedOperation(IntEnum):
+    """Byte 17 of Locate Record Extended with code 3F. 23 is what Linux sends for 13."""
+
+    WRITE_ANY = 0x09
+    READ_ANY = 0x0A
+    READ_TRACKSET = 0x0E
+    PRESTAGE_TRACKSET = 0x10
+    WRITE_TRACKSET = 0x11
+    UPDATE_WRITE_TRACKSET = 0x13
+    UPDATE_WRITE_TRACKSET_LINUX = 0x23

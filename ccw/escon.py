@@ -288,6 +288,28 @@ class ExceptionCode(IntEnum):
     PATH_GROUP_OR_STATE = 2
 
 
+class PurgePathError(IntEnum):
+    """P1 of purge path, and the response code of its answer (0: none). FICON only. Source: FC-SB-3 code points."""
+
+    NOT_SUPPORTED = 0x00
+    PROTOCOL_TIMEOUT = 0x01
+    LINK_FAILURE = 0x02
+    LOGICAL_PATH_TIMEOUT = 0x03             # responses only
+    OFFLINE = 0x04
+    FC_LINK_FAILURE = 0x05
+    LENGTH_ERROR = 0x06
+    LRC_ERROR = 0x07
+    CRC_ERROR = 0x08
+    IU_COUNT_ERROR = 0x09
+    LINK_LEVEL_PROTOCOL_ERROR = 0x0A
+    DEVICE_LEVEL_PROTOCOL_ERROR = 0x0B
+    ABTS_RECEIVED = 0x0C
+    CANCEL_TIMEOUT = 0x0D
+    ABNORMAL_EXCHANGE_END = 0x0E
+    PATH_NOT_ESTABLISHED = 0x0F             # responses only
+    TEST_INITIALISATION_RESULT_ERROR = 0x10 # responses only
+
+
 # Source: assumed, coding defined by this project; that a DIB size is agreed: IBM ESS host attachment guide.
 DIB_CODE_ESCON = 6                  # 2 ** (6 + 4) = 1,024 bytes
 DIB_CODE_MAX = 11                   # 32,768 bytes, wide-area links

@@ -304,15 +304,18 @@ QUEUE_HEAD: Layout[Any] = Layout("queue report", lambda *fields: fields, Struct(
 
 @dataclass(frozen=True, slots=True)
 class ChangeBitmap:
-    """Scope 05: one bit for each track, the first bit of the first byte is track 0. Spare bits at the end are kept."""
+    """Scope 05: one bit for each track, the first bit of the first byte is track 0. Spare bits at the end are kept.
+
+    Its two bytes of length allow 524,216 tracks (34,947 cylinders of 15); there is no such reply for a larger volume.
+    """
 
     track_count: int
     bitmap: bytes
     reserved_03: int = 0
 
     def encode(self) -> bytes:
-        """8 bytes and the bitmap. FormatError when the bitmap has not one bit a track (rounded up to a byte), or all of
-        it is longer than 65,535 bytes (volumes of more than 524,216 tracks)."""
+        """8 bytes and the bitmap. FormatError when the bitmap has not one bit a track (rounded up to a byte), or
+        there are more than BITMAP_TRACKS_MAX."""
         if len(self.bitmap) != -(-self.track_count // 8):
             raise FormatError("change bitmap", f"{len(self.bitmap)} bytes for {self.track_count} tracks", self.bitmap)
         return BITMAP_HEAD.encode((8 + len(self.bitmap), self.reserved_03, self.track_count)) + self.bitmap
@@ -325,6 +328,7 @@ class ChangeBitmap:
         return cls(track_count, data[8:], reserved)
 
 
+BITMAP_TRACKS_MAX = 8 * (0xFFFF - 8)
 BITMAP_HEAD: Layout[Any] = Layout("change bitmap", lambda *fields: fields, Struct(
     "length" / Int16ub,         # 0-1
     "format" / Const(1, Byte),  # 2

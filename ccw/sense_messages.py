@@ -64,6 +64,10 @@ MESSAGES: dict[tuple[int, int], str] = {
     (0xF, 0xE): "DASD fast write inhibited",
 }
 
+# Format 0 with "message to operator" on. The two readings are keyed the other way round by some sources.
+OPERATOR_MESSAGES = {0x1: "device error source", 0x3: "device fenced", 0x4: "data pinned"}
+MESSAGE_CODES = {0x17: "inhibit write", 0x25: "wait 5 s"}     # byte 28 of the native layout, where byte 25 points to it
+
 ACTIONS = {
     0x00: "none", 0x01: "permanent error, no retry", 0x02: "intervention required, wait for an interruption",
     0x03: "intervention required, wait for an interruption", 0x0F: "length mismatch, restart with the real length",

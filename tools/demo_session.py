@@ -28,6 +28,7 @@ POLL_S = 0.05
 MIRROR_TIMEOUT_S = 120.0
 DUPLEX = 2
 MESSAGE_REQUIRED = 0x20
+LINK_RETRIES = 3  # after interface control checks: on a machine with too much to do a timer of the link may run out
 
 
 class Bars:
@@ -90,10 +91,12 @@ class DemoSession:
             yield cls(plan, recording, bars, to_a, to_b, io)
 
     async def _run(self, session: HostSession, device: int, program: ChannelProgram, what: str) -> ProgramResult:
-        result = await session.run_program(device, program)
+        """Run a program that bears being executed twice, as all of these do: again when the link's timers ran out."""
+        result = await session.run_program(device, program, LINK_RETRIES)
         if not result.completed:
-            sense = (result.sense or b"").hex().upper()
-            raise RuntimeError(f"{what} at {device:02X}: status {result.unit_status:02X} sense {sense}")
+            status = f"{result.unit_status:02X}.{int(result.channel_status):02X}"
+            sense = (result.sense or b"").hex().upper() or "none"
+            raise RuntimeError(f"{what} at {device:02X}: unit and channel status {status}, sense {sense}")
         return result
 
     async def fill_volumes(self) -> None:

@@ -19,12 +19,15 @@ from typing import Any
 from construct import Construct, Renamed, SizeofError
 
 from ccw import (
+    bridge,
     ccws,
     device_control,
+    eckd_flags,
     escon,
     frames,
     geometry,
     path_group,
+    pprc_codes,
     pprc_flags,
     sense_messages,
     shared_dasd,
@@ -45,12 +48,16 @@ PAGES = {
 }
 ENUMERATIONS: dict[str, tuple[type[IntEnum], ...]] = {
     "escon": (escon.Sequence, escon.LinkControl, escon.RemovedReason, escon.RejectReason, escon.PortRejectReason,
-              escon.PortBusyReason, escon.StateChange, escon.FrameType, escon.ControlFunction, escon.ExceptionCode),
+              escon.PortBusyReason, escon.StateChange, escon.FrameType, escon.ControlFunction, escon.ExceptionCode,
+              escon.PurgePathError),
     "channel": (ccws.CommandCode,),
-    "eckd": (path_group.PathState, path_group.Reservation, path_group.GroupFunction, device_control.CacheRequest,
+    "eckd": (eckd_flags.WriteControl, eckd_flags.SeekControl, eckd_flags.Authority, eckd_flags.Caching,
+             eckd_flags.Orientation, eckd_flags.LocateCode, eckd_flags.ExtendedOperation, path_group.PathState,
+             path_group.Reservation, path_group.GroupFunction, device_control.CacheRequest,
              device_control.FastWriteRequest, device_control.DiagnosticSubcommand),
     "subsystem": (orders.Order, orders.CuirCondition, subsystem_data.CuirCode, subsystem_data.AddressType),
-    "pprc": (pprc_flags.Order,),
+    "pprc": (pprc_flags.Order, pprc_codes.PairState, pprc_codes.PathStatus, pprc_codes.Reason, pprc_codes.BridgeRole,
+             pprc_codes.BridgeState, bridge.RecordType, bridge.Compression, bridge.PacketType, bridge.Result),
     "shared-dasd": (shared_dasd.Request, shared_dasd.Query, shared_dasd.Fault, shared_dasd.Algorithm),
 }
 FURTHER_FLAGS: dict[str, tuple[type[IntFlag], ...]] = {
@@ -218,11 +225,18 @@ def _sense_texts() -> Iterator[str]:
     yield "## Format and message\n\nByte 7 of the 24-byte layout.\n\n| byte 7 | format | message |\n|---|---|---|"
     for (sense_format, message), text in sorted(sense_messages.MESSAGES.items()):
         yield f"| {sense_format:X}{message:X} | {sense_messages.FORMATS[sense_format]} | {text} |"
+    yield "\nWith message to operator on, format 0 has other messages:\n\n| message | text |\n|---|---|"
+    for message, text in sense_messages.OPERATOR_MESSAGES.items():
+        yield f"| {message:X} | {text} |"
     yield "\n## Program action codes\n\nByte 25 of the native layout.\n\n| code | action |\n|---|---|"
     for code, text in sense_messages.ACTIONS.items():
         yield f"| {code:02X} | {text} |"
     yield ("| 80-FF | bits 6-7 retry 1, 2, 10 or 256 times; 10 use another path; 20 see message code; "
            "40 configuration change |\n")
+    yield "## Message codes\n\nByte 28 of the native layout.\n\n| code | message |\n|---|---|"
+    for code, text in sense_messages.MESSAGE_CODES.items():
+        yield f"| {code:02X} | {text} |"
+    yield ""
 
 
 def _geometry() -> Iterator[str]:

@@ -167,8 +167,8 @@ class FileDisk:
     def read(self, number: int, offset: int, length: int) -> bytes:
         """Bytes of a segment; fewer than `length` only where the file ends."""
         try:
-            file = self._file(number)
-            data = os.pread(file, length, offset)
+            file = self._files.get(number, -1)
+            data = os.pread(file if file >= 0 else self._file(number), length, offset)
             while data and len(data) < length:
                 more = os.pread(file, length - len(data), offset + len(data))
                 if not more:

@@ -28,7 +28,6 @@ from ccw.stored_track import (
     check_stored,
     compress_track,
     expand_payload,
-    expand_track,
 )
 from controller.array.directory import JSON, Volume, encode_attributes, encode_value
 from controller.array.disk import Disk
@@ -45,7 +44,7 @@ from controller.array.log import Batch, LogWriter, Room
 from controller.array.record_reader import RecordReader
 from controller.array.recovery import Found, Recovery
 from controller.array.scrub import Scrub
-from controller.array.track_map import TRACKS_MAX
+from controller.array.track_map import TRACKS_MAX, Page
 
 SEGMENT_BYTES = 32 << 20
 VOLUMES_MAX = 1 << 32
@@ -146,37 +145,48 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
 
     def read(self, volume: int, track: int) -> bytes | None:
         """The image of a track, None if it was never written. Raises CorruptionError, DiskError."""
-        location, _ = self._volume(volume).tracks.find(track)
+        location = self._volume(volume).tracks.location(track)
         if not location:
             return None
         unwritten = self._unwritten.get(location)
+        codec, raw_length, payload = self._reader.read_track(location) if unwritten is None else unwritten
+        if codec == CODEC_IN_IMAGE:
+            return self._in_image(payload)
+        if codec == CODEC_NONE:
+            return payload
         try:
-            if unwritten is not None:
-                if unwritten.codec == CODEC_IN_IMAGE:
-                    return self._in_image(unwritten.payload)
-                return expand_track(unwritten)
-            header, payload = self._reader.read(location)
-            if header.codec == CODEC_IN_IMAGE:
-                return self._in_image(payload.tobytes())
-            if header.codec == CODEC_NONE:
-                return payload.tobytes()
-            return expand_payload(header.raw_length, payload)
+            return expand_payload(raw_length, payload)
         except FormatError as error:
             segment, offset, _ = unpack_location(location)
             raise CorruptionError(segment, offset, f"was stored so that it cannot be expanded: {error}") from error
 
     def read_stored(self, volume: int, track: int) -> StoredTrack | None:
         """A track as it is stored, its checksum verified; None if it was never written. Raises as read."""
-        location, _ = self._volume(volume).tracks.find(track)
+        location = self._volume(volume).tracks.location(track)
         if not location:
             return None
-        unwritten = self._unwritten.get(location)
-        if unwritten is None:
-            header, payload = self._reader.read(location)
-            unwritten = StoredTrack(header.codec, header.raw_length, payload.tobytes())
-        if unwritten.codec == CODEC_IN_IMAGE:
-            return compress_track(self._in_image(unwritten.payload))
-        return unwritten
+        stored = self._unwritten.get(location) or self._reader.read_track(location)
+        if stored[0] == CODEC_IN_IMAGE:
+            return compress_track(self._in_image(stored.payload))
+        return stored
+
+    def read_stored_range(self, volume: int, first: int, stop: int) -> Iterator[tuple[int, StoredTrack]]:
+        """Number and stored form of every written track from `first` to `stop` - 1, ascending, as they are now.
+
+        As read_stored, but tracks that were written one after the other are read together. Not to be kept over a
+        change of the store: records that it points at could be gone. Raises as read.
+        """
+        placed = self._volume(volume).tracks.locations(first, stop)
+        on_disk = self._reader.read_tracks(location for _, location in placed if location not in self._unwritten)
+        for track, location in placed:
+            stored = self._unwritten.get(location) or next(on_disk)
+            if stored.codec == CODEC_IN_IMAGE:
+                stored = compress_track(self._in_image(stored.payload))
+            yield track, stored
+
+    def track_pages(self, volume: int) -> Iterator[tuple[int, Page]]:
+        """The pages of pointers of a volume with their numbers, to be looked at only. Snapshots share them."""
+        return self._volume(volume).tracks.pages()
 
     def sequence_of(self, volume: int, track: int) -> int:
         """Sequence of the write or move that gave the track its contents (a snapshot keeps it), 0 if never written."""
@@ -238,8 +248,9 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
     def snapshot_extent(self, source_volume: int, first: int, count: int, target_volume: int, target_first: int) -> int:
         """Give `count` tracks of the target, from `target_first` on, the pointers of the source's from `first` on.
 
-        No data is copied; each track keeps its sequence, and one the source never wrote becomes never written. O(pages
-        of 512 tracks), and whole pages are shared where both extents lie alike in them. The change's sequence.
+        No data is copied; each track keeps its sequence, and one the source never wrote becomes never written. O(1)
+        for whole volumes; else O(pages of 512 tracks), and those and chunks of 64 pages are shared where both extents
+        lie alike in them. The change's sequence.
         Raises ValueError for a range outside of a volume, or two that overlap.
         """
         self._volume(source_volume)

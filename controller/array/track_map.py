@@ -32,6 +32,7 @@ PAGE_SHIFT = 9
 PAGE_TRACKS = 1 << PAGE_SHIFT
 CHUNK_SHIFT = 6
 CHUNK_PAGES = 1 << CHUNK_SHIFT
+CHUNK_TRACKS = 1 << PAGE_SHIFT + CHUNK_SHIFT
 TRACKS_MAX = (1 << 32) - 1
 """Most tracks of a volume: a track number, and the one after a range, have 4 bytes in the log."""
 _TRACK_MASK = PAGE_TRACKS - 1
@@ -220,6 +221,24 @@ class TrackMap:
         index = track & _TRACK_MASK
         return page.locations.item(index), page.sequence_at(index)
 
+    def location(self, track: int) -> int:
+        """Location of a track, 0 if never written."""
+        chunk = self._chunks.get(track >> PAGE_SHIFT + CHUNK_SHIFT)
+        page = None if chunk is None else chunk.pages[track >> PAGE_SHIFT & _PAGE_MASK]
+        return 0 if page is None else page.locations.item(track & _TRACK_MASK)
+
+    def locations(self, first: int, stop: int) -> list[tuple[int, int]]:
+        """Number and location of every written track from `first` to `stop` - 1, ascending."""
+        found: list[tuple[int, int]] = []
+        for number in sorted(self._page_numbers(first >> PAGE_SHIFT, (stop + _TRACK_MASK) >> PAGE_SHIFT)):
+            page = self._page(number)
+            assert page is not None
+            (indexes,) = np.nonzero(page.locations)
+            tracks = indexes + (number << PAGE_SHIFT)
+            kept = (tracks >= first) & (tracks < stop)
+            found += zip(tracks[kept].tolist(), page.locations[indexes[kept]].tolist(), strict=True)
+        return found
+
     def take(self, track: int) -> int:
         """The location of a track, which becomes never written: to be put elsewhere."""
         page = self._page(track >> PAGE_SHIFT)
@@ -259,15 +278,32 @@ class TrackMap:
     def copy_extent(self, source: TrackMap, first: int, count: int, target_first: int) -> None:
         """Take the pointers of `count` tracks of `source` from `first` on, for those from `target_first` on.
 
-        Whole pages are shared where both extents lie alike in their pages, else their pointers copied: O(pages).
-        `source` may be this map if the extents do not overlap.
+        O(1) for whole maps. Else whole chunks and pages are shared where both extents lie alike in them, and other
+        pages' pointers copied. `source` may be this map if the extents do not overlap.
         """
         if count <= 0:
             return
         stop = target_first + count
         shift = first - target_first
-        for number in self._touched_pages(source, shift, target_first, stop):
-            start = max(target_first - (number << PAGE_SHIFT), 0)
+        if first == target_first == 0 and stop >= max(self._stop, source._stop):
+            self._chunks = source._chunks
+            self._owns_chunks = source._owns_chunks = False
+            self._owner, source._owner = object(), object()
+            self._stop, self.allocated = source._stop, source.allocated
+            return
+        whole = range(-(-target_first // CHUNK_TRACKS), stop // CHUNK_TRACKS)
+        if shift % CHUNK_TRACKS or not whole:
+            self._copy_pages(source, shift, target_first, stop)
+        else:
+            self._copy_pages(source, shift, target_first, whole.start * CHUNK_TRACKS)
+            self._share_chunks(source, shift // CHUNK_TRACKS, whole)
+            self._copy_pages(source, shift, whole.stop * CHUNK_TRACKS, stop)
+        self._stop = max(self._stop, min(stop, source._stop - shift))
+
+    def _copy_pages(self, source: TrackMap, shift: int, first: int, stop: int) -> None:
+        """Take tracks first..stop-1 from those that lie `shift` further on in `source`."""
+        for number in self._touched_pages(source, shift, first, stop):
+            start = max(first - (number << PAGE_SHIFT), 0)
             end = min(stop - (number << PAGE_SHIFT), PAGE_TRACKS)
             if shift & _TRACK_MASK == 0 and (start, end) == (0, PAGE_TRACKS):
                 page = source._page(number + (shift >> PAGE_SHIFT))
@@ -277,7 +313,21 @@ class TrackMap:
             else:
                 at = (number << PAGE_SHIFT) + start + shift
                 self._put_range(number, start, *source._range(at, at + end - start))
-        self._stop = max(self._stop, min(stop, source._stop - shift))
+
+    def _share_chunks(self, source: TrackMap, shift: int, numbers: range) -> None:
+        """Take the chunks with these numbers from those that lie `shift` further on in `source`."""
+        used = {number for number in self._chunks if number in numbers}
+        used.update(number - shift for number in source._chunks if number - shift in numbers)
+        if not self._owns_chunks:
+            self._chunks = dict(self._chunks)
+            self._owns_chunks = True
+        for number in used:
+            old, new = self._chunks.pop(number, None), source._chunks.get(number + shift)
+            self.allocated -= _written(old)
+            if new is not None:
+                self._chunks[number] = new
+                self.allocated += _written(new)
+        source._owner = object()  # it owned chunks and pages that this map has, too, by now
 
     def written_since(self, sequence: int) -> NDArray[np.int64]:
         """Tracks, ascending, whose pointer was set by a change after `sequence`."""
@@ -419,6 +469,10 @@ class TrackMap:
     def _before_copy(self, page: Page) -> None:
         if self._watch.before_copy is not None:
             self._watch.before_copy(page)
+
+
+def _written(chunk: Chunk | None) -> int:
+    return 0 if chunk is None else sum(page.written for page in chunk.pages if page is not None)
 
 
 def _sequences_of(page: Page | None) -> NDArray[np.uint64]:

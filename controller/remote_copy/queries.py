@@ -12,6 +12,7 @@ from bitarray.util import zeros
 from ccw.errors import FormatError
 from ccw.pprc_extended_query import ExtendedEntry, ExtendedQuery, RelationFlag
 from ccw.pprc_query import (
+    BITMAP_TRACKS_MAX,
     BridgeEntry,
     ChangeBitmap,
     PathEntry,
@@ -22,7 +23,8 @@ from ccw.pprc_query import (
     VolumeFlag,
     VolumeQuery,
 )
-from controller.remote_copy.core import Core
+from controller.channel import ChainCommand
+from controller.remote_copy.core import PERFORM_SUBSYSTEM_FUNCTION, READ_SUBSYSTEM_DATA, Core
 from controller.remote_copy.pair import Pair
 from controller.remote_copy.paths import PathSet
 from controller.remote_copy.refusal import bad_parameter, reject
@@ -43,6 +45,12 @@ def prepare(scope: int) -> bytes:
     order = bytearray(12)
     order[0], order[SUBORDER_AT], order[SCOPE_AT] = PREPARE, SUBORDER_PPRC, scope
     return bytes(order)
+
+
+def ask_for_bitmap(tracks: int) -> list[ChainCommand]:
+    """The chain that brings the bitmap of a volume of at most BITMAP_TRACKS_MAX tracks."""
+    prepared = ChainCommand(PERFORM_SUBSYSTEM_FUNCTION, prepare(SCOPE_BITMAP))
+    return [prepared, ChainCommand(READ_SUBSYSTEM_DATA, count=BITMAP_HEADER_BYTES + (tracks + 7) // 8)]
 
 
 def answer(core: Core, volume: int, order: bytes) -> bytes:
@@ -234,14 +242,20 @@ def _extended(core: Core, volume: int) -> bytes:
 
 
 def _bitmap(core: Core, volume: int) -> bytes:
-    """Primary: out of sync tracks. Secondary: tracks that a crash may have taken from the primary."""
+    """Primary: out of sync tracks. Secondary: tracks that a crash may have taken from the primary.
+
+    Raises Refused: 43 in no pair, 49 more tracks than the reply can tell of.
+    """
     pair = core.primaries.get(volume)
-    if pair is not None:
+    if pair is None:
+        pair = core.secondaries.get(volume)
+    if pair is None:
+        raise reject(Reason.NOT_IN_PAIR)
+    if pair.tracks > BITMAP_TRACKS_MAX:
+        raise reject(Reason.GEOMETRY)
+    if pair.is_primary:
         bits = pair.out_of_sync
     else:
-        pair = core.secondaries.get(volume)
-        if pair is None:
-            raise reject(Reason.NOT_IN_PAIR)
         bits = zeros(pair.tracks)
         for track in core.around.array.written_since(volume, core.uncertain_epoch(pair)):
             if track < pair.tracks:

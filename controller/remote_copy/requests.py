@@ -6,19 +6,14 @@ Source: pprc-commands 2.2-2.4, 2.9, 4.3-4.7, 4.11.
 
 from collections.abc import Callable
 
-from bitarray import bitarray
+from bitarray.util import ones
 
 from ccw import pprc
-from controller.channel import ChainCommand
+from ccw.pprc_query import BITMAP_TRACKS_MAX
 from controller.remote_copy import orders, queries
 from controller.remote_copy.bridge_setup import establish_bridge
 from controller.remote_copy.checks import check_boxes, secondary_box
-from controller.remote_copy.core import (
-    PERFORM_SUBSYSTEM_FUNCTION,
-    READ_SUBSYSTEM_DATA,
-    Core,
-    PrimaryBridge,
-)
+from controller.remote_copy.core import Core, PrimaryBridge
 from controller.remote_copy.long_busy import end_long_busy
 from controller.remote_copy.pair import Pair, VolumeName
 from controller.remote_copy.paths import (
@@ -321,13 +316,15 @@ def enqueue(core: Core, pair: Pair) -> None:
 
 
 def reconcile(core: Core, pair: Pair, entry: PathEntry) -> Procedure[None]:
-    """Ask the secondary which tracks it may hold that this box lost in a crash, and copy those again."""
-    commands = [
-        ChainCommand(PERFORM_SUBSYSTEM_FUNCTION, queries.prepare(queries.SCOPE_BITMAP)),
-        ChainCommand(READ_SUBSYSTEM_DATA, count=queries.BITMAP_HEADER_BYTES + (pair.tracks + 7) // 8),
-    ]
-    result = yield from core.chain(entry, pair.secondary.cca, commands)
-    bits: bitarray = queries.bitmap_of(result.data[1], pair.tracks)
+    """Ask the secondary which tracks it may hold that this box lost in a crash, and copy those again.
+
+    A volume too large for the answer (BITMAP_TRACKS_MAX) is copied whole.
+    """
+    if pair.tracks > BITMAP_TRACKS_MAX:
+        bits = ones(pair.tracks)
+    else:
+        result = yield from core.chain(entry, pair.secondary.cca, queries.ask_for_bitmap(pair.tracks))
+        bits = queries.bitmap_of(result.data[1], pair.tracks)
     pair.dirty |= bits
     pair.reconcile = False
     core.around.log(None, "reconciled with the secondary", {"pair": pair.pair_id, "uncertain": int(bits.count())})

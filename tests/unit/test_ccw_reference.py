@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ccw import eckd_flags, escon, pprc_codes
 from ccw.eckd import DefineExtent, Prefix
 from ccw.errors import FormatError
 from ccw.escon import LinkControl
@@ -127,6 +129,24 @@ def test_all_bytes_have_words() -> None:
         assert message_text(number) and action_text(number)
     assert action_text(0x1D) == "state change pending: wait"
     assert action_text(0x92) == "retry 10 times, use another path"
+
+
+@pytest.mark.parametrize(("kind", "codes"), [
+    (escon.LinkControl, "01 09 11 19 21 29 41 49 51 59 61 69 81 89 91 99 A1"),
+    (escon.RemovedReason, "00 01 02 03 04"), (escon.RejectReason, "01 05 06 07 08 09 0A 0B"),
+    (escon.PortRejectReason, "01 02 03 04"), (escon.PortBusyReason, "01 02"),
+    (escon.ControlFunction, "00 10 20 30 40 50 60 70 80 90 A0 B0 C1 D0"),
+    (escon.PurgePathError, "00 01 02 03 04 05 06 07 08 09 0A 0B 0C 0D 0E 0F 10"),
+    (eckd_flags.WriteControl, "00 01 02 03"), (eckd_flags.SeekControl, "00 01 02 03"),
+    (eckd_flags.Authority, "00 01 02 03"), (eckd_flags.Caching, "00 01 02 03 04 05"),
+    (eckd_flags.Orientation, "00 01 02 03"), (eckd_flags.LocateCode, "00 01 03 06 0B 0C 16 3F"),
+    (eckd_flags.ExtendedOperation, "09 0A 0E 10 11 13 23"),
+    (pprc_codes.PairState, "00 01 02 03 04 05 06 07 08 09 0A"),
+    (pprc_codes.PathStatus, "00 01 02 03 04 05 06 07 08 09 0A 0B 10 13 14 15 16 17 18 19 1A 1B 1C 20 21 22"),
+    (pprc_codes.Reason, " ".join(f"{code:02X}" for code in range(0x40, 0x6D) if code != 0x58)),
+])
+def test_codes_are_those_of_the_tables(kind: type[IntEnum], codes: str) -> None:
+    assert [member.value for member in sorted(kind)] == list(bytes.fromhex(codes))
 
 
 def test_models_by_name() -> None:

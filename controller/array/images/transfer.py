@@ -26,6 +26,8 @@ Progress = Callable[[int, int], None]
 STEP_BYTES = 8 << 20
 STEP_TRACKS = 1024
 """An import makes durable what it has when this many bytes or tracks have been read."""
+READ_TRACKS = 128
+"""Tracks that are read together when a volume is exported, and held in memory."""
 
 
 class ExportForm(Enum):
@@ -140,8 +142,11 @@ def stored_tracks(
     store: VirtualArrayStore, volume: int, geometry: Geometry
 ) -> Iterator[tuple[int, StoredTrack | None]]:
     """Every track of a volume in order, as it is stored. Raises CorruptionError, DiskError."""
-    for track in range(geometry.tracks):
-        yield track, store.read_stored(volume, track)
+    for first in range(0, geometry.tracks, READ_TRACKS):
+        stop = min(first + READ_TRACKS, geometry.tracks)
+        written = dict(store.read_stored_range(volume, first, stop))
+        for track in range(first, stop):
+            yield track, written.get(track)
 
 
 class _Counter:

@@ -2,6 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
+WORKERS ?= auto
 
 .PHONY: install demo test soak bench lint clean
 
@@ -19,8 +20,9 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# Files are spread over the processors; `make test WORKERS=0` runs everything in one process.
 test: lint
-	$(BIN)/pytest -m "not soak"
+	$(BIN)/pytest -m "not soak" -n $(WORKERS) --dist loadgroup
 
 # atheris has wheels for Linux only; without it the coverage-guided runs are skipped and say so.
 soak: install

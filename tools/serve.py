@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import signal
 from dataclasses import replace
@@ -106,6 +107,9 @@ async def _serve(settings: SystemConfig, as_json: bool, capture: CaptureFile | N
     async with trio.open_nursery() as nursery:
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             system: StorageSystem = await nursery.start(app.serve, settings, make_tap if capture else None)
+            # What is there now stays: collecting it again and again would stop everybody for tens of milliseconds.
+            gc.collect()
+            gc.freeze()
             if capture is not None:
                 capture.say = lambda text: system.log(None, text, {})
             click.echo(_ready(settings, system, as_json))

@@ -265,5 +265,7 @@ def _write_all(file: int, offset: int, parts: Sequence[bytes]) -> None:
 
 
 def _fill_zeros(file: int, start: int, stop: int) -> None:
+    """Write zeros to the medium, a little at a time: a commit meanwhile waits for one piece, not for all of them."""
     while start < stop:
         start += os.pwrite(file, memoryview(_ZEROS)[: stop - start], start)
+        os.fdatasync(file)

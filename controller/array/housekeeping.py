@@ -140,6 +140,14 @@ class Housekeeper:
             return 16 * written + PART_BYTES_MAX
         return min(16 * written, written * 2 * self._cycle_work() // left) + PAGE_COST_BYTES
 
+    @property
+    def short_of_room(self) -> bool:
+        """Is there no more room than two cycles take, and may a cycle help?"""
+        free = self._free_bytes()
+        if self._cycle is None and not self._due():
+            return False
+        return self._log.was_full or (free is not None and free <= 2 * self._cycle_bytes())
+
     def live_bytes(self) -> int:
         """Bytes of log in use, as far as is known: what the last look found, and everything appended since."""
         if self._used is None:

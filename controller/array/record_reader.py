@@ -25,7 +25,7 @@ from controller.array.format import (
 )
 
 WITH_TRACK = (Kind.TRACK, Kind.RELOCATE)
-RUN_BYTES_MAX = 1 << 20
+RUN_BYTES_MAX = 96 << 10
 """As much is read at once, at most, where records of neighbouring tracks lie one behind the other."""
 _NAMES = {WITH_TRACK: "a track's record", (Kind.CHECKPOINT,): "a checkpoint's record"}
 _CHECKED_BYTES = RECORD_HEADER_BYTES - 8

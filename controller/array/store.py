@@ -368,6 +368,11 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
         """How much work to give `housekeep` after `written` bytes were committed, so that room never runs out."""
         return self._housekeeper.budget(written)
 
+    @property
+    def short_of_room(self) -> bool:
+        """Whether writes will be refused soon unless free space is collected: background work comes first then."""
+        return self._housekeeper.short_of_room
+
     def tidy(self) -> None:
         """Make a checkpoint, and collect all free space that is worth it; commits as it goes. For tools, not beside a
         worker thread. Raises DiskError, FencedError.

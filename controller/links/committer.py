@@ -12,6 +12,7 @@ from controller.array import DiskError, VirtualArrayStore
 from controller.remote_copy.ports import ArrayFault
 
 HOUSEKEEPING_S = 0.01  # of background work between two commits, at most, and one step
+HOUSEKEEPING_IN_NEED_S = 0.03  # the same when room runs out: who waits for a commit writes nothing more meanwhile
 HOUSEKEEPING_STEP_BYTES = 128 << 10
 IDLE_WORK_BYTES = 1 << 20  # background work is given as if so much had been written, when nothing was
 IDLE_COMMIT_S = 0.05  # records that nobody waits for are durable after at most this long
@@ -77,7 +78,7 @@ class Committer:
     async def _housekeep(self, written: int) -> None:
         """Go on with checkpoints and collection, in steps so short that links are served between them."""
         budget = self._store.housekeeping_budget(written)
-        until = trio.current_time() + HOUSEKEEPING_S
+        until = trio.current_time() + (HOUSEKEEPING_IN_NEED_S if self._store.short_of_room else HOUSEKEEPING_S)
         while budget > 0 and (done := self._store.housekeep(min(budget, HOUSEKEEPING_STEP_BYTES))):
             budget -= done
             await trio.lowlevel.checkpoint()

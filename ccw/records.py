@@ -44,6 +44,7 @@ SEQUENCE_RECORD = Struct(
 )
 assert SEQUENCE_RECORD.sizeof() == RECORD_HEADER_LENGTH
 
+_MAX_FRAME_FLAGS = int(RecordFlag.CONNECT | RecordFlag.ABORT)  # above it: reserved bits, or disconnect beside abort
 _CONNECT, _DISCONNECT, _ABORT = int(RecordFlag.CONNECT), int(RecordFlag.DISCONNECT), int(RecordFlag.ABORT)
 
 
@@ -80,15 +81,17 @@ class RecordReader:
         """
         if self.failed is not None:
             raise self.failed
-        buffer = self._buffer
-        buffer += data
+        held = self._buffer
+        held += data if held else b""
+        buffer = held or data  # nearly always a call begins with a record: nothing is copied then but payloads
         records: list[RawFrame | SequenceRecord] = []
-        position, available = 0, len(buffer)
+        position, available, limit = 0, len(buffer), self._payload_limit
         try:
             while available - position >= RECORD_HEADER_LENGTH:
                 kind, flags = buffer[position], buffer[position + 1]
                 length = buffer[position + 2] << 8 | buffer[position + 3]
-                self._check(kind, flags, length, position)
+                if kind != RECORD_FRAME or flags > _MAX_FRAME_FLAGS or length > limit:
+                    self._check(buffer, position)
                 stop = position + RECORD_HEADER_LENGTH + length
                 if stop > available:
                     break
@@ -103,7 +106,10 @@ class RecordReader:
             self.failed = error
             if not records:
                 raise
-        del buffer[:position]
+        if held:
+            del held[:position]
+        else:
+            held += data[position:]
         self._stream_offset += position
         return records
 
@@ -114,7 +120,10 @@ class RecordReader:
         if self._buffer:
             raise FormatError("record", "cut short", bytes(self._buffer), self._stream_offset + len(self._buffer))
 
-    def _check(self, kind: int, flags: int, length: int, position: int) -> None:
+    def _check(self, buffer: bytes | bytearray, position: int) -> None:
+        """FormatError when the header at `position` is none."""
+        header = bytes(buffer[position : position + RECORD_HEADER_LENGTH])
+        kind, flags, length = header[0], header[1], header[2] << 8 | header[3]
         if kind == RECORD_FRAME:
             if flags & ~0x07 or flags & (_DISCONNECT | _ABORT) == _DISCONNECT | _ABORT:
                 where, at = "flags", 1
@@ -131,7 +140,6 @@ class RecordReader:
                 return
         else:
             where, at = "type", 0
-        header = bytes(self._buffer[position : position + RECORD_HEADER_LENGTH])
         raise FormatError("record", where, header, self._stream_offset + position + at)
 
 

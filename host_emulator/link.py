@@ -242,6 +242,8 @@ class HostLink(LinkControlExchanges):
     def _request_data(self, transfer: _Transfer) -> None:
         """Ask for what is still to come, with as many requests outstanding as the settings allow."""
         count = transfer.start.count
+        if transfer.asked == count:
+            return  # nearly always: the first request was for all of it
         piece = self.settings.request_bytes or count
         outstanding = -(-(transfer.asked - len(transfer.received)) // piece) if transfer.asked else 0
         while transfer.asked < count and outstanding <= self.settings.data_requests >> 4:

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator
-from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any
+from typing import Any, NamedTuple
 
 from ccw import escon
 from ccw.ccws import UnitStatus
@@ -53,8 +52,7 @@ class Silence(Enum):
     DROPPED = auto()  # the connection is gone by unconditional disconnect
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+class Heard(NamedTuple):
     """A frame for the exchange under way."""
 
     frame: Frame

@@ -15,6 +15,8 @@ from controller.channel.facility import Change, LinkEvent, LinkFacility, LinkSta
 from controller.channel.incidents import INCIDENTS, IncidentLog
 from controller.channel.timer import earliest
 
+_ADDRESS_STATES = frozenset({LinkState.INACTIVE, LinkState.WORKING_NO_ADDRESS})
+
 
 class LinkLevel:
     """See the module head. `put` takes what is to be sent."""
@@ -78,6 +80,8 @@ class LinkLevel:
 
     def track_address(self, now: float) -> None:
         """To WORKING_NO_ADDRESS and back, as far as the link is initialised."""
+        if self._facility.state not in _ADDRESS_STATES:
+            return  # in a connection, as with nearly every frame
         if self.state is LinkState.INACTIVE and not self.address.settled:
             self.apply(LinkEvent.ADDRESS_NEEDED, now)
         elif self.state is LinkState.WORKING_NO_ADDRESS and self.address.settled:

@@ -46,4 +46,8 @@ class Timer:
 
 def earliest(*deadlines: float | None) -> float | None:
     """The first of several deadlines, or None."""
-    return min((deadline for deadline in deadlines if deadline is not None), default=None)
+    first = None
+    for deadline in deadlines:  # asked for with every record that comes: a loop costs half of min with a generator
+        if deadline is not None and (first is None or deadline < first):
+            first = deadline
+    return first

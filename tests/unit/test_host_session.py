@@ -64,7 +64,10 @@ class Shell:
             items = self.link.take()
             data = b"".join(encode_record(i) if isinstance(i, Frame) else encode_sequence(i.kind) for i in items)
             if data:
-                await self.stream.send_all(data)
+                try:
+                    await self.stream.send_all(data)
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    return  # closed by the test, or the host is gone
                 continue
             wake_at = self.link.next_wake
             with trio.move_on_at(math.inf if wake_at is None else wake_at) as waited:

@@ -7,6 +7,7 @@ import pytest
 FUZZ = Path(__file__).parent / "fuzz"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Name the group of each test, for `--dist loadgroup`."""
     for item in items:

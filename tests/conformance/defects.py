@@ -16,6 +16,7 @@ from unittest.mock import patch
 from ccw.crc import crc16
 from controller.channel import control_unit, inbound, logical_paths
 from controller.channel import ending as channel_ending
+from controller.channel import owed as channel_owed
 from controller.commands import checks, device, locate, orientation, positioning, reservation, subsystem_functions
 from controller.commands import writes as write_commands
 from controller.commands.chain import Orientation, Permission
@@ -134,7 +135,7 @@ def _short_write_keeps_old(run: Any) -> Any:
         records = chain.current_records()
         old = records[chain.current].data if chain.current < len(records) else b""
         short = len(command.data) < len(old)
-        return run(chain, replace(command, data=command.data + old[len(command.data) :]) if short else command)
+        return run(chain, command._replace(data=command.data + old[len(command.data) :]) if short else command)
 
     return write
 
@@ -235,18 +236,13 @@ def _prepared_data_kept(run: Any) -> Any:
 
 
 def _no_mask_in_formats() -> Patches:
-    """Format writes look at nothing of the mask: the values that forbid them never occur."""
-
-    def install(stack: ExitStack) -> None:
-        stack.enter_context(patch.object(write_commands, "UPDATE_ONLY", -1))
-        stack.enter_context(patch.object(write_commands, "INHIBIT_ALL", -1))
-
-    return install
+    """Format writes look at nothing of the mask: no value of it forbids them."""
+    return _attribute(write_commands, "_NO_FORMAT", frozenset())
 
 
 def _sense_not_sent() -> Patches:
     def install(stack: ExitStack) -> None:
-        for module in (control_unit, channel_ending):
+        for module in (channel_owed, channel_ending):
             stack.enter_context(patch.object(module, "solicited_sense", lambda *arguments: b""))
 
     return install

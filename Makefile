@@ -20,9 +20,10 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# Files are spread over the processors; `make test WORKERS=0` runs everything in one process.
+# Tests are spread over the processors; `make test WORKERS=0` uses one process. Fuzzing counts its cases, so it stays in one.
 test: lint
-	$(BIN)/pytest -m "not soak" -n $(WORKERS) --dist loadgroup
+	$(BIN)/pytest tests/fuzz -m "not soak"
+	$(BIN)/pytest -m "not soak" -n $(WORKERS) --dist loadgroup --ignore=tests/fuzz
 
 # atheris has wheels for Linux only; without it the coverage-guided runs are skipped and say so.
 soak: install

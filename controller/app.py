@@ -29,6 +29,7 @@ from controller.links.array_care import ArrayCare
 from controller.links.destager import Destager
 from controller.links.management import Management
 from controller.links.operations import Operations
+from controller.links.precise_sleep import precise_sleep_until
 from controller.links.schedule import SnapshotSchedule
 from controller.links.system import SharedDasd, StorageSystem
 from controller.models.meter import Meter
@@ -313,6 +314,7 @@ async def serve(
     store = open_store(config)
     adapters = Adapters(config.ports)
     adapters.make_tap = make_tap
+    adapters.sleep_until = precise_sleep_until
     try:
         with event_stream(config) as stream:
             system = StorageSystem(

@@ -13,7 +13,7 @@ from controller.toml_fields import LOOPBACK, Address, ConfigError, networks
 
 __all__ = [
     "LOOPBACK", "Address", "ConfigError", "ManagementConfig", "ModelConfig", "PortConfig", "ScheduleConfig",
-    "SharedConfig", "SystemConfig", "VolumeConfig", "check_config", "load_config", "networks",
+    "ShapeConfig", "SharedConfig", "SystemConfig", "VolumeConfig", "check_config", "load_config", "networks",
 ]  # fmt: skip
 
 PROFILES = ("3880-3", "3990-2", "3990-3", "3990-6", "9343", "2105", "2107")
@@ -51,6 +51,15 @@ class VolumeConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ShapeConfig:
+    """How a link is made slower than it is, in both directions. 0: not limited."""
+
+    rate_mbit: float = 0.0  # 10**6 bit/s, each direction
+    rtt_ms: float = 0.0
+    loss_percent: float = 0.0  # of TCP segments; each holds its direction up for one round trip
+
+
+@dataclass(frozen=True, slots=True)
 class PortConfig:
     """One adapter: a host port takes any number of links, a peer port is one link to the other system."""
 
@@ -58,6 +67,7 @@ class PortConfig:
     kind: str  # "host" or "peer"
     listen: Address | None = None
     connect: Address | None = None
+    shape: ShapeConfig | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +155,9 @@ VOLUME_KEYS = {
 }  # fmt: skip
 SHARED_KEYS = {"listen", "allow", "clients_per_device", "connections", "idle_timeout_s"}
 MODEL_KEYS = {"enabled", "cache_mb", "nvs_mb", "distance_km", "pace"}
-PORT_KEYS = {"said", "kind", "listen", "connect"}
+PORT_KEYS = {"said", "kind", "listen", "connect", "shape"}
+SHAPE_KEYS = {"rate_mbit", "rtt_ms", "loss_percent"}
+MAX_RATE_MBIT, MAX_RTT_MS, MAX_LOSS_PERCENT = 400_000.0, 10_000.0, 50.0
 
 
 def load_config(path: Path) -> SystemConfig:
@@ -325,7 +337,19 @@ def _port(table: dict[str, Any], where: str) -> PortConfig:
         raise ConfigError(f"{where}.listen: a host port listens")
     if connect is not None and connect.port == 0:
         raise ConfigError(f"{where}.connect: port 0 cannot be connected to")
-    return PortConfig(fields.hexadecimal(table, "said", where, 0, 0xFFFF), kind, listen, connect)
+    shape = _shape(table["shape"], f"{where}.shape") if "shape" in table else None
+    return PortConfig(fields.hexadecimal(table, "said", where, 0, 0xFFFF), kind, listen, connect, shape)
+
+
+def _shape(table: Any, where: str) -> ShapeConfig:
+    if not isinstance(table, dict):
+        raise ConfigError(f"{where}: written as a table, {{ rate_mbit = 1000, rtt_ms = 10 }}")
+    fields.only(table, SHAPE_KEYS, where)
+    return ShapeConfig(
+        fields.quantity(table, "rate_mbit", where, MAX_RATE_MBIT),
+        fields.quantity(table, "rtt_ms", where, MAX_RTT_MS),
+        fields.quantity(table, "loss_percent", where, MAX_LOSS_PERCENT),
+    )
 
 
 def _model(table: Any) -> ModelConfig | None:

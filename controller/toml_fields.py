@@ -58,6 +58,14 @@ def number(table: dict[str, Any], key: str, where: str, low: int, high: int, def
     return value
 
 
+def quantity(table: dict[str, Any], key: str, where: str, high: float) -> float:
+    """A number from 0 to `high`, not necessarily whole; 0 where there is none. Raises ConfigError."""
+    value = table.get(key, 0.0)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= high:
+        raise ConfigError(f"{at(where, key)}: a number from 0 to {high:g} is needed")
+    return float(value)
+
+
 def tables(table: dict[str, Any], key: str) -> list[tuple[int, dict[str, Any]]]:
     """The tables of an array, with their index. Raises ConfigError."""
     entries = table.get(key, [])

@@ -5,12 +5,15 @@ A peer port either listens or connects; a lost connection is made again. With no
 
 import socket
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from random import Random
 
 import trio
 
 from controller.channel import Link, PathId
 from controller.config import PortConfig
+from controller.links.shaping import SleepUntil, shaped
 from controller.links.stream_link import LinkError, Tap, run_link
 
 RECONNECT_FIRST_S = 0.2
@@ -67,6 +70,7 @@ class Adapters:
         self.link_lost: Callable[[int], None]
         self.say: Say
         self.make_tap: MakeTap | None = None
+        self.sleep_until: SleepUntil = trio.sleep_until  # of links with a shape
 
     # LinkDirectory
 
@@ -103,11 +107,16 @@ class Adapters:
         adapter.scopes[link_id] = trio.CancelScope()
         self._said_of[link_id] = said
         self.say("link up", {"link": link_id})
+        tap = self.make_tap(link_id, adapter.config) if self.make_tap else None
         try:
             with adapter.scopes[link_id]:
-                await run_link(link, stream, self.make_tap(link_id, adapter.config) if self.make_tap else None)
-        except LinkError as error:
-            self.say("link error", {"link": link_id, "why": str(error)})
+                async with AsyncExitStack() as stack:
+                    if (shape := adapter.config.shape) is not None:
+                        long_way = shaped(stream, shape, Random(link_id), self.sleep_until)
+                        stream = await stack.enter_async_context(long_way)
+                    await run_link(link, stream, tap)
+        except* LinkError as group:
+            self.say("link error", {"link": link_id, "why": str(group.exceptions[0])})
         finally:
             was_current = adapter.links.pop(link_id, None) is not None
             del adapter.scopes[link_id], self._said_of[link_id]

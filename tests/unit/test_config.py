@@ -42,6 +42,9 @@ def test_a_good_file(tmp_path: Path) -> None:
         ('listen = "127.0.0.1:4000"', 'listen = "127.0.0.1"', "port[0].listen: '127.0.0.1' is not host:port"),
         ('listen = "127.0.0.1:4000"', "", "port[0]: either listen or connect is needed"),
         ('connect = "127.0.0.1:4120"', 'connect = "127.0.0.1:0"', "port[1].connect: port 0"),
+        ('kind = "host"', 'kind = "host"\nshape = 3', "port[0].shape: written as a table"),
+        ('kind = "host"', 'kind = "host"\nshape = {delay = 1}', "port[0].shape.delay: no such setting"),
+        ('kind = "host"', 'kind = "host"\nshape = {rtt_ms = -1}', "port[0].shape.rtt_ms: a number from 0 to 10000"),
         ("[[volume]]", "[[volume", "not TOML"),
     ],
 )

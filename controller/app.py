@@ -21,6 +21,7 @@ from controller.array.images import ImageError, import_image, open_image
 from controller.array.in_place import ImageFile, InPlaceVolume, physical_volumes, shadow_of
 from controller.array.parity import ParityDisk, open_directories
 from controller.array.volumes import UNIT_ADDRESS, create_volume, is_finished, shape_of
+from controller.box import BoxSettings, VolumeSettings
 from controller.commands.attachment import control_units_for, has_usual_control_unit, profile_of
 from controller.commands.profiles import PROFILES, Profile
 from controller.config import ConfigError, SystemConfig, VolumeConfig
@@ -37,7 +38,6 @@ from controller.models.parameters import ModelParameters
 from controller.models.response import ResponseModel
 from controller.remote_copy.pair import BoxName
 from controller.sharing import ShareSettings
-from controller.subsystem import BoxSettings, VolumeSettings
 
 EVENT_LOG = "events.jsonl"
 TOKEN_FILE = "management.token"

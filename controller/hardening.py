@@ -1,12 +1,20 @@
-"""One command's outcome that waits until its writes are hardened at both sides. Belongs to subsystem.py."""
+"""Writes of hosts on their way to both sides: to the array's log and, for a pair in step, to the secondary.
+
+Changed tracks are appended at once; both hardenings run in parallel, and a command's outcome waits for both.
+"""
 
 from collections.abc import Callable
 
+from controller.box import Ports
 from controller.channel import PathId
+from controller.channel.busy import ControlUnitBusy
 from controller.commands.device import Device
-from controller.commands.outcome import Command, Outcome, UnitCheck
+from controller.commands.outcome import Command, Outcome, TrackWrite, UnitCheck
+from controller.remote_copy.ports import ArrayFault
 from controller.remote_copy.refusal import LONG_BUSY, Refusal
+from controller.remote_copy.service import RemoteCopy
 
+CONTROL_UNIT_END = 0x20
 EQUIPMENT_CHECK = UnitCheck(0x10, 0x00, 0x10)  # the array cannot make it durable
 
 
@@ -64,3 +72,78 @@ class Hardening:
             refused = self._device.refuse(self._path, self._command, self._check)
             refused.residual = self._outcome.residual  # the data were taken all the same
             self._reply(refused)
+
+
+class Writes:
+    """The writes of one box's hosts. changed(unit address, tracks): hosts on a channel changed them."""
+
+    def __init__(
+        self, ports: Ports, remote_copy: RemoteCopy, busy: ControlUnitBusy, changed: Callable[[int, list[int]], None]
+    ) -> None:
+        self._ports = ports
+        self._remote_copy = remote_copy
+        self._busy = busy
+        self._changed = changed
+
+    def _append(self, writes: tuple[TrackWrite, ...]) -> list[tuple[int, int]]:
+        """Append changed tracks to the array; their (track, sequence).
+
+        Raises ArrayFault; remote copy has heard then of those that were appended before, for nobody waits for them.
+        """
+        stored: list[tuple[int, int]] = []
+        try:
+            for write in writes:
+                stored.append((write.track, self._ports.array.write(write.volume, write.track, write.image)))
+        except ArrayFault:
+            if stored:
+                self._remote_copy.host_writes(writes[0].volume, stored, lambda _: None)
+            raise
+        return stored
+
+    def store(self, writes: tuple[TrackWrite, ...]) -> None:
+        """Append tracks whose chain is over. When the array refuses they are lost, as none of them was acknowledged."""
+        if not writes:
+            return
+        try:
+            stored = self._append(writes)
+        except ArrayFault as fault:
+            self._ports.log(None, "tracks of a chain that was cut off are not stored", {"why": str(fault)})
+            return
+        self._remote_copy.host_writes(writes[0].volume, stored, lambda _: None)
+        self._changed(writes[0].volume, [track for track, _ in stored])
+
+    def complete(
+        self, device: Device, path: PathId, command: Command, outcome: Outcome, reply: Callable[[Outcome], None]
+    ) -> None:
+        """Reply when the outcome's writes are durable here and, for a pair in step, at the secondary."""
+        stored = self._append(outcome.writes)
+        self._busy.entered()
+        waiting = Hardening(device, path, command, outcome, reply, self._hardened)
+        self._both(outcome.writes[0].volume, stored, waiting.local, waiting.remote)
+        self._changed(outcome.writes[0].volume, [write.track for write in outcome.writes])
+
+    def harden(
+        self,
+        writes: tuple[TrackWrite, ...],
+        local: Callable[[bool], None],
+        remote: Callable[[Refusal | None], None],
+    ) -> None:
+        """Append changed tracks of one volume; both sides harden them in parallel, each is told of by its callback.
+
+        Raises ArrayFault: then no callback is called.
+        """
+        self._both(writes[0].volume, self._append(writes), local, remote)
+
+    def _both(
+        self,
+        volume: int,
+        stored: list[tuple[int, int]],
+        local: Callable[[bool], None],
+        remote: Callable[[Refusal | None], None],
+    ) -> None:
+        self._ports.hardener.when_durable(stored[-1][1], local)
+        self._remote_copy.host_writes(volume, stored, remote)
+
+    def _hardened(self) -> None:
+        for path, unit_address in self._busy.left():
+            self._ports.links.present_status(path, unit_address, CONTROL_UNIT_END)

@@ -15,13 +15,13 @@ class ControlUnitBusy:
     """Counts what waits; remembers who was turned away, by path the unit address that was asked for."""
 
     def __init__(self, limit: int = UNHARDENED_MAX) -> None:
-        self._limit = limit
+        self.limit = limit
         self._waiting = 0
         self._owed: dict[PathId, int] = {}
 
     def refuses(self, path: PathId, unit_address: int) -> bool:
         """True when no new chain can be taken; the path is owed control unit end then."""
-        if self._waiting < self._limit:
+        if self._waiting < self.limit:
             return False
         self._owed[path] = unit_address
         return True
@@ -33,7 +33,7 @@ class ControlUnitBusy:
     def left(self) -> tuple[tuple[PathId, int], ...]:
         """One waits no longer: return the paths and units to which control unit end is owed now, each once."""
         self._waiting -= 1
-        if not self._owed or self._waiting >= self._limit:
+        if not self._owed or self._waiting >= self.limit:
             return ()
         owed, self._owed = tuple(self._owed.items()), {}
         return owed

@@ -22,11 +22,11 @@ from controller.array import StoreError, UnknownVolumeError
 from controller.array.images.writers import device_header
 from controller.array.snapshots import Snapshot, SnapshotCatalog
 from controller.array.volumes import UNIT_ADDRESS, VolumeInfo, create_volume, host_volumes, volume_of
+from controller.box import VolumeSettings
 from controller.commands.attachment import control_units_for
 from controller.commands.profiles import PROFILES, Profile
 from controller.links.system import StorageSystem
 from controller.remote_copy.pair import Pair
-from controller.subsystem import VolumeSettings
 
 IDLE_S = 30.0
 POLL_S = 0.005

@@ -7,6 +7,7 @@ import trio
 
 from ccw.link_control import NodeDescriptor
 from controller.array import VirtualArrayStore
+from controller.box import BoxSettings, Ports, VolumeSettings
 from controller.channel import CommandServer, Link
 from controller.channel.path_table import PathTable
 from controller.config import SharedConfig
@@ -18,7 +19,7 @@ from controller.links.shared_dasd import SharedDasdServer
 from controller.links.timers import Timers, TrioClock
 from controller.models.meter import Meter
 from controller.sharing import ShareServer, ShareSettings
-from controller.subsystem import BoxSettings, Ports, Subsystem, VolumeSettings
+from controller.subsystem import Subsystem
 
 EventWriter = Callable[[float, int | None, str, Mapping[str, object]], None]  # (trio time, step, text, fields)
 

@@ -19,11 +19,11 @@ from controller.remote_copy.checks import check_boxes, secondary_box
 from controller.remote_copy.core import Core
 from controller.remote_copy.long_busy import begin_long_busy, default_seconds, end_long_busy, grouped
 from controller.remote_copy.pair import BoxName, Pair
+from controller.remote_copy.pair_acts import leave_queue
 from controller.remote_copy.paths import MAX_ELB_S, PathEntry, PathSet, remove_path
 from controller.remote_copy.ports import ArrayFault
 from controller.remote_copy.procedure import Procedure
 from controller.remote_copy.refusal import bad_parameter, reject
-from controller.remote_copy.requests import leave_queue
 from controller.remote_copy.states import PairEvent, PathStatus, Reason
 
 FREEZE, RUN = 1, 2

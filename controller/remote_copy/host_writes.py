@@ -8,7 +8,7 @@ hears of it once (format F message B). Source: pprc-commands 5.1, 7.2, 8.2.
 from collections.abc import Callable, Sequence
 
 from ccw.bridge import Result
-from controller.remote_copy import long_busy, requests
+from controller.remote_copy import long_busy, pair_acts
 from controller.remote_copy.core import Core
 from controller.remote_copy.pair import Pair
 from controller.remote_copy.ports import ArrayFault
@@ -132,7 +132,7 @@ class HostWrites:
 
     def suspend(self, pair: Pair, event: PairEvent, reason: int, text: str) -> Refusal:
         if not pair.state.suspended and pair.state is not PairState.SIMPLEX:
-            requests.leave_queue(self._core, pair)
+            pair_acts.leave_queue(self._core, pair)
             if pair.state is PairState.DUPLEX:
                 long_busy.write_failed(self._core, pair)
             try:
@@ -155,7 +155,7 @@ class HostWrites:
 
     def _tell_suspended(self, pair: Pair) -> Procedure[None]:
         try:
-            yield from requests.set_secondary(self._core, pair, PairState.SUSPENDED_INTERNAL)
+            yield from pair_acts.set_secondary(self._core, pair, PairState.SUSPENDED_INTERNAL)
         except Refused as refused:
             self._core.around.log(None, "the secondary was not told of the suspension", {"why": str(refused)})
 

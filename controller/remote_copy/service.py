@@ -16,7 +16,7 @@ from dataclasses import replace
 from ccw import pprc
 from ccw.bridge import Result
 from controller.commands.outcome import Outcome
-from controller.remote_copy import long_busy, orders, queries, requests
+from controller.remote_copy import bridge_volumes, long_busy, orders, pair_acts, pair_orders, path_orders, queries
 from controller.remote_copy.bridge_setup import (
     accept_data_bridge,
     accept_status_bridge,
@@ -50,7 +50,7 @@ from controller.remote_copy.refusal import (
     reject,
 )
 from controller.remote_copy.secondary import destination, update_status
-from controller.remote_copy.states import BridgeRole, PairEvent, PairState, Reason
+from controller.remote_copy.states import MAX_BRIDGES, BridgeRole, PairEvent, PairState, Reason
 from controller.remote_copy.sync_queue import SyncWorker
 
 CHANNEL_END, DEVICE_END = 0x08, 0x04
@@ -74,7 +74,7 @@ class RemoteCopy:
         core.roles.update(core.records.bridges())
         core.marks.update(core.records.marks())
         for number in {number for _, number in core.roles.values()}:
-            requests.link_bridge_volumes(core, number, self._new_bridge)
+            bridge_volumes.link_bridge_volumes(core, number, self._new_bridge)
         for pair in core.records.pairs():
             if not pair.is_primary:
                 core.secondaries[pair.volume] = pair
@@ -148,24 +148,24 @@ class RemoteCopy:
             case pprc.EstablishPath() if sender is not None:
                 return turn(core, order, sender)
             case pprc.EstablishPath():
-                return requests.establish_paths(core, order)
+                return path_orders.establish_paths(core, order)
             case pprc.DeletePath():
-                return requests.delete_paths(core, order)
+                return path_orders.delete_paths(core, order)
             case pprc.EstablishPair() if sender is not None:
                 check_boxes(order.header, core.own, own_is_primary=True)
                 return establish_status_bridge(core, order, volume, sender)
             case pprc.EstablishPair():
-                return requests.establish_pair(core, order, volume)
+                return pair_orders.establish_pair(core, order, volume)
             case pprc.DeletePair():
-                return requests.alone(core, volume, requests.delete_pair(core, order, volume))
+                return pair_acts.alone(core, volume, pair_orders.delete_pair(core, order, volume))
             case pprc.SuspendPair():
-                return requests.alone(core, volume, requests.suspend_pair(core, order, volume))
+                return pair_acts.alone(core, volume, pair_orders.suspend_pair(core, order, volume))
             case pprc.RecoverPair() if sender is None:
                 return recover_pair(core, order, volume)
             case pprc.ConsistencyGroup() if sender is None:
                 return consistency_group(core, order)
             case pprc.DefineBridgeVolume():
-                return requests.define_bridge(core, order, volume, self._new_bridge)
+                return bridge_volumes.define_bridge(core, order, volume, self._new_bridge)
             case pprc.UpdateSecondaryDeviceStatus() if sender is not None:
                 return self._status_update(order, volume, said)
             case pprc.UpdateSecondaryDeviceStatus():
@@ -180,7 +180,7 @@ class RemoteCopy:
             raise reject(Reason.NOT_THE_ONE_NAMED)
         if bool(order.header.flags & pprc.StatusUpdateFlag.BRIDGE) != (order.bridge_role != 0):
             raise bad_parameter(42)
-        if order.bridge_number > requests.MAX_BRIDGES:
+        if order.bridge_number > MAX_BRIDGES:
             raise bad_parameter(43)
         if order.header.selector == orders.SELECT_NOTIFY and order.bridge_role != orders.STATUS_BRIDGE:
             raise bad_parameter(42)  # only a status bridge is told to be ready; no volume's state is set by that
@@ -298,10 +298,10 @@ class RemoteCopy:
         run(self._prepare(pair), prepared)
 
     def _prepare(self, pair: Pair) -> Procedure[None]:
-        yield from requests.set_secondary(self.core, pair, PairState.DUPLEX_PENDING)
+        yield from pair_acts.set_secondary(self.core, pair, PairState.DUPLEX_PENDING)
         pair.announce = False
         if pair.reconcile:
-            yield from requests.reconcile(self.core, pair, self.core.control_path(pair.secondary.box))
+            yield from pair_acts.reconcile(self.core, pair, self.core.control_path(pair.secondary.box))
 
     def copy_finished(self, pair: Pair, done: Callable[[], None]) -> None:
         """See `WorkerOwner`."""
@@ -319,7 +319,7 @@ class RemoteCopy:
         core = self.core
         worker = self.writes.worker_of(pair)
         generation = pair.generation
-        yield from requests.set_secondary(core, pair, PairState.DUPLEX)
+        yield from pair_acts.set_secondary(core, pair, PairState.DUPLEX)
         if pair.generation != generation or worker is None:
             pair.announce = True  # stopped meanwhile; should it go on, the secondary is pending again
             return

@@ -11,6 +11,8 @@ from ccw.pprc_codes import PairState as PairState
 from ccw.pprc_codes import PathStatus as PathStatus
 from ccw.pprc_codes import Reason as Reason
 
+MAX_BRIDGES = 8
+
 
 class PairEvent(Enum):
     """What can happen to the primary side of a pair."""

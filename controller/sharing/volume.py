@@ -142,7 +142,7 @@ class SharedVolume:
 
     @property
     def _long_busy(self) -> bool:
-        return self._subsystem.told_to_wait(self.unit_address)
+        return self._subsystem.state_changes.pending(self.unit_address)
 
     def _hold(self) -> bool:
         if self._long_busy:
@@ -231,7 +231,7 @@ class SharedVolume:
             if refusal is None:
                 one()
             else:
-                self._subsystem.when_released(self.unit_address, one)
+                self._subsystem.state_changes.when_over(self.unit_address, one)
 
         def one() -> None:
             nonlocal left
@@ -240,7 +240,7 @@ class SharedVolume:
                 self._hardened(writes, done)
 
         try:
-            self._subsystem.harden(writes, local, remote)
+            self._subsystem.writes.harden(writes, local, remote)
         except ArrayFault as fault:
             self._refused_by_array(str(fault), lambda: self._try(writes, done))
 

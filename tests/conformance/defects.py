@@ -22,7 +22,7 @@ from controller.commands import writes as write_commands
 from controller.commands.chain import Orientation, Permission
 from controller.commands.domain import Operation
 from controller.commands.outcome import Outcome, UnitCheck
-from controller.remote_copy import bridge_receiver, requests, service
+from controller.remote_copy import bridge_receiver, pair_acts, pair_orders, service
 
 Patches = Callable[[ExitStack], None]
 
@@ -265,8 +265,8 @@ def _clear_incomplete() -> Patches:
 
 
 def _any_pair_id() -> Patches:
-    original = requests.need_primary
-    return _attribute(requests, "need_primary", lambda core, volume, pair_id: original(core, volume, 0))
+    original = pair_acts.need_primary
+    return _attribute(pair_orders, "need_primary", lambda core, volume, pair_id: original(core, volume, 0))
 
 
 DEFECTS = (

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 from ccw.link_control import NodeDescriptor
 from controller.array import MemoryDisk, VirtualArrayStore
+from controller.box import BoxSettings, Ports
 from controller.channel import Link, PathId
 from controller.links.array_port import ArrayAdapter
 from controller.links.timers import TOD_OF_1970
 from controller.remote_copy.ports import InstalledPort
-from controller.subsystem import BoxSettings, Ports, Subsystem
+from controller.subsystem import Subsystem
 from tests.helpers.two_systems import CYLINDERS, HOST_PORT, box_settings
 
 OWN_ADDRESS, CHANNEL_ADDRESS = 0x60, 0x40

@@ -37,7 +37,10 @@ ANSWERS = frozenset({
 KNOWN = frozenset(int(code) for code in LinkControl)
 READS = (0x02, 0x06, 0x86, 0x04, 0xE4, 0x64, 0xFA, 0x3E, 0x54, 0x12, 0x1E, 0xDE)
 DEVICES = (0x00, 0x00, 0x00, 0x01, 0xF0, 0x77)
-_HOLDERS = ("controller.channel", "controller.commands", "controller.remote_copy", "controller.subsystem")
+_HOLDERS = (
+    "controller.channel", "controller.commands", "controller.remote_copy", "controller.hardening",
+    "controller.state_changes", "controller.subsystem",
+)
 _WORKING = (LinkState.INACTIVE, LinkState.CONNECTED)
 
 

@@ -19,13 +19,13 @@ from ccw.geometry import geometry_for
 from ccw.link_control import NodeDescriptor
 from ccw.profiles import DeviceIdentity
 from controller.array import Disk, MemoryDisk, VirtualArrayStore
+from controller.box import BoxSettings, VolumeSettings
 from controller.commands.profiles import PROFILES
 from controller.config import PortConfig
 from controller.links.adapters import Adapters
 from controller.links.committer import RunBlocking
 from controller.links.system import StorageSystem
 from controller.remote_copy.pair import BoxName
-from controller.subsystem import BoxSettings, VolumeSettings
 from host_emulator.session import HostSession, session_over
 
 CYLINDERS = 2

@@ -85,9 +85,9 @@ async def test_tracks_appended_before_the_array_refused_are_out_of_sync(
         device = subsystem.devices[0]
         path = next(iter(r.a.running.adapters.host_paths()))
         with pytest.raises(ArrayFault):
-            subsystem._harden(device, path, Command(0x95, 0, 0), Outcome(0x0C, writes=writes), lambda outcome: None)
+            subsystem.writes.complete(device, path, Command(0x95, 0, 0), Outcome(0x0C, writes=writes), lambda _: None)
         assert list(core(r.a).primaries[0].out_of_sync.search(1)) == [4]
-        subsystem._store(writes)  # nobody waits for these; a link that is going down must not raise
+        subsystem.writes.store(writes)  # nobody waits for these; a link that is going down must not raise
         assert list(core(r.a).primaries[0].out_of_sync.search(1)) == [4]
 
 

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 import trio
 
-from controller.remote_copy import bridge_receiver, queries, requests
+from controller.remote_copy import bridge_receiver, pair_acts, queries
 from controller.remote_copy.states import PairState
 from tests.helpers import operator
 from tests.helpers.operator import order, set_up_bridge
@@ -26,7 +26,7 @@ async def test_what_b_holds_beyond_a_is_found_after_other_volumes_were_copied(
     150 tracks of a volume are too many for a bitmap, B refuses to tell and A copies them all."""
     monkeypatch.setattr(bridge_receiver, "MARK_EVERY_RECORDS", 1)
     monkeypatch.setattr(queries, "BITMAP_TRACKS_MAX", bitmap_tracks_max)
-    monkeypatch.setattr(requests, "BITMAP_TRACKS_MAX", bitmap_tracks_max)
+    monkeypatch.setattr(pair_acts, "BITMAP_TRACKS_MAX", bitmap_tracks_max)
     async with rig(cylinders=10) as r:
         async with r.host(r.a) as to_a, r.host(r.b) as to_b:
             await format_track(to_a, 0, 5, "both have it")

@@ -17,6 +17,8 @@ ROOMS = (
     "controller.models",
     "controller.array",
     "controller.subsystem",
+    "controller.box",
+    "controller.state_changes",
     "controller.hardening",
     "controller.sharing",
     "controller.links",
@@ -35,15 +37,19 @@ MAY_IMPORT = {
     "controller.remote_copy": {"ccw", "controller.channel", "controller.commands"},
     "controller.array": {"ccw"},
     "controller.subsystem": {
-        "ccw", "controller.channel", "controller.commands", "controller.hardening", "controller.remote_copy",
-        "controller.models",
+        "ccw", "controller.box", "controller.channel", "controller.commands", "controller.hardening",
+        "controller.remote_copy", "controller.models", "controller.state_changes",
     },
-    "controller.hardening": {"ccw", "controller.channel", "controller.commands", "controller.remote_copy"},
+    "controller.box": {"ccw", "controller.channel", "controller.commands", "controller.remote_copy"},
+    "controller.state_changes": {"controller.box", "controller.channel", "controller.commands"},
+    "controller.hardening": {
+        "ccw", "controller.box", "controller.channel", "controller.commands", "controller.remote_copy",
+    },
     "controller.sharing": {"ccw", "controller.commands", "controller.remote_copy", "controller.subsystem"},
     "controller.config": {"controller.toml_fields"},
     "controller.toml_fields": set(),
     "controller.links": {
-        "ccw", "controller.array", "controller.channel", "controller.commands", "controller.config",
+        "ccw", "controller.array", "controller.box", "controller.channel", "controller.commands", "controller.config",
         "controller.models", "controller.remote_copy", "controller.sharing", "controller.subsystem",
     },
     "controller.app": set(ROOMS) - {"host_emulator", "tools", "traces", "controller.app"},
@@ -53,7 +59,7 @@ MAY_IMPORT = {
 }  # fmt: skip
 PURE = {
     "ccw", "controller.channel", "controller.commands", "controller.remote_copy", "controller.models",
-    "controller.subsystem", "controller.hardening", "controller.sharing",
+    "controller.box", "controller.state_changes", "controller.subsystem", "controller.hardening", "controller.sharing",
 }  # fmt: skip
 FORBIDDEN_IN_PURE = {"trio", "time", "random", "socket", "os", "pathlib", "threading", "datetime", "subprocess"}
 ONLY_IN_LINKS = {"trio"}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import pytest
 
-from controller.channel.busy import ControlUnitBusy
 from host_emulator.channel import Response, Start
 from tests.helpers.hosts import UNIT, ManyLinks, Program
 from tests.properties.test_two_hosts import GROUP_A, GROUP_B, TRACKS, formatting, reading, writing
@@ -68,21 +67,21 @@ def test_contingent_allegiance_over_links(box: ManyLinks) -> None:
 
 
 def test_state_change_is_told_and_ends_on_every_path_of_the_groups(box: ManyLinks) -> None:
-    box.subsystem.begin_state_change(UNIT)
+    box.subsystem.state_changes.begin(UNIT)
     for name in ("A1", "B1"):
         last = box.run(name, reading(TRACK))[-1]
         assert last.status == 0x0E and last.sense is not None and last.sense[25] == 0x1D
-    box.subsystem.end_state_change(UNIT)
+    box.subsystem.state_changes.end(UNIT)
     assert [statuses(box, name) for name in ("A1", "A2", "B1")] == [[(UNIT, 0x85)]] * 3
     assert box.run("B1", reading(TRACK))[-1].status == 0x0C
 
 
 def test_attention_that_waits_comes_with_busy_in_place_of_a_command(box: ManyLinks) -> None:
     """C9: the command is not executed, and the status is not presented again."""
-    box.subsystem.begin_state_change(UNIT)
+    box.subsystem.state_changes.begin(UNIT)
     box.run("B1", reading(TRACK))
     (path,) = box.links["B1"].paths
-    box.subsystem.end_state_change(UNIT)
+    box.subsystem.state_changes.end(UNIT)
     assert one(box, "B1", 0xB4, 32).status == 0x95
     assert statuses(box, "B1") == []
     assert not box.subsystem.devices[UNIT].paths.is_reserved_elsewhere("anybody"), "the reserve was not executed"
@@ -144,7 +143,7 @@ def one_while_busy(box: ManyLinks, name: str, code: int) -> Response:
 
 
 def test_control_unit_busy_and_its_end(box: ManyLinks) -> None:
-    box.subsystem._busy = ControlUnitBusy(limit=1)
+    box.subsystem.busy.limit = 1
     channel = box.channels["A1"]
     for index, (code, argument) in enumerate(writing(TRACK, b"waiting!")):
         assert isinstance(argument, bytes)

@@ -1,0 +1,94 @@
+"""What the orders for a volume pair have in common: one order at a time, the queue, and what the other box hears.
+
+Source: pprc-commands 2.9, 4.2, 7.2, 7.3.
+"""
+
+from bitarray.util import ones
+
+from ccw import pprc
+from ccw.pprc_query import BITMAP_TRACKS_MAX
+from controller.remote_copy import orders, queries
+from controller.remote_copy.core import Core
+from controller.remote_copy.pair import Pair
+from controller.remote_copy.paths import PathEntry
+from controller.remote_copy.procedure import Procedure, Result
+from controller.remote_copy.refusal import reject
+from controller.remote_copy.states import PairState, Reason
+from controller.remote_copy.sync_queue import QueueFull
+
+
+def alone(core: Core, volume: int, procedure: Procedure[Result]) -> Procedure[Result]:
+    """Carry out an order for a volume unless another one is being carried out for it. Raises Refused (45)."""
+    if volume in core.busy:
+        raise reject(Reason.STATE)
+    core.busy.add(volume)
+    try:
+        return (yield from procedure)
+    finally:
+        core.busy.discard(volume)
+
+
+def need_named(header: pprc.PprcHeader, volume: int) -> None:
+    """The order must name the device it is sent to as the primary (4.2, byte 11). Raises Refused (44)."""
+    if header.primary_cca != volume:
+        raise reject(Reason.NOT_THE_ONE_NAMED)
+
+
+def need_primary(core: Core, volume: int, pair_id: int) -> Pair:
+    """The pair whose primary the volume is. Raises Refused (43, 44)."""
+    pair = core.primaries.get(volume)
+    if pair is None:
+        raise reject(Reason.NOT_IN_PAIR)
+    if pair_id not in (0, pair.pair_id):
+        raise reject(Reason.NOT_THE_ONE_NAMED, pair_id=pair.pair_id)
+    return pair
+
+
+def set_secondary(core: Core, pair: Pair, state: PairState) -> Procedure[None]:
+    """D7 to the pair's secondary. Raises Refused."""
+    yield from tell_secondary(core, pair, state, core.control_path(pair.secondary.box))
+
+
+def tell_secondary(core: Core, pair: Pair, state: PairState, entry: PathEntry) -> Procedure[None]:
+    """D7 to the pair's secondary over a path. Raises Refused."""
+    shape = core.shape(pair.volume)
+    order = orders.update_pair(pair, state, core.around.clock.tod(), shape.cylinders, shape.device_type)
+    yield from core.send(entry, pair.secondary.cca, order, pair.secondary.box)
+
+
+def enqueue(core: Core, pair: Pair) -> None:
+    """Step 700, and let an idle bridge take it."""
+    try:
+        core.queue.append(pair)
+    except QueueFull as full:
+        raise reject(Reason.QUEUE_FULL) from full
+    core.around.log(
+        700,
+        "placed into the volume synchronisation queue",
+        {"pair": pair.pair_id, "volume": f"{pair.volume:02X}", "depth": len(core.queue)},
+    )
+    for bridge in core.sending.values():
+        bridge.worker.work()
+
+
+def leave_queue(core: Core, pair: Pair) -> None:
+    """No bridge copies the pair any more."""
+    core.queue.remove(pair)
+    for bridge in core.sending.values():
+        bridge.worker.drop(pair)
+    pair.give_back()
+
+
+def reconcile(core: Core, pair: Pair, entry: PathEntry) -> Procedure[None]:
+    """Ask the secondary which tracks it may hold that this box lost in a crash, and copy those again.
+
+    A volume too large for the answer (BITMAP_TRACKS_MAX) is copied whole.
+    """
+    if pair.tracks > BITMAP_TRACKS_MAX:
+        bits = ones(pair.tracks)
+    else:
+        result = yield from core.chain(entry, pair.secondary.cca, queries.ask_for_bitmap(pair.tracks))
+        bits = queries.bitmap_of(result.data[1], pair.tracks)
+    pair.dirty |= bits
+    pair.reconcile = False
+    core.around.log(None, "reconciled with the secondary", {"pair": pair.pair_id, "uncertain": int(bits.count())})

@@ -1,0 +1,166 @@
+"""Establish, delete and suspend a pair (D2, D3, D4), sent by a host to the box that owns the primary.
+
+Each is a procedure (see `procedure`): it ends when the function named for the order is complete, or raises Refused.
+Source: pprc-commands 2.3, 2.4, 2.9, 4.5-4.7.
+"""
+
+from ccw import pprc
+from controller.remote_copy import orders
+from controller.remote_copy.bridge_setup import establish_bridge
+from controller.remote_copy.checks import check_boxes, secondary_box
+from controller.remote_copy.core import Core
+from controller.remote_copy.long_busy import end_long_busy
+from controller.remote_copy.pair import Pair, VolumeName
+from controller.remote_copy.pair_acts import (
+    alone,
+    enqueue,
+    leave_queue,
+    need_named,
+    need_primary,
+    reconcile,
+    set_secondary,
+    tell_secondary,
+)
+from controller.remote_copy.procedure import Procedure
+from controller.remote_copy.refusal import Refused, bad_parameter, reject
+from controller.remote_copy.states import MAX_BRIDGES, IllegalTransition, PairEvent, PairState, Reason, next_state
+
+COPY, NOCOPY, RESYNC = 0, 1, 2
+DEFAULT_PACE = 15
+
+
+def establish_pair(core: Core, order: pprc.EstablishPair, volume: int) -> Procedure[None]:
+    """D2 from a host: a volume pair, or the pair that makes a bridge (step 602)."""
+    header = order.header
+    check_boxes(header, core.own, own_is_primary=True)
+    if header.primary_cca != volume:
+        raise reject(Reason.NOT_THE_ONE_NAMED)
+    _check_pair_bytes(order)
+    if order.bridge_role == orders.DATA_BRIDGE:
+        yield from establish_bridge(core, order, volume)
+        return
+    if order.bridge_role == orders.STATUS_BRIDGE:
+        raise reject(Reason.BRIDGE_VOLUME)  # between controllers only
+    if volume in core.roles:
+        raise reject(Reason.BRIDGE_VOLUME)
+    if volume in core.secondaries:
+        raise reject(Reason.ALREADY_SECONDARY)
+    pair = yield from alone(core, volume, _establish_volume(core, order, volume))
+    if header.flags & pprc.PairFlag.MESSAGE_REQUIRED and pair.state is PairState.DUPLEX_PENDING:
+        waiters = core.duplex_waiters.setdefault(pair.pair_id, [])
+        if not (yield waiters.append):
+            raise reject(Reason.STATE, pair_id=pair.pair_id)
+
+
+def _check_pair_bytes(order: pprc.EstablishPair) -> None:
+    """Values that this box does not know, lowest offset first."""
+    if order.header.flags & (pprc.PairFlag.FORCE | pprc.PairFlag.CASCADE):
+        raise bad_parameter(1)
+    for pointer, wrong in (
+        (40, order.mode > RESYNC),
+        (41, order.option != 0),
+        (42, order.action != 0),
+        (44, order.bridge_role > orders.STATUS_BRIDGE),
+        (45, (order.bridge_number != 0) != (order.bridge_role != 0) or order.bridge_number > MAX_BRIDGES),
+        (46, order.resync_control != 0),
+    ):
+        if wrong:
+            raise bad_parameter(pointer)
+
+
+def _establish_volume(core: Core, order: pprc.EstablishPair, volume: int) -> Procedure[Pair]:
+    secondary = secondary_box(order.header).volume(order.header.secondary_cca)
+    pair = core.primaries.get(volume)
+    if pair is not None and pair.secondary != secondary:
+        raise reject(Reason.ALREADY_PRIMARY)
+    event = {COPY: PairEvent.ESTABLISH_COPY, NOCOPY: PairEvent.ESTABLISH_NOCOPY, RESYNC: PairEvent.RESYNC}[order.mode]
+    try:
+        target = next_state(pair.state if pair is not None else PairState.SIMPLEX, event)
+    except IllegalTransition as illegal:
+        raise reject(Reason.NOT_IN_PAIR if pair is None else Reason.STATE) from illegal
+    if pair is not None and pair.state is PairState.DUPLEX:
+        return pair  # RESYNC of a duplex pair: no action
+    if len(core.queue) >= core.queue.limit:
+        raise reject(Reason.QUEUE_FULL)
+    if secondary.box in core.frozen:
+        raise reject(Reason.FREEZE)  # before the paths are looked at: a freeze is why there are none
+    entry = core.control_path(secondary.box)
+    if pair is None:
+        pair = _new_pair(core, order, volume, secondary)
+    yield from tell_secondary(core, pair, target, entry)
+    core.primaries[volume] = pair
+    pair.announce = False
+    if target is PairState.DUPLEX_PENDING:
+        if event is PairEvent.ESTABLISH_COPY:
+            pair.mark_all()
+            pair.reconcile = False  # everything is sent anyway
+        elif pair.reconcile:
+            yield from reconcile(core, pair, entry)
+    core.change(pair, event, "established")
+    if target is PairState.DUPLEX_PENDING:
+        enqueue(core, pair)
+    yield from core.hardened()
+    return pair
+
+
+def _new_pair(core: Core, order: pprc.EstablishPair, volume: int, secondary: VolumeName) -> Pair:
+    shape = core.shape(volume)
+    paths = core.paths.get(secondary.box)
+    attributes = pprc.SecondaryAttribute(0)
+    for flag, attribute in (
+        (pprc.PairFlag.CRITICAL, pprc.SecondaryAttribute.CRITICAL),
+        (pprc.PairFlag.ONLINE_SECONDARY, pprc.SecondaryAttribute.ONLINE_SECONDARY),
+        (pprc.PairFlag.RESET_RESERVE, pprc.SecondaryAttribute.RESET_RESERVE),
+    ):
+        if order.header.flags & flag:
+            attributes |= attribute
+    if paths is not None and paths.cgroup:
+        attributes |= pprc.SecondaryAttribute.CONSISTENCY_GROUP
+    return Pair(
+        pair_id=core.records.next_pair_id(),
+        is_primary=True,
+        primary=core.name(volume),
+        secondary=secondary,
+        volume=volume,
+        tracks=shape.tracks,
+        heads=shape.heads,
+        attributes=int(attributes),
+        pace=order.pace or DEFAULT_PACE,
+    )
+
+
+def delete_pair(core: Core, order: pprc.DeletePair, volume: int) -> Procedure[None]:
+    """D3: both sides to simplex."""
+    check_boxes(order.header, core.own, own_is_primary=True)
+    need_named(order.header, volume)
+    pair = need_primary(core, volume, order.pair_id)
+    try:
+        yield from set_secondary(core, pair, PairState.SIMPLEX)
+    except Refused as refused:
+        if not order.header.flags & pprc.DeleteFlag.UNCONDITIONAL:
+            blocked = refused.refusal.reason in (Reason.NO_PATH_SET, Reason.NO_WORKING_PATH, Reason.PEER_TIME_OUT)
+            raise (reject(Reason.PATHS_BLOCKED, pair_id=pair.pair_id) if blocked else refused) from refused
+    leave_queue(core, pair)
+    core.change(pair, PairEvent.DELETE, "deleted by command")
+    end_long_busy(core, volume, "the pair was deleted")
+    yield from core.hardened()
+
+
+def suspend_pair(core: Core, order: pprc.SuspendPair, volume: int) -> Procedure[None]:
+    """D4 to the primary: copying stops, changes are recorded."""
+    check_boxes(order.header, core.own, own_is_primary=True)
+    if order.header.flags:
+        raise bad_parameter(1)  # PRIMARY and QUIESCE are not offered
+    if order.reason or order.tod:
+        raise bad_parameter(40 if order.reason else 44)
+    need_named(order.header, volume)
+    pair = need_primary(core, volume, order.pair_id)
+    if pair.state.suspended:
+        return
+    leave_queue(core, pair)
+    core.change(pair, PairEvent.SUSPEND_AT_PRIMARY, "suspended by command to the primary")
+    yield from core.hardened()
+    try:
+        yield from set_secondary(core, pair, PairState.SUSPENDED_BY_PRIMARY_CONTROL)
+    except Refused as refused:
+        core.around.log(None, "the secondary was not told of the suspension", {"why": str(refused)})

@@ -1,0 +1,111 @@
+"""Establish Path and Delete Path (D0, D1) from a host, sent to the box that owns the primaries.
+
+Each is a procedure (see `procedure`): it ends when every path has its result, or raises Refused.
+Source: pprc-commands 2.2, 4.3, 4.4.
+"""
+
+from ccw import pprc
+from controller.remote_copy import orders
+from controller.remote_copy.checks import check_boxes, secondary_box
+from controller.remote_copy.core import Core
+from controller.remote_copy.pair import Pair
+from controller.remote_copy.paths import (
+    DEFAULT_ELB_S,
+    MAX_ELB_S,
+    MAX_PATHS,
+    MAX_SECONDARIES,
+    PathEntry,
+    PathSet,
+    establish_path,
+    remove_path,
+)
+from controller.remote_copy.procedure import Procedure
+from controller.remote_copy.refusal import bad_parameter, reject
+from controller.remote_copy.states import MAX_BRIDGES, BridgeState, Reason
+
+
+def establish_paths(core: Core, order: pprc.EstablishPath) -> Procedure[None]:
+    """D0 from a host: replace (or add to) the set of paths to one control-unit image."""
+    check_boxes(order.header, core.own, own_is_primary=True)
+    if order.link_type != orders.LINK_ESCON:
+        raise bad_parameter(40)
+    if not 1 <= order.path_count <= MAX_PATHS:
+        raise reject(Reason.PATH_COUNT)
+    if order.purpose > 2:
+        raise bad_parameter(42)
+    if (order.bridge_number != 0) != (order.purpose != 0) or order.bridge_number > MAX_BRIDGES:
+        raise bad_parameter(43)
+    if order.elb_seconds > MAX_ELB_S:
+        raise bad_parameter(44)
+    box = secondary_box(order.header)
+    old = core.paths.get(box)
+    adding = order.header.selector == 1 and old is not None
+    if (
+        adding
+        and old is not None
+        and any(entry.purpose and entry.said in {d.said for d in order.paths} for entry in old.entries)
+    ):
+        raise reject(Reason.PATHS_IN_USE)
+    if old is None and len(core.paths.sets) >= MAX_SECONDARIES:
+        raise reject(Reason.PATH_COUNT)
+    if old is not None and not adding:
+        yield from _give_up(core, old, order)
+    new = [
+        PathEntry(
+            wanted.said,
+            wanted.link_address,
+            wanted.cu_image,
+            wanted.secondary_port,
+            purpose=order.purpose,
+            bridge=order.bridge_number,
+        )
+        for wanted in order.paths
+    ]
+    paths = old if adding and old is not None else PathSet(box)
+    paths.cgroup = bool(order.header.flags & pprc.PathFlag.CONSISTENCY_GROUP)
+    paths.elb_seconds = order.elb_seconds or DEFAULT_ELB_S
+    kept = [entry for entry in paths.entries if entry.said not in {e.said for e in new}]
+    paths.entries = kept + new
+    core.paths.sets[box] = paths
+    for entry in new:
+        yield from establish_path(core.around, core.own, box, entry)
+        core.around.log(None, "path", {"said": f"{entry.said:04X}", "status": f"{entry.status:02X}"})
+    if not paths.good():
+        status = paths.entries[-1].status
+        if not _pairs_with(core, paths):
+            del core.paths.sets[box]
+        raise reject(Reason.NO_WORKING_PATH, path_status=int(status))
+
+
+def _give_up(core: Core, old: PathSet, order: pprc.EstablishPath) -> Procedure[None]:
+    """The set is replaced: bridges that live on it must be down."""
+    for bridge in core.sending.values():
+        if bridge.box == old.box and bridge.worker.state not in (BridgeState.DEFINED, BridgeState.FAILED):
+            raise reject(Reason.PATHS_IN_USE)
+    wanted = {descriptor.said for descriptor in order.paths}
+    for entry in old.good():
+        if entry.said not in wanted:
+            yield from remove_path(core.around, entry)
+
+
+def _pairs_with(core: Core, paths: PathSet) -> list[Pair]:
+    return [pair for pair in core.primaries.values() if pair.secondary.box == paths.box]
+
+
+def delete_paths(core: Core, order: pprc.DeletePath) -> Procedure[None]:
+    """D1: all paths of a set, or the listed ones. Live pairs never lose their last path this way."""
+    check_boxes(order.header, core.own, own_is_primary=True)
+    paths = core.paths.get(secondary_box(order.header))
+    if paths is None:
+        raise reject(Reason.NO_PATH_SET)
+    listed = {descriptor.said for descriptor in order.paths}
+    going = [e for e in paths.entries if order.header.selector == 0 or e.said in listed]
+    staying = [e for e in paths.good() if e not in going]
+    in_use = any(entry.purpose for entry in going)
+    if in_use or (_pairs_with(core, paths) and not staying):
+        raise reject(Reason.PATHS_IN_USE)
+    for entry in going:
+        yield from remove_path(core.around, entry)
+        paths.entries.remove(entry)
+    if not paths.entries:
+        del core.paths.sets[paths.box]

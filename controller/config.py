@@ -20,6 +20,7 @@ PROFILES = ("3880-3", "3990-2", "3990-3", "3990-6", "9343", "2105", "2107")
 FEATURES = ("prefix", "thin")
 DEVICE_TYPES = ("3390", "3380", "9345", "3375", "3350", "3340", "3330", "2314", "2311", "2305")
 LINK_PROTOCOLS = {"parallel": 0x80, "escon": 0x40, "ficon": 0x10}
+DIRECTOR_PORTS = 0x01, 0xFD  # link addresses, from and to
 MAX_CYLINDERS = 1_182_006
 MAX_DEVICES = 32
 MAX_CACHE_MB = 4095  # 32 bits of bytes
@@ -61,13 +62,19 @@ class ShapeConfig:
 
 @dataclass(frozen=True, slots=True)
 class PortConfig:
-    """One adapter: a host port takes any number of links, a peer port is one link to the other system."""
+    """One adapter: a host port takes any number of links, a peer port is one link to the other system.
+
+    `director`: it connects to a port of a director, which then tells it its link address; a host port has one link
+    then too. `peer_address`: the link address of the other system's port at that director, for a peer port.
+    """
 
     said: int
     kind: str  # "host" or "peer"
     listen: Address | None = None
     connect: Address | None = None
     shape: ShapeConfig | None = None
+    director: bool = False
+    peer_address: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +162,7 @@ VOLUME_KEYS = {
 }  # fmt: skip
 SHARED_KEYS = {"listen", "allow", "clients_per_device", "connections", "idle_timeout_s"}
 MODEL_KEYS = {"enabled", "cache_mb", "nvs_mb", "distance_km", "pace"}
-PORT_KEYS = {"said", "kind", "listen", "connect", "shape"}
+PORT_KEYS = {"said", "kind", "listen", "connect", "director", "peer_address", "shape"}
 SHAPE_KEYS = {"rate_mbit", "rtt_ms", "loss_percent"}
 MAX_RATE_MBIT, MAX_RTT_MS, MAX_LOSS_PERCENT = 400_000.0, 10_000.0, 50.0
 
@@ -188,7 +195,7 @@ def check_config(table: dict[str, Any], base: Path) -> SystemConfig:
     protocol = fields.text(table, "link_protocol", "", default="escon")
     return SystemConfig(
         name=fields.text(table, "name", ""),
-        serial=_serial(table),
+        serial=fields.serial(table),
         ssid=fields.hexadecimal(table, "ssid", "", 0x0001, 0xFFFF),
         lss=fields.hexadecimal(table, "lss", "", 0, 0xFF, default=0),
         profile=fields.one_of(fields.text(table, "profile", "", default="3990-6"), PROFILES, "profile"),
@@ -333,12 +340,27 @@ def _port(table: dict[str, Any], where: str) -> PortConfig:
     connect = fields.address(table, "connect", where)
     if (listen is None) == (connect is None):
         raise ConfigError(f"{where}: either listen or connect is needed")
-    if kind == "host" and listen is None:
-        raise ConfigError(f"{where}.listen: a host port listens")
+    director = fields.flag(table, "director", where, default=False)
+    if director and connect is None:
+        raise ConfigError(f"{where}.director: the port connects to a director's, so connect is needed")
+    if kind == "host" and listen is None and not director:
+        raise ConfigError(f"{where}.listen: a host port listens, or connects to a director")
     if connect is not None and connect.port == 0:
         raise ConfigError(f"{where}.connect: port 0 cannot be connected to")
+    said = fields.hexadecimal(table, "said", where, 0, 0xFFFF)
     shape = _shape(table["shape"], f"{where}.shape") if "shape" in table else None
-    return PortConfig(fields.hexadecimal(table, "said", where, 0, 0xFFFF), kind, listen, connect, shape)
+    peer = _peer_address(table, where, kind, director)
+    return PortConfig(said, kind, listen, connect, shape, director, peer)
+
+
+def _peer_address(table: dict[str, Any], where: str, kind: str, director: bool) -> int | None:
+    """The link address of the other system's port, which a peer port at a director needs, and no other."""
+    needed = director and kind == "peer"
+    if needed != ("peer_address" in table):
+        raise ConfigError(f"{where}.peer_address: {'needed' if needed else 'only'} for a peer port at a director")
+    if not needed:
+        return None
+    return fields.hexadecimal(table, "peer_address", where, *DIRECTOR_PORTS)
 
 
 def _shape(table: Any, where: str) -> ShapeConfig:
@@ -367,10 +389,3 @@ def _model(table: Any) -> ModelConfig | None:
     if config.cache_mb is not None and (config.nvs_mb or 0) > config.cache_mb:
         raise ConfigError("model.nvs_mb: no more than cache_mb")
     return config
-
-
-def _serial(table: dict[str, Any]) -> str:
-    serial = fields.text(table, "serial", "")
-    if not (len(serial) <= 12 and serial.isascii() and serial.isalnum() and serial == serial.upper()):
-        raise ConfigError("serial: up to 12 digits or capital letters are needed")
-    return serial.rjust(12, "0")

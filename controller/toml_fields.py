@@ -123,6 +123,14 @@ def hexadecimal(table: dict[str, Any], key: str, where: str, low: int, high: int
     return found
 
 
+def serial(table: dict[str, Any]) -> str:
+    """`serial`: 12 characters, zeros before what is given. Raises ConfigError."""
+    given = text(table, "serial", "")
+    if not (len(given) <= 12 and given.isascii() and given.isalnum() and given == given.upper()):
+        raise ConfigError("serial: up to 12 digits or capital letters are needed")
+    return given.rjust(12, "0")
+
+
 def one_of(value: str, allowed: tuple[str, ...], where: str) -> str:
     """A text that is one of these. Raises ConfigError."""
     if value not in allowed:

@@ -11,6 +11,7 @@ COMMANDS = {
     "array": "tools.array",
     "conform": "tools.conform",
     "demo": "tools.demo",
+    "director": "tools.director",
     "drill": "tools.drill",
     "frames": "tools.frames",
     "hercules-conf": "tools.import_cnf",

@@ -15,9 +15,10 @@ import trio
 from controller.config import ConfigError, SystemConfig
 from host_emulator.channel import InterfaceControlCheck
 from host_emulator.console import Console, Line, parse_lines
+from host_emulator.link import HostLinkSettings
 from host_emulator.script import HELP, ScriptError
 from host_emulator.session import HostSession, open_session, session_over
-from tools.addresses import tcp_address
+from tools.addresses import Target, tcp_target
 from tools.bad_input import BadInput
 from tools.captures import CaptureFile, capture_option, capturing
 from tools.host_record import Recorder
@@ -40,10 +41,12 @@ _ONLY_JSON = ("lines", "records")
 def host(target: str, image: int, volume: Path | None, as_json: bool, capture: Path | None, script: Any) -> None:
     """Run SCRIPT (- for standard input), one command a line, until one fails; without a script, ask for commands.
 
-    `help` at the prompt lists what can be typed; a script may hold the same lines. Exit status 0: every command ended
-    normally; 1: one did not (its sense is shown); 2: the script or the target cannot be used.
+    `help` at the prompt lists what can be typed; a script may hold the same lines. Through a director the target is
+    tcp://HOST:PORT/LINK: where a port of the director listens, and the link address of the system's port.
+    Exit status 0: every command ended normally; 1: one did not (its sense is shown); 2: the script or the target
+    cannot be used.
     """
-    address = None if target == "in-process" else tcp_address(target)
+    address = None if target == "in-process" else tcp_target(target)
     if volume is not None and address is not None:
         raise BadInput("--volume: only with --target in-process")
     lines = None
@@ -73,7 +76,7 @@ def host(target: str, image: int, volume: Path | None, as_json: bool, capture: P
 
 @asynccontextmanager
 async def _open(
-    address: tuple[str, int] | None, image: int, config: SystemConfig | None, capture: CaptureFile | None
+    address: Target | None, image: int, config: SystemConfig | None, capture: CaptureFile | None
 ) -> AsyncIterator[HostSession]:
     if address is None:
         assert config is not None
@@ -83,15 +86,18 @@ async def _open(
             async with session_over(stream, image, tap=tap) as session:
                 yield session
         return
-    tap = capture.tap(f"host tcp://{address[0]}:{address[1]}") if capture else None
+    tap = capture.tap(f"host {address}") if capture else None
+    settings = None
+    if address.link_address is not None:
+        settings = HostLinkSettings(control_unit_address=address.link_address)
     with trio.fail_after(CONNECT_TIMEOUT_S) as patience:
-        async with open_session(*address, image, tap=tap) as session:
+        async with open_session(address.host, address.port, image, settings, tap=tap) as session:
             patience.deadline = float("inf")
             yield session
 
 
 async def _session(
-    address: tuple[str, int] | None,
+    address: Target | None,
     image: int,
     config: SystemConfig | None,
     lines: list[Line] | None,

@@ -1,6 +1,7 @@
 """The adapters of a box: host ports that take any number of links, peer ports that are one link each.
 
-A peer port either listens or connects; a lost connection is made again. With no connection there is no light.
+A peer port either listens or connects; a lost connection is made again. With no connection there is no light. Either
+kind may connect to a port of a director, and asks it for its link address.
 """
 
 import socket
@@ -20,7 +21,8 @@ RECONNECT_FIRST_S = 0.2
 RECONNECT_MAX_S = 5.0
 OPENED, ACCEPTED = 0x01, 0x02  # link addresses: the side that opened the connection, the other
 
-MakeLink = Callable[[str, int, int, int], Link]  # (link id, SAID, own address, peer address)
+# (link id, SAID, own address, peer address, whether a director assigns the own address)
+MakeLink = Callable[[str, int, int, int, bool], Link]
 MakeTap = Callable[[str, PortConfig], Tap | None]  # (link id, its port): what is shown the records of a new link
 Say = Callable[[str, dict[str, object]], None]
 
@@ -99,19 +101,20 @@ class Adapters:
         adapter = self.by_said[said]
         adapter.made += 1
         link_id = f"{said:04X}/{adapter.made}"
+        config = adapter.config
         own, peer = (OPENED, ACCEPTED) if opened else (ACCEPTED, OPENED)
-        link = self.make_link(link_id, said, own, peer)
-        if adapter.config.kind == "peer":
+        link = self.make_link(link_id, said, own, config.peer_address or peer, config.director)
+        if config.kind == "peer":
             self._end_links(adapter)  # the newest connection is the link; an old one that still lingers is dead
         adapter.links[link_id] = link
         adapter.scopes[link_id] = trio.CancelScope()
         self._said_of[link_id] = said
         self.say("link up", {"link": link_id})
-        tap = self.make_tap(link_id, adapter.config) if self.make_tap else None
+        tap = self.make_tap(link_id, config) if self.make_tap else None
         try:
             with adapter.scopes[link_id]:
                 async with AsyncExitStack() as stack:
-                    if (shape := adapter.config.shape) is not None:
+                    if (shape := config.shape) is not None:
                         long_way = shaped(stream, shape, Random(link_id), self.sleep_until)
                         stream = await stack.enter_async_context(long_way)
                     await run_link(link, stream, tap)
@@ -122,7 +125,7 @@ class Adapters:
             del adapter.scopes[link_id], self._said_of[link_id]
             adapter.bytes_past += link.counters.bytes_in + link.counters.bytes_out
             self.say("link down", {"link": link_id})
-            if adapter.config.kind == "peer" and was_current:
+            if config.kind == "peer" and was_current:
                 self.link_lost(said)
 
     def _end_links(self, adapter: Adapter) -> None:

@@ -39,11 +39,18 @@ class DirectorShell:
     async def run(
         self, listen: Mapping[int, tuple[str, int]], task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
-        """Serve until cancelled: `listen` says where each port listens (port 0: any). Started when all do."""
+        """Serve until cancelled: `listen` says where each port listens (port 0: any). Started when all do.
+
+        Raises OSError: a port cannot listen there.
+        """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.keep_time)
             for port, (host, number) in listen.items():
-                listeners = await trio.open_tcp_listeners(number, host=host)
+                try:
+                    listeners = await trio.open_tcp_listeners(number, host=host)
+                except OSError as error:
+                    text = f"port {port:02X} cannot listen at {host}:{number}: {error.strerror}"
+                    raise OSError(error.errno, text) from error
                 name = listeners[0].socket.getsockname()
                 self.addresses[port] = name[0], name[1]
                 nursery.start_soon(self._serve_listeners, port, listeners)

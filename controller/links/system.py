@@ -9,6 +9,7 @@ from ccw.link_control import NodeDescriptor
 from controller.array import VirtualArrayStore
 from controller.box import BoxSettings, Ports, VolumeSettings
 from controller.channel import CommandServer, Link
+from controller.channel.api import LinkSettings
 from controller.channel.path_table import PathTable
 from controller.config import SharedConfig
 from controller.links.adapters import Adapters
@@ -123,7 +124,7 @@ class StorageSystem:
         else:
             self.log(None, "the array is full: writes are refused, reads go on", {"why": why})
 
-    def _make_link(self, link_id: str, said: int, own_address: int, peer_address: int) -> Link:
+    def _make_link(self, link_id: str, said: int, own_address: int, peer_address: int, switched: bool) -> Link:
         node = NodeDescriptor(
             self._node.flags,
             self._node.parameters,
@@ -140,6 +141,7 @@ class StorageSystem:
             node.encode(),
             own_address=own_address,
             peer_address=peer_address,
+            settings=LinkSettings(acquire_address=switched),
             table=self._path_table,
         )
 

@@ -45,6 +45,15 @@ def test_a_good_file(tmp_path: Path) -> None:
         ('kind = "host"', 'kind = "host"\nshape = 3', "port[0].shape: written as a table"),
         ('kind = "host"', 'kind = "host"\nshape = {delay = 1}', "port[0].shape.delay: no such setting"),
         ('kind = "host"', 'kind = "host"\nshape = {rtt_ms = -1}', "port[0].shape.rtt_ms: a number from 0 to 10000"),
+        ('kind = "host"', 'kind = "host"\ndirector = true', "port[0].director: the port connects to a director's"),
+        ('listen = "127.0.0.1:4000"', 'connect = "127.0.0.1:4000"', "port[0].listen: a host port listens, or"),
+        ('kind = "peer"', 'kind = "peer"\ndirector = true', "port[1].peer_address: needed for a peer port"),
+        ('kind = "peer"', 'kind = "peer"\npeer_address = "61"', "port[1].peer_address: only for a peer port"),
+        (
+            'kind = "peer"',
+            'kind = "peer"\ndirector = true\npeer_address = "FE"',
+            "port[1].peer_address: hexadecimal digits",
+        ),
         ("[[volume]]", "[[volume", "not TOML"),
     ],
 )

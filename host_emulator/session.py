@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -23,7 +23,7 @@ import trio
 from ccw.ccws import ChannelStatus, UnitStatus
 from ccw.errors import FormatError
 from ccw.frames import Frame
-from ccw.records import RecordReader, encode_raw, encode_record, encode_sequence
+from ccw.records import RawFrame, RecordReader, SequenceRecord, encode_raw, encode_record, encode_sequence
 from host_emulator.channel import ChannelProgram, InterfaceControlCheck, ProgramResult, Response, Start, run_program
 from host_emulator.link import HostCounters, HostLink, HostLinkSettings, LinkFailure, NoPath, Unsolicited
 
@@ -317,7 +317,7 @@ class HostSession:
         try:
             while data := await self._receive():
                 self._bytes_received += len(data)
-                self._hear(reader, data)
+                self._hear(reader.feed(data))
                 await self._flush()
                 self._arm()
         except (trio.BrokenResourceError, trio.ClosedResourceError, FormatError):
@@ -366,11 +366,12 @@ class HostSession:
         if deadline is not None and deadline < self._armed:
             self._rearm.set()
 
-    def _hear(self, reader: RecordReader, data: bytes) -> None:
+    def _hear(self, records: Iterable[RawFrame | SequenceRecord]) -> None:
+        """Take what came, and tell whoever waits for it."""
         link = self._link
         was_busy = link.busy
         now = trio.current_time()
-        for record in reader.feed(data):
+        for record in records:
             if self._tap is not None:
                 self._tap(False, encode_raw(record), now)
             link.receive(record, now)

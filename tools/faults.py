@@ -1,16 +1,26 @@
 """Faults on purpose, drawn from one seed, and runs that repeat exactly.
 
-`Faults` says what may go wrong in one run, `draw_faults` takes a random part of everything there is. `FaultyLink` is a
-stream that damages what is sent through it, record by record (escon-frames 1.7); `FaultyDisk` is a disk whose power
-fails in the middle of a commit. `run_pinned` runs a trio program on virtual time with a scheduler that follows a seed.
+`Faults` says what may go wrong in one run, `draw_faults` takes a random part of everything there is. `FaultyDisk` is a
+disk whose power fails in the middle of a commit, or whose sync does. `run_pinned` runs a trio program on virtual time
+with a scheduler that follows a seed.
 
 What must be survived: every fault here, in any order, as long as it ends some time.
     drop, corrupt, duplicate, delay    a record, in either direction of any link
-    silence                            everything of one direction for a while
-    cut                                the connection ends within a record; it is made again a little later
-    crash                              a site loses power; unsynced sectors are kept, lost or torn; it starts again
+    reorder                            a record between the boxes is overtaken by those behind it
+    silence                            everything of one direction of one link for a while
+    partitions                         everything that one box says to the other for a while, on all links
+    clog                               one direction of a link takes nothing for a while; then all of it arrives
+    cut                                the connection ends; it is made again a little later
+    crashes                            a site loses power; unsynced sectors are kept, lost or torn; it starts again
+    storm                              a site that has just started loses power again, up to three times
+    sync_errors                        the disk fails a sync: the array fences itself, and the site is started again
+    full                               the disk has no more room for a while
+    stall                              now and then a commit takes seconds
+    clock_jump_s                       the time of day is another one after a restart, earlier or later
 What a link cannot detect is not injected: a record lost *and* another of equal length doubled within one transfer leave
-every count right and every CRC good, so a run draws either `duplicate` or the faults that lose records.
+every count right and every CRC good, so a run draws either `duplicate` or the faults that lose or reorder records; and
+nothing but a sum over the data, which only bridges have, tells that two data frames of one transfer came in the other
+order, so hosts' links keep it.
 """
 
 from __future__ import annotations
@@ -24,20 +34,14 @@ from typing import TypeVar
 import trio
 import trio.testing
 
-from ccw.escon import RECORD_HEADER_LENGTH
-from controller.array import Disk
+from controller.array import Disk, DiskError
 
 Value = TypeVar("Value")
-Simulation = Callable[[int], Awaitable[Value]]
-Note = Callable[[str, bytes], None]  # (what happened, the record it happened to)
-
-
-def _not_noted(what: str, record: bytes) -> None:
-    """Nobody wants to know."""
+Simulation = Callable[[int, trio.testing.MockClock], Awaitable[Value]]
 
 
 def run_pinned(simulate: Simulation[Value], seed: int) -> Value:
-    """Run `simulate(seed)` on virtual time, so that the same seed gives the same order of events, always.
+    """Run `simulate(seed, clock)` on virtual time, so that the same seed gives the same order of events, always.
 
     Virtual time alone is not enough: trio deliberately runs ready tasks in random order. Its scheduler is pinned by
     two private names, used nowhere else.
@@ -47,7 +51,8 @@ def run_pinned(simulate: Simulation[Value], seed: int) -> Value:
     scheduler._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[attr-defined]
     scheduler._r.seed(seed)
     try:
-        return trio.run(simulate, seed, clock=trio.testing.MockClock(autojump_threshold=0))
+        clock = trio.testing.MockClock(autojump_threshold=0)
+        return trio.run(simulate, seed, clock, clock=clock)
     finally:
         scheduler._r.setstate(saved)
         scheduler._ALLOW_DETERMINISTIC_SCHEDULING = allowed  # type: ignore[attr-defined]
@@ -62,12 +67,31 @@ class Faults:
     duplicate: float = 0.0
     delay: float = 0.0
     delay_max_s: float = 3.0  # longer than the link timeout: frames of a connection given up come late
+    reorder: float = 0.0
+    reorder_max_s: float = 0.5
     silence: float = 0.0
     silence_max_s: float = 20.0  # longer than the bridge waits for status
+    clog: float = 0.0
+    clog_max_s: float = 10.0
     cut: float = 0.0
+    latency_s: float = 0.0  # one way; no fault, but it lets things cross
+    partitions: int = 0
+    partition_max_s: float = 20.0
     crashes_a: int = 0
     crashes_b: int = 0
+    storm: bool = False
     commit_max_s: float = 0.002  # a commit of the array takes up to this long
+    stall: float = 0.0  # probability per commit
+    stall_max_s: float = 5.0
+    sync_errors: int = 0
+    full: int = 0  # times
+    full_max_s: float = 5.0
+    clock_jump_s: float = 0.0  # at most, either way
+
+    @property
+    def any_on_links(self) -> bool:
+        """May a record suffer at all? A partition takes records too."""
+        return bool(self.partitions) or any(getattr(self, name) for name in _LINK_FAULTS)
 
 
 _LINK_FAULTS = {  # name: highest probability
@@ -75,29 +99,44 @@ _LINK_FAULTS = {  # name: highest probability
     "corrupt": 0.005,
     "duplicate": 0.01,
     "delay": 0.01,
+    "reorder": 0.01,
     "silence": 0.0003,
+    "clog": 0.0003,
     "cut": 0.0015,
 }
-_LOSES = ("drop", "corrupt", "silence")
+_NOT_WITH_DUPLICATE = ("drop", "corrupt", "silence", "reorder")
+DRAWN = 0.35  # the share of all faults that one run has, on average
 
 
 def draw_faults(random: Random) -> Faults:
     """A random subset of all faults, each with a random strength."""
-    drawn = {name: random.uniform(0.1, 1.0) * most for name, most in _LINK_FAULTS.items() if random.random() < 0.4}
+    drawn = {name: random.uniform(0.1, 1.0) * most for name, most in _LINK_FAULTS.items() if random.random() < DRAWN}
     if "duplicate" in drawn:
-        for name in _LOSES:
+        for name in _NOT_WITH_DUPLICATE:
             drawn.pop(name, None)
+
+    def times(most: int) -> int:
+        return random.randint(1, most) if random.random() < DRAWN else 0
+
+    partitions = times(2)
     return Faults(
         **drawn,
-        crashes_a=random.choice((0, 0, 1, 1, 2)),
-        crashes_b=random.choice((0, 0, 1, 1, 2)),
+        latency_s=random.choice((0.0, 0.0, 0.001, 0.02)),
+        partitions=0 if "duplicate" in drawn else partitions,
+        crashes_a=times(2),
+        crashes_b=times(2),
+        storm=random.random() < DRAWN,
         commit_max_s=random.choice((0.0, 0.002, 0.05)),
+        stall=random.choice((0.01, 0.05)) if random.random() < DRAWN else 0.0,
+        sync_errors=times(1),
+        full=times(2),
+        clock_jump_s=random.choice((5.0, 3600.0)) if random.random() < DRAWN else 0.0,
     )
 
 
 def quiet(faults: Faults) -> Faults:
     """The same surroundings with nothing going wrong."""
-    return Faults(commit_max_s=faults.commit_max_s)
+    return Faults(commit_max_s=faults.commit_max_s, latency_s=faults.latency_s)
 
 
 def describe(faults: Faults) -> str:
@@ -109,80 +148,7 @@ def describe(faults: Faults) -> str:
     )
 
 
-class FaultyLink(trio.abc.Stream):
-    """One end of a connection: records sent through it suffer. The other direction is the other end's affair.
-
-    `faults` is asked again for every record, so faults may be switched off while the connection lives.
-    """
-
-    def __init__(
-        self,
-        stream: trio.abc.Stream,
-        faults: Callable[[], Faults],
-        random: Random,
-        note: Note = _not_noted,
-    ) -> None:
-        self._stream = stream
-        self._faults = faults
-        self._random = random
-        self._note = note
-        self._unfinished = b""
-        self._silent_until = 0.0
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Send whole records; what is no whole record yet waits for the rest."""
-        self._unfinished += bytes(data)
-        while len(self._unfinished) >= RECORD_HEADER_LENGTH:
-            stop = RECORD_HEADER_LENGTH + int.from_bytes(self._unfinished[2:RECORD_HEADER_LENGTH], "big")
-            if len(self._unfinished) < stop:
-                break
-            record, self._unfinished = self._unfinished[:stop], self._unfinished[stop:]
-            await self._send_record(record)
-
-    async def _send_record(self, record: bytes) -> None:
-        faults, random = self._faults(), self._random
-        if random.random() < faults.cut:
-            await self._cut(record)
-        if random.random() < faults.silence:
-            self._silent_until = trio.current_time() + random.uniform(0, faults.silence_max_s)
-        if random.random() < faults.delay:
-            self._note("delay", record)
-            await trio.sleep(random.uniform(0, faults.delay_max_s))
-        if random.random() < faults.drop or (faults.silence and trio.current_time() < self._silent_until):
-            self._note("drop", record)
-            return
-        if random.random() < faults.corrupt:
-            record = _corrupted(record, random)
-            self._note("corrupt", record)
-        self._note("send", record)
-        await self._stream.send_all(record)
-        if random.random() < faults.duplicate:
-            self._note("duplicate", record)
-            await self._stream.send_all(record)
-
-    async def _cut(self, record: bytes) -> None:
-        """Send a part of the record, then nothing ever again."""
-        self._note("cut", record)
-        try:
-            await self._stream.send_all(record[: self._random.randrange(len(record))])
-        finally:
-            await trio.aclose_forcefully(self._stream)
-        raise trio.BrokenResourceError("the connection was cut on purpose")
-
-    async def wait_send_all_might_not_block(self) -> None:
-        """See trio.abc.SendStream."""
-        await self._stream.wait_send_all_might_not_block()
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        """What came, undamaged from here on."""
-        return await self._stream.receive_some(max_bytes)
-
-    async def aclose(self) -> None:
-        """Close the connection."""
-        await self._stream.aclose()
-
-
-def _corrupted(record: bytes, random: Random) -> bytes:
+def corrupted(record: bytes, random: Random) -> bytes:
     """One byte changed, but for byte 1: a damaged delimiter is no delimiter, so that frame is lost (`drop`)."""
     places = [place for place in range(len(record)) if place != 1]
     damaged = bytearray(record)
@@ -195,11 +161,15 @@ class PowerFailure(Exception):
 
 
 class FaultyDisk:
-    """A disk whose power can be made to fail: `fail_after` operations from now, everything raises PowerFailure."""
+    """A disk whose power can be made to fail: `fail_after` operations from now, everything raises PowerFailure.
+
+    `bad_syncs`: how many of the next syncs fail, as an fsync does that reports an error of the device.
+    """
 
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
         self._left: int | None = None
+        self.bad_syncs = 0
 
     def fail_after(self, operations: int | None) -> None:
         """Let that many creates, writes and syncs still happen; None: all of them."""
@@ -243,8 +213,11 @@ class FaultyDisk:
         self._disk.write(number, offset, parts)
 
     def sync(self, number: int) -> None:
-        """As the disk, while there is power."""
+        """As the disk, while there is power; or a DiskError."""
         self._spend()
+        if self.bad_syncs:
+            self.bad_syncs -= 1
+            raise DiskError(f"sync of segment {number} failed on purpose")
         self._disk.sync(number)
 
     def remove(self, number: int) -> None:

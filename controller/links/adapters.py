@@ -5,10 +5,11 @@ kind may connect to a port of a director, and asks it for its link address.
 """
 
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
 import trio
 
@@ -25,6 +26,7 @@ OPENED, ACCEPTED = 0x01, 0x02  # link addresses: the side that opened the connec
 MakeLink = Callable[[str, int, int, int, bool], Link]
 MakeTap = Callable[[str, PortConfig], Tap | None]  # (link id, its port): what is shown the records of a new link
 Say = Callable[[str, dict[str, object]], None]
+RunLink = Callable[[Link, Any, Tap | None], Awaitable[None]]  # runs one link over a stream until that is over
 
 
 @dataclass(slots=True)
@@ -72,6 +74,7 @@ class Adapters:
         self.link_lost: Callable[[int], None]
         self.say: Say
         self.make_tap: MakeTap | None = None
+        self.run_link: RunLink = run_link  # a simulation has a medium of its own
         self.sleep_until: SleepUntil = trio.sleep_until  # of links with a shape
 
     # LinkDirectory
@@ -117,7 +120,7 @@ class Adapters:
                     if (shape := config.shape) is not None:
                         long_way = shaped(stream, shape, Random(link_id), self.sleep_until)
                         stream = await stack.enter_async_context(long_way)
-                    await run_link(link, stream, tap)
+                    await self.run_link(link, stream, tap)
         except* LinkError as group:
             self.say("link error", {"link": link_id, "why": str(group.exceptions[0])})
         finally:

@@ -43,6 +43,7 @@ class Committer:
         self._tie = count()
         self._wanted = trio.Event()
         self.fenced = False
+        self.idle_commit_s = IDLE_COMMIT_S
         self.commits = 0
 
     def when_durable(self, sequence: int, reply: Callable[[bool], None]) -> None:
@@ -58,7 +59,7 @@ class Committer:
     async def run(self) -> None:
         """Commit for ever."""
         while True:
-            with trio.move_on_after(IDLE_COMMIT_S):
+            with trio.move_on_after(self.idle_commit_s):
                 await self._wanted.wait()
             self._wanted = trio.Event()
             if not self.fenced:

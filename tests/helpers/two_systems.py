@@ -83,6 +83,7 @@ class Site:
         self.events = events
         self.settings = box_settings(name, cylinders)
         self.run_blocking = run_blocking
+        self.epoch_s = EPOCH_S  # time of day at the next start
         self.system: StorageSystem | None = None
         self.links: trio.Nursery
         self._scope: trio.CancelScope | None = None
@@ -107,7 +108,7 @@ class Site:
             store,
             NodeDescriptor(0, bytes(3), "002107", "   ", "HRC", "ZZ", SERIALS[self.name], 0),
             self._event,
-            EPOCH_S,
+            self.epoch_s,
             self.run_blocking,
         )
         await nursery.start(self._serve)

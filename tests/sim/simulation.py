@@ -1,6 +1,6 @@
 """One run: set up, work while things go wrong, work on when they no longer do, come to rest, compare.
 
-    0 .. 20 s                   everything starts; link and site faults; a crashed site is awaited
+    0 .. 12 s                   everything starts; link and site faults; a crashed site is awaited
     then at most 120 s          no new faults; hosts go on; every pair must become duplex
     then 3 s                    writes in duplex
     then at most 90 s           the hosts finish what they are at; both arrays must be equal
@@ -12,21 +12,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import trio
+import trio.testing
 
 from tests.helpers.two_systems import VOLUMES
 from tests.sim.checkers import Check, Checkers, Violation
 from tests.sim.history import History
+from tests.sim.misfortune import Misfortune
 from tests.sim.operator import Operator
 from tests.sim.trace import Trace
 from tests.sim.workload import Host
 from tests.sim.world import World
 from tools.faults import Faults, describe, draw_faults, run_pinned
 
-FAULTS_S = 20.0
+FAULTS_S = 12.0
 DUPLEX_WITHIN_S = 120.0
 CALM_S = 3.0
 STOP_WITHIN_S = 90.0
-LOOK_S = 0.05
+LOOK_S = 0.1
+MEASURE_S = 0.5
 TRACKS = (0, 1, 2, 7, 14, 15, 22, 29)
 
 
@@ -45,10 +48,10 @@ class Summary:
     deepest: dict[str, int]
 
 
-async def simulate(seed: int, faults: Faults, trace: Trace) -> Summary:
+async def simulate(seed: int, clock: trio.testing.MockClock, faults: Faults, trace: Trace) -> Summary:
     """One run. Raises Violation, perhaps in a group."""
     async with trio.open_nursery() as nursery:
-        world = World(seed, faults, nursery, trace)
+        world = World(seed, faults, nursery, clock, trace)
         volumes = VOLUMES[: world.random("volumes").choice((3, 4))]
         history = History(volumes, TRACKS)
         checkers = Checkers(world, history)
@@ -59,7 +62,9 @@ async def simulate(seed: int, faults: Faults, trace: Trace) -> Summary:
         nursery.start_soon(operator.run)
         for host in hosts:
             nursery.start_soon(host.run)
-        await world.fail_sites(FAULTS_S)
+        misfortune = Misfortune(world)
+        nursery.start_soon(misfortune.start_fenced_sites)
+        await misfortune.strike(FAULTS_S)
         await trio.sleep_until(FAULTS_S)
         world.end_faults()
         calm_at = trio.current_time()
@@ -88,7 +93,7 @@ async def simulate(seed: int, faults: Faults, trace: Trace) -> Summary:
 async def _watch_queues(checkers: Checkers) -> None:
     while True:
         checkers.measure_queues()
-        await trio.sleep(LOOK_S)
+        await trio.sleep(MEASURE_S)
 
 
 async def _until(condition: Callable[[], bool], within_s: float, checkers: Checkers) -> None:
@@ -117,8 +122,8 @@ def run_seed(seed: int, faults: Faults | None = None, trace: Trace | None = None
     trace = trace or Trace()
     chosen = faults or draw_faults(World.chance(seed, "faults"))
 
-    async def run(pinned: int) -> Summary:
-        return await simulate(pinned, chosen, trace)
+    async def run(pinned: int, clock: trio.testing.MockClock) -> Summary:
+        return await simulate(pinned, clock, chosen, trace)
 
     try:
         return run_pinned(run, seed)

@@ -13,7 +13,7 @@ from tests.sim.history import History, Place, contents
 from tests.sim.world import World
 
 HEADS = 15
-THINK_S = 0.3  # mean pause of a host between two programs
+THINK_S = 0.2  # mean pause of a host between two programs
 LINK_CHECKS_MAX = 2  # interface control checks in a row; then the host connects anew
 FORMAT_SHARE, READ_SHARE = 0.05, 0.35
 

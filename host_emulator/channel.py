@@ -18,7 +18,7 @@ Rules, with their clause in the command reference ("eckd"):
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ccw.ccws import Ccw, CcwFlag, ChannelStatus, UnitStatus, decode_ccw
@@ -38,6 +38,8 @@ _SEARCHES = frozenset({0x29, 0x31, 0x39, 0x49, 0x51, 0x69, 0x71})
 
 class InterfaceControlCheck(Exception):
     """The device cannot be asked any more: link error, path lost, no answer. Thrown into a running program."""
+
+    not_operational = False  # the control unit is there and knows no such device
 
 
 class Start(NamedTuple):
@@ -92,6 +94,7 @@ class ProgramResult:
     sense: bytes | None
     executed: tuple[Executed, ...]
     problem: str | None = None  # text of an interface control check
+    not_operational: bool = False  # the interface control check says that there is no such device
 
     @property
     def completed(self) -> bool:
@@ -183,7 +186,8 @@ class _Channel:
                 response = yield start
             except InterfaceControlCheck as error:
                 status = ChannelStatus.INTERFACE_CONTROL_CHECK
-                return self._result(status, start.count, operation.segments[0].address, problem=str(error))
+                ended = self._result(status, start.count, operation.segments[0].address, problem=str(error))
+                return replace(ended, not_operational=error.not_operational)
             self._executed.append(Executed(operation.segments[0].address, start, response))
             self._status = response.status
             ending = self._conclude(operation, response)

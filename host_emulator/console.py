@@ -9,14 +9,15 @@
     help [WORD]                     this, a mnemonic, or a command
     quit
 
-Every command of a script (script.py) is a line too; its device= may be left out. A line that is wrong is a ScriptError
-with its column; a line that runs never raises for what the target does.
+Every command of a script (script.py) is a line too; its device= may be left out. So is every operator's word (words/);
+a TSO command goes on in the next line behind a hyphen or a plus sign. A line that is wrong is a ScriptError with its
+column; a line that runs never raises for what the target does.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import NamedTuple
 
 from ccw.errors import FormatError
@@ -32,7 +33,12 @@ from host_emulator.script import VERBS, ScriptError, parse_script
 from host_emulator.session import HostSession
 from host_emulator.track_text import dump_lines, records_of, track_lines
 from host_emulator.vtoc import contents_lines, label_of, vtoc_extent
+from host_emulator.words import WORDS, help_of, parse_word, word_of
+from host_emulator.words.desk import Desk
+from host_emulator.words.outcome import exit_of
+from host_emulator.words.wait import Patience, perform_all
 
+WITHOUT_END = Patience()
 OWN = ("device", "help", "put", "quit", "record", "track", "vtoc")
 Keep = Callable[[int, str], Awaitable[str]]  # (unit address, folder or "off"): what `record` does
 
@@ -50,12 +56,28 @@ def parse_lines(text: str, file: str) -> list[Line]:
     """The lines of a script that say something. Raises ScriptError for the first that is wrong."""
     lines = []
     has_device = False
-    for number, raw in enumerate(text.splitlines(), 1):
+    for number, raw in _logical_lines(text):
         line = parse_line(raw, number, file, has_device)
         if line is not None:
             lines.append(line)
             has_device = has_device or line.word == "device"
     return lines
+
+
+def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Lines with their numbers; those of a TSO command that goes on are one, with the number of the first."""
+    begun, so_far = 0, ""
+    for number, raw in enumerate(text.splitlines(), 1):
+        begun, so_far = (begun, f"{so_far} {raw}") if so_far else (number, raw)
+        word = word_of(so_far.split(maxsplit=1)[0].split("(")[0]) if so_far.strip() else None
+        going_on = re.fullmatch(r"(.*\s)[-+]\s*", so_far) if word is not None and word.tso else None
+        if going_on:
+            so_far = going_on[1].rstrip()
+            continue
+        yield begun, so_far
+        so_far = ""
+    if so_far:
+        yield begun, so_far
 
 
 def parse_line(raw: str, number: int = 1, file: str = "line", has_device: bool = True) -> Line | None:
@@ -68,6 +90,8 @@ def parse_line(raw: str, number: int = 1, file: str = "line", has_device: bool =
     try:
         if word in OWN:
             _check_own(word, text)
+        elif word in WORDS:
+            parse_word(text)
         elif word == "query" or word in VERBS:
             parse_script("\n" * (number - 1) + _with_device(text, 0 if has_device else None), file)
         elif word.split(";")[0] in MNEMONICS or re.fullmatch("x[0-9a-f]{2}", word.split(";")[0]):
@@ -115,12 +139,19 @@ def _with_device(text: str, device: int | None) -> str:
 
 
 class Console:
-    """Runs lines in a session. `device` is the one of `device HH`."""
+    """Runs lines in a session. `device` is the one of `device HH`; `patience` that with copies that words wait for."""
 
-    def __init__(self, session: HostSession, device: int | None = None, keep: Keep | None = None) -> None:
+    def __init__(
+        self,
+        session: HostSession,
+        device: int | None = None,
+        keep: Keep | None = None,
+        patience: Patience = WITHOUT_END,
+    ) -> None:
         self.session = session
         self.device = device
         self._keep = keep
+        self._patience = patience
 
     async def run(self, line: Line) -> Report:
         """Run one line; `lines` of the report are for people. Never raises for what the target does."""
@@ -139,12 +170,21 @@ class Console:
             return {**report, "lines": help_lines(arguments[0] if arguments else "")}
         if line.word == "quit":
             return report
+        if line.word in WORDS:
+            return await self._word(line, report)
         if line.word == "query" or line.word in VERBS:
             (step,) = parse_script("\n" * (line.number - 1) + _with_device(line.text, self.device), line.file)
             return await run_step(self.session, step)
         if self.device is None:
             return {**report, "ok": False, "problem": "which device? say `device HH` first"}
         return await self._on_device(line, arguments, report)
+
+    async def _word(self, line: Line, report: Report) -> Report:
+        outcomes = await perform_all(Desk(self.session), parse_word(line.text), self._patience)
+        status = exit_of(outcomes)
+        said = [text for outcome in outcomes for text in outcome.said()]
+        results = [outcome.plain() for outcome in outcomes]
+        return {**report, "ok": status == 0, "exit": status, "results": results, "lines": said}
 
     async def _on_device(self, line: Line, arguments: list[str], report: Report) -> Report:
         assert self.device is not None
@@ -203,13 +243,17 @@ def help_lines(word: str) -> list[str]:
     """All commands, or what is known of one."""
     if word in MNEMONICS:
         return [mnemonic_help(MNEMONICS[word])]
+    if word.lower() in WORDS:
+        return help_of(WORDS[word.lower()])
     matches = [_verb_help(verb) for verb in VERBS if verb == word or verb.split()[0] == word]
     if matches:
         return matches
     if word:
         return [f"nothing is known of {word!r}"]
     own = [line[4:] for line in (__doc__ or "").splitlines() if line.startswith("    ")]
-    return [*own, "", "programs: " + " ".join(MNEMONICS), "commands: " + ", ".join(VERBS)]
+    known = [word.name for word in WORDS.values()]
+    lists = ("programs: " + " ".join(MNEMONICS), "commands: " + ", ".join(VERBS), "remote copy: " + " ".join(known))
+    return [*own, "", *lists]
 
 
 def _verb_help(verb: str) -> str:

@@ -28,6 +28,8 @@ class NoPath(LinkFailure):
 class NotOperational(LinkFailure):
     """The control unit knows no such device (device-level exception)."""
 
+    not_operational = True
+
 
 class Unsolicited(NamedTuple):
     """A status that no command of ours asked for."""

@@ -23,6 +23,7 @@ from ccw.pprc import (
     EstablishPath,
     Order,
     PathDescriptor,
+    PathFlag,
     PprcHeader,
     PprcOrder,
     RecoverOption,
@@ -83,13 +84,24 @@ class NewRecord(NamedTuple):
 
 
 def establish_path(
-    primary: System, secondary: System, links: Sequence[int], *, consistency_group: bool = False
+    primary: System,
+    secondary: System,
+    links: Sequence[int | PathDescriptor],
+    *,
+    consistency_group: bool = False,
+    reset_host_path: bool = False,
+    seconds: int = 0,
 ) -> EstablishPath:
-    """D0 for point-to-point ESCON links; `links` are the outgoing ports (SAID)."""
-    paths = tuple(PathDescriptor(said, 0, 0) for said in links)
-    flags = 0x40 if consistency_group else 0
-    header = order_header(Order.ESTABLISH_PATH, 48 + 8 * len(paths), primary, secondary, flags=flags)
-    return EstablishPath(header, _LINK_TYPE_ESCON, paths=paths)
+    """D0 for ESCON links; a link given by its outgoing port (SAID) alone is point-to-point.
+
+    `seconds` of extended long busy, 0: 120.
+    """
+    paths = tuple(PathDescriptor(link, 0, 0) if isinstance(link, int) else link for link in links)
+    flags = (PathFlag.CONSISTENCY_GROUP if consistency_group else 0) | (
+        PathFlag.RESET_HOST_PATH if reset_host_path else 0
+    )
+    header = order_header(Order.ESTABLISH_PATH, 48 + 8 * len(paths), primary, secondary, flags=int(flags))
+    return EstablishPath(header, _LINK_TYPE_ESCON, elb_seconds=seconds, paths=paths)
 
 
 def delete_path(primary: System, secondary: System) -> DeletePath:
@@ -110,14 +122,18 @@ def establish_pair(
     secondary_device: int,
     *,
     mode: int = 0,
+    option: int = 0,
+    action: int = 0,
     pace: int = 15,
     bridge_role: int = 0,
     bridge_number: int = 0,
     flags: int = 0,
 ) -> EstablishPair:
-    """D2. `mode`: 0 copy, 1 nocopy, 2 resync. `flags`: ccw.pprc_flags.PairFlag."""
+    """D2. `mode`: 0 copy, 1 nocopy, 2 resync. `option`: 0 synchronous, 1 extended distance. `action`: 1 failover, 2
+    failback. `pace` 0: not given. `flags`: ccw.pprc_flags.PairFlag.
+    """
     header = order_header(Order.ESTABLISH_PAIR, 64, primary, secondary, device, secondary_device, flags)
-    return EstablishPair(header, mode=mode, pace=pace, bridge_role=bridge_role, bridge_number=bridge_number)
+    return EstablishPair(header, mode, option, action, pace, bridge_role, bridge_number)
 
 
 def delete_pair(
@@ -128,9 +144,11 @@ def delete_pair(
     return DeletePair(order_header(Order.DELETE_PAIR, 48, primary, secondary, device, secondary_device, flags))
 
 
-def suspend_pair(primary: System, secondary: System, device: int, secondary_device: int) -> SuspendPair:
-    """D4."""
-    return SuspendPair(order_header(Order.SUSPEND_PAIR, 56, primary, secondary, device, secondary_device))
+def suspend_pair(
+    primary: System, secondary: System, device: int, secondary_device: int, *, flags: int = 0
+) -> SuspendPair:
+    """D4, for the primary or the secondary. `flags`: ccw.pprc_flags.SuspendFlag."""
+    return SuspendPair(order_header(Order.SUSPEND_PAIR, 56, primary, secondary, device, secondary_device, flags))
 
 
 def recover_pair(

@@ -18,6 +18,7 @@ COMMANDS = {
     "host": "tools.host",
     "import-cnf": "tools.import_cnf",
     "pair": "tools.pair",
+    "path": "tools.path",
     "replay": "tools.replay",
     "serve": "tools.serve",
     "snap": "tools.snap",

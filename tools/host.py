@@ -15,24 +15,27 @@ import trio
 from controller.config import ConfigError, SystemConfig
 from host_emulator.channel import InterfaceControlCheck
 from host_emulator.console import Console, Line, parse_lines
-from host_emulator.link import HostLinkSettings
 from host_emulator.script import HELP, ScriptError
-from host_emulator.session import HostSession, open_session, session_over
+from host_emulator.session import HostSession, session_over
+from host_emulator.words.wait import Patience
 from tools.addresses import Target, tcp_target
 from tools.bad_input import BadInput
 from tools.captures import CaptureFile, capture_option, capturing
 from tools.host_record import Recorder
 from tools.in_process import in_process, single_volume
+from tools.operator_words import copy_bar
+from tools.sessions import TARGET_VARIABLE, open_target
 
 DIFFERENCE, BAD_INPUT = 1, 2
-CONNECT_TIMEOUT_S = 10.0
 
-_FIRST = ("line", "command", "ok", "unit_status", "channel_status", "residual", "sense", "sense_text", "problem")
-_ONLY_JSON = ("lines", "records")
+_FIRST = ("line", "command", "ok", "unit_status", "channel_status", "residual", "sense", "sense_text", "problem",
+          "exit")  # fmt: skip
+_ONLY_JSON = ("lines", "records", "results")
 
 
 @click.command("host", epilog="\b\nCommands of a script:\n" + HELP)
-@click.option("--target", required=True, metavar="tcp://HOST:PORT", help="The system to talk to, or in-process.")
+@click.option("--target", required=True, envvar=TARGET_VARIABLE, metavar="tcp://HOST:PORT",
+              help=f"The system to talk to, or in-process; otherwise {TARGET_VARIABLE}.")  # fmt: skip
 @click.option("--image", default=0, type=click.IntRange(0, 15), help="Control-unit image (default 0).")
 @click.option("--volume", type=click.Path(path_type=Path), help="in-process: a CKD image as device 00 (a copy).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each command.")
@@ -86,14 +89,8 @@ async def _open(
             async with session_over(stream, image, tap=tap) as session:
                 yield session
         return
-    tap = capture.tap(f"host {address}") if capture else None
-    settings = None
-    if address.link_address is not None:
-        settings = HostLinkSettings(control_unit_address=address.link_address)
-    with trio.fail_after(CONNECT_TIMEOUT_S) as patience:
-        async with open_session(address.host, address.port, image, settings, tap=tap) as session:
-            patience.deadline = float("inf")
-            yield session
+    async with open_target(address, image, capture) as session:
+        yield session
 
 
 async def _session(
@@ -106,16 +103,17 @@ async def _session(
 ) -> bool:
     async with _open(address, image, config, capture) as session:
         recorder = Recorder(session)
-        console = Console(session, 0x00 if address is None else None, recorder.command)
-        try:
-            if lines is None:
-                from tools.host_prompt import prompt_loop  # the prompt's library is loaded when it is used
+        with copy_bar() as watch:
+            console = Console(session, 0x00 if address is None else None, recorder.command, Patience(watch=watch))
+            try:
+                if lines is None:
+                    from tools.host_prompt import prompt_loop  # the prompt's library is loaded when it is used
 
-                await prompt_loop(console, shown)
-                return True
-            return await _script(console, lines, as_json)
-        finally:
-            await recorder.finish()
+                    await prompt_loop(console, shown)
+                    return True
+                return await _script(console, lines, as_json)
+            finally:
+                await recorder.finish()
 
 
 async def _script(console: Console, lines: list[Line], as_json: bool) -> bool:

@@ -19,6 +19,7 @@ from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from host_emulator.console import OWN, Console, parse_line
 from host_emulator.mnemonics import MNEMONICS, mnemonic_help
 from host_emulator.script import VERBS, ScriptError
+from host_emulator.words import WORDS, option_form, word_of
 
 WELCOME = "A host session. `help` lists the commands; Ctrl-C ends a running program, Ctrl-D the session."
 
@@ -35,11 +36,16 @@ class _Words(Completer):
             names = {name: mnemonic_help(row) for name, row in MNEMONICS.items()}
             if ";" not in before:
                 names |= dict.fromkeys([*OWN, *VERBS], "")
+                names |= {word.name: word.summary for word in WORDS.values()}
             found = sorted(names)
         else:
             names = {}
             verb = words[0] if words[0] != "query" else " ".join(words[:2])
             found = [f"{option}=" for option in VERBS.get(verb, {})]
+            word = word_of(words[0])
+            if word is not None:
+                names = {option_form(word, keyword): keyword.meaning for keyword in word.keywords}
+                found = list(names)
         for name in found:
             if name.startswith(typed):
                 yield Completion(name, start_position=-len(typed), display_meta=names.get(name, ""))

@@ -1,4 +1,4 @@
-"""`trackbridge pair`: the remote copy pairs of a running system."""
+"""`trackbridge pair`: the remote copy pairs of a running system, by operators' words; and listed over HTTP."""
 
 from __future__ import annotations
 
@@ -10,19 +10,23 @@ from rich.console import Console
 from rich.table import Table
 
 from tools.bad_input import BadInput
+from tools.operator_words import WordGroup
 from tools.system_client import SystemClient, system_options
 
 
-@click.group(context_settings={"help_option_names": ["--help"]})
+@click.group(cls=WordGroup, context_settings={"help_option_names": ["--help"]})
 def pair() -> None:
-    """Remote copy pairs of a running system (--system)."""
+    """Remote copy pairs: the words of DSCLI (mkpprc, lspprc ...) and of TSO (cestpair, cquery ...).
+
+    Each is sent as channel programs to a host port (--target); `trackbridge pair lspprc --help` says what it takes.
+    """
 
 
 @pair.command("list")
 @system_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def list_(system: str | None, token_file: Path | None, as_json: bool) -> None:
-    """List the pairs: both volumes, state, tracks still to be copied."""
+    """List the pairs over HTTP: both volumes, state, tracks still to be copied. `lspprc` also says why."""
     if system is None:
         raise BadInput("--system URL is needed")
     found = SystemClient(system, token_file).get("/v1/pairs")

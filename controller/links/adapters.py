@@ -91,6 +91,11 @@ class Adapters:
             if not self.is_peer(path)
         ]
 
+    def host_addresses(self) -> list[str]:
+        """Where the host ports listen, as host:port."""
+        hosts = [adapter.address for adapter in self.by_said.values() if adapter.config.kind == "host"]
+        return ["{}:{}".format(*address) for address in hosts if address is not None]
+
     def present_status(self, path: PathId, unit_address: int, status: int) -> None:
         said = self._said_of.get(path.link_id)
         link = self.by_said[said].links.get(path.link_id) if said is not None else None

@@ -61,6 +61,7 @@ class Operations:
             "appended": store.appended,
             "durable": store.durable,
             "shared_dasd": self._system.shared.address if self._system.shared is not None else None,
+            "host_ports": self._system.adapters.host_addresses(),
             "volumes": len(self._numbers()),
             "snapshots": len(self.catalog.all()),
             "statistics": self._system.statistics(),

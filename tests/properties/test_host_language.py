@@ -12,6 +12,7 @@ from host_emulator.mnemonics import MNEMONICS
 from host_emulator.parameters import ProgramError
 from host_emulator.program_text import build_program
 from host_emulator.script import ScriptError
+from host_emulator.words import WORDS as OPERATOR_WORDS
 
 WORDS = st.sampled_from(
     [*MNEMONICS, "tic", "+", "x47", "mt", "sli", "cd", "count=8", "1,2", "1,2-1,3", "1,2,3", "C1*4", "e'A", "e'A B'",
@@ -32,8 +33,16 @@ def test_any_text_is_a_program_or_one_error(text: str) -> None:
         assert isinstance(program, ChannelProgram)
 
 
+OPERATORS = st.sampled_from(
+    [*OPERATOR_WORDS, "CESTPAIR", "DEVN(05)", "DEVN(", "PRIM(0100 12345 05)", "SEC(0200,1,05)", "FREEZE", ")",
+     "05:15", "0105:0215", "00:00", "0010", "-wait", "-l", "-at", "tgt", "-dev", "0100:00:1", "-", "--", "-type=gcp"]
+)  # fmt: skip
+
+
 @settings(max_examples=300, deadline=None)
-@given(st.one_of(st.text(max_size=60), st.lists(WORDS, max_size=8).map(" ".join)))
+@given(
+    st.one_of(st.text(max_size=60), *(st.lists(words, max_size=8).map(" ".join) for words in (WORDS, OPERATORS)))
+)
 def test_any_line_is_a_command_or_one_error(text: str) -> None:
     try:
         parse_line(text)

@@ -1,0 +1,167 @@
+"""One session, as a word uses it: orders, queries, and the names of the systems that nobody said.
+
+A device that does not exist is None; a link that fails is `Unanswered`; an order or query that is refused is `Refused`
+with what the channel program ended with. What an operator named wrongly, or not precisely enough, is `NotNamed`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ccw.ccws import ChannelStatus
+from ccw.pprc import PprcOrder
+from ccw.pprc_query import PathReport, QueueReport, VolumeQuery
+from host_emulator import orders
+from host_emulator.channel import ChannelProgram, ProgramResult
+from host_emulator.orders import System
+from host_emulator.session import HostSession
+from host_emulator.words.tasks import ANY, Naming
+
+UNIT_ADDRESSES = 256
+
+
+class Unanswered(Exception):
+    """The link failed: the system may have done what was asked, or not."""
+
+
+class Refused(Exception):
+    """The system refused: `result` has status and sense."""
+
+    def __init__(self, result: ProgramResult) -> None:
+        super().__init__("refused")
+        self.result = result
+
+
+class NotNamed(Exception):
+    """The system that is asked is another than was named, or a system that has to be known was not named."""
+
+
+class Desk:
+    """What a word sees of a session."""
+
+    def __init__(self, session: HostSession) -> None:
+        self._session = session
+        self._device: int | None = None  # one that is there
+
+    async def order(self, device: int, order: PprcOrder) -> None:
+        """Send an order. Raises Refused, Unanswered, NotNamed when the device does not exist."""
+        if await self._run(device, orders.pprc(order)) is None:
+            raise NotNamed(f"there is no device {device:02X}")
+
+    async def volume(self, device: int) -> VolumeQuery | None:
+        """What the volume query says; None where there is no such device. Raises Refused, Unanswered."""
+        data = await self._ask(device, orders.SCOPE_VOLUME)
+        return None if data is None else VolumeQuery.decode(data)
+
+    async def need_volume(self, device: int) -> VolumeQuery:
+        """The same. Raises NotNamed where there is no such device."""
+        found = await self.volume(device)
+        if found is None:
+            raise NotNamed(f"there is no device {device:02X}")
+        return found
+
+    async def paths(self, device: int | None = None) -> PathReport:
+        """What the path query says. Raises Refused, Unanswered, NotNamed."""
+        data = await self._ask(await self.any_device() if device is None else device, orders.SCOPE_PATHS)
+        if data is None:
+            raise NotNamed(f"there is no device {device or 0:02X}")
+        return PathReport.decode(data)
+
+    async def queue(self) -> QueueReport:
+        """What the queue query says. Raises Refused, Unanswered, NotNamed."""
+        data = await self._ask(await self.any_device(), orders.SCOPE_QUEUE)
+        assert data is not None
+        return QueueReport.decode(data)
+
+    async def volumes(self) -> list[tuple[int, VolumeQuery]]:
+        """Every device there is, with what its query says. Raises Refused, Unanswered."""
+        asked = [(device, await self.volume(device)) for device in range(UNIT_ADDRESSES)]
+        return [(device, found) for device, found in asked if found is not None]
+
+    async def any_device(self) -> int:
+        """A device that exists. Raises NotNamed when there is none."""
+        if self._device is None:
+            for device in range(UNIT_ADDRESSES):
+                if await self._ask(device, orders.SCOPE_VOLUME) is not None:
+                    self._device = device
+                    break
+            else:
+                raise NotNamed("there is no device at this control-unit image")
+        return self._device
+
+    async def _ask(self, device: int, scope: int) -> bytes | None:
+        result = await self._run(device, orders.query(scope))
+        return None if result is None else result.data
+
+    async def _run(self, device: int, program: ChannelProgram) -> ProgramResult | None:
+        """None where there is no such device. Raises Refused, Unanswered."""
+        result = await self._session.run_program(device, program)
+        if result.not_operational:
+            return None
+        if result.channel_status & ChannelStatus.INTERFACE_CONTROL_CHECK:
+            raise Unanswered(result.problem or "no answer")
+        if not result.completed:
+            raise Refused(result)
+        return result
+
+    # Names
+
+    async def own(self) -> System:
+        """The system that is asked. Raises Refused, Unanswered, NotNamed."""
+        return own_of(await self.paths())
+
+    async def names(self, own: Naming, other: Naming, device: int | None = None) -> tuple[System, System]:
+        """The system that is asked and the other one, as whole as they have to be.
+
+        `device`: of the system that is asked; when it is in a pair, that pair's other system is meant before others.
+        Raises NotNamed, Refused, Unanswered.
+        """
+        report = await self.paths()
+        mine = own_of(report)
+        if not own.fits(mine):
+            raise NotNamed(f"this is {text_of(mine)}, not {own}")
+        if other.whole is not None:
+            return mine, other.whole
+        if device is not None:
+            volume = await self.need_volume(device)
+            partners = [system for system in both(volume) if system != mine] if volume.role else []
+            if len(partners) == 1 and other.fits(partners[0]):
+                return mine, partners[0]
+        return mine, _only(other, [System(s.ssid, s.lss, _serial(s.serial)) for s in report.secondaries])
+
+
+def own_of(report: PathReport) -> System:
+    """The system that a path report is of."""
+    return System(report.ssid, report.lss, _serial(report.serial))
+
+
+def both(volume: VolumeQuery) -> Iterator[System]:
+    """The primary and the secondary system of a volume that is in a pair."""
+    yield System(volume.primary_ssid, volume.primary_lss, _serial(volume.primary_identity))
+    yield System(volume.secondary_ssid, volume.secondary_lss, _serial(volume.secondary_identity))
+
+
+def text_of(system: System) -> str:
+    """SSID:LSS:SERIAL."""
+    return f"{system.ssid:04X}:{system.lss:02X}:{system.serial}"
+
+
+def same(one: System, other: System) -> bool:
+    """Are they the same image of the same system, whether or not zeros in front were typed?"""
+    return (one.ssid, one.lss, one.identity) == (other.ssid, other.lss, other.identity)
+
+
+def _only(naming: Naming, known: Iterable[System]) -> System:
+    """The one that fits. Raises NotNamed."""
+    fitting = [system for system in known if naming.fits(system)]
+    if len(fitting) == 1:
+        return fitting[0]
+    wanted = "the other system" if naming == ANY else f"the other system, {naming},"
+    if not fitting:
+        raise NotNamed(f"{wanted} has to be named whole, -remotedev SSID:LSS:SERIAL: there are no paths to it yet")
+    choices = ", ".join(text_of(system) for system in fitting)
+    raise NotNamed(f"{wanted} can be any of {choices}: say which (-remotedev)")
+
+
+def _serial(identity: bytes) -> str:
+    return identity.decode("cp037")

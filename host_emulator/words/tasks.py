@@ -1,0 +1,219 @@
+"""What an operator's word asks for, whichever spelling it came in. Nothing is sent here; see perform.py.
+
+A word names storage systems as far as its spelling has it: TSO commands whole (SSID, serial number, LSS), DSCLI by
+serial number and LSS, or not at all. `Naming` holds what was said; the rest is asked of the system when it is done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+from ccw.pprc import PathDescriptor
+from host_emulator.orders import System
+
+
+class Naming(NamedTuple):
+    """One storage system and control-unit image as somebody named it; None for what was left out."""
+
+    ssid: int | None = None
+    lss: int | None = None
+    serial: str | None = None
+
+    def fits(self, system: System) -> bool:
+        """Does what was said hold for this system?"""
+        return (
+            self.ssid in (None, system.ssid)
+            and self.lss in (None, system.lss)
+            and (self.serial is None or self.serial.rjust(12, "0") == system.serial.rjust(12, "0"))
+        )
+
+    @property
+    def whole(self) -> System | None:
+        """The system, when nothing is left out."""
+        if self.ssid is None or self.lss is None or self.serial is None:
+            return None
+        return System(self.ssid, self.lss, self.serial)
+
+    def __str__(self) -> str:
+        ssid = "any" if self.ssid is None else f"{self.ssid:04X}"
+        lss = "any" if self.lss is None else f"{self.lss:02X}"
+        return f"{ssid}:{lss}:{self.serial or 'any'}"
+
+
+ANY = Naming()
+
+
+class Mode(IntEnum):
+    """Byte 40 of Establish Pair."""
+
+    COPY = 0
+    NOCOPY = 1
+    RESYNC = 2
+
+
+class Action(IntEnum):
+    """Byte 42 of Establish Pair."""
+
+    NONE = 0
+    FAILOVER = 1
+    FAILBACK = 2
+
+
+SYNCHRONOUS, EXTENDED_DISTANCE = 0, 1  # byte 41 of Establish Pair
+
+
+@dataclass(frozen=True, slots=True)
+class EstablishPaths:
+    """D0: make these the paths from primary to secondary. `device`: any of the primary, None: one that is there."""
+
+    primary: Naming
+    secondary: Naming
+    links: tuple[PathDescriptor, ...]
+    device: int | None = None
+    consistency_group: bool = False
+    reset_host_path: bool = False
+    seconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePaths:
+    """D1: all paths from primary to secondary."""
+
+    primary: Naming
+    secondary: Naming
+    device: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PairTask:
+    """Something about one pair: `device` of the primary, `other` of the secondary (unit addresses)."""
+
+    primary: Naming
+    secondary: Naming
+    device: int
+    other: int
+
+
+@dataclass(frozen=True, slots=True)
+class EstablishPair(PairTask):
+    """D2. With action FAILOVER it is sent to what is the secondary now and is named as primary."""
+
+    mode: Mode = Mode.COPY
+    option: int = SYNCHRONOUS
+    action: Action = Action.NONE
+    pace: int = 0
+    flags: int = 0  # ccw.pprc_flags.PairFlag
+    wait: bool = False  # until the copy is complete
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePair(PairTask):
+    """D3."""
+
+    unconditional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SuspendPair(PairTask):
+    """D4, to the primary or to the secondary; `at_secondary` None: to whichever the target is."""
+
+    at_secondary: bool | None = None
+    flags: int = 0  # ccw.pprc_flags.SuspendFlag
+
+
+@dataclass(frozen=True, slots=True)
+class RecoverPair(PairTask):
+    """D5, to the secondary."""
+
+    old_serial: str | None = None
+    new_serial: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """D6 FREEZE; `seconds` of extended long busy, 0: as the paths were made."""
+
+    primary: Naming
+    secondary: Naming
+    device: int | None = None
+    seconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """D6 RUN."""
+
+    primary: Naming
+    secondary: Naming
+    device: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DefineBridge:
+    """D8: the volume's role in a bridge at the system that is asked, 0 for none."""
+
+    device: int
+    role: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class EstablishBridge(PairTask):
+    """D2 for a bridge: `device` and `other` are its data bridge volumes (steps 602-614)."""
+
+    number: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ShowPairs:
+    """Scope 02 of volumes, with what the queue and the paths say of them. No `volumes`: all that are in a pair."""
+
+    primary: Naming = ANY
+    secondary: Naming = ANY
+    volumes: tuple[tuple[int, int | None], ...] = ()  # (device, the other's or None)
+    states: frozenset[str] = frozenset()  # only those, as `lspprc -state` names them; empty: all pairs
+    long: bool = False
+    must_be_duplex: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ShowPaths:
+    """Scope 01."""
+
+    primary: Naming = ANY
+    secondary: Naming = ANY
+
+
+@dataclass(frozen=True, slots=True)
+class ShowBridges:
+    """Scope 03."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """CQUERY: a report of scope 02 (volume) or 01 (paths, links) in the form of that command."""
+
+    device: int
+    what: str = "VOLUME"  # or PATHS, LINKINFO
+    formatted: bool = True
+    bitmap: bool = True
+
+
+Task = (
+    EstablishPaths
+    | DeletePaths
+    | EstablishPair
+    | DeletePair
+    | SuspendPair
+    | RecoverPair
+    | Freeze
+    | Run
+    | DefineBridge
+    | EstablishBridge
+    | ShowPairs
+    | ShowPaths
+    | ShowBridges
+    | Query
+)

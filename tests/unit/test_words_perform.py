@@ -1,0 +1,191 @@
+"""Operators' words against two real systems: everything can be said again, nothing is sent that was named wrongly."""
+
+from __future__ import annotations
+
+import trio
+
+from ccw.pprc import decode_order
+from ccw.pprc_codes import PairState
+from host_emulator.words.wait import Patience, Progress
+from tests.helpers.operator import query_volume
+from tests.helpers.two_systems import rig, until
+from tests.helpers.words import PATHS, TO_B, say, set_up_bridge_by_words, set_up_by_words, verdicts
+from tests.unit.test_remote_copy_sync import core, duplex, equal
+
+PAIR = "PRIM(0100 000000012345 01) SEC(0200 000000067890 01)"
+BOXES = "PRIM(0100 000000012345) SEC(0200 000000067890)"
+
+
+async def test_every_word_can_be_said_again(autojump_clock: object) -> None:
+    """Both spellings, in the order of an operator's day: done once, already the second time, and it is so."""
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await set_up_by_words(to_a, to_b, "-consistgrp")
+        day = [
+            (to_a, f"mkpprcpath {TO_B} -consistgrp {PATHS}", None),
+            (to_a, "mkbridgevol -role primary-data F0", None),
+            (to_a, "mkbridge F0:F0", None),
+            (to_a, "mkpprc -wait 00:00", PairState.DUPLEX),
+            (to_a, "pausepprc 00:00", PairState.SUSPENDED_PRIMARY_COMMAND),
+            (to_a, "resumepprc -wait 00:00", PairState.DUPLEX),
+            (to_a, "freezepprc", PairState.SUSPENDED_FREEZE),
+            (to_a, "unfreezepprc", PairState.SUSPENDED_FREEZE),
+            (to_a, f"mkpprcpath {TO_B} {PATHS}", PairState.SUSPENDED_FREEZE),
+            (to_a, "mkbridge F0:F0", PairState.SUSPENDED_FREEZE),
+            (to_a, "resumepprc -wait 00:00", PairState.DUPLEX),
+            (to_a, f"CESTPAIR DEVN(01) {PAIR} MODE(NOCOPY)", PairState.DUPLEX),
+            (to_a, f"CSUSPEND DEVN(01) {PAIR}", PairState.DUPLEX),
+            (to_a, f"CESTPAIR DEVN(01) {PAIR} MODE(RESYNC) MSGREQ(YES)", PairState.DUPLEX),
+            (to_b, f"CRECOVER DEVN(01) {PAIR}", PairState.DUPLEX),
+            (to_a, f"CDELPAIR DEVN(01) {PAIR}", PairState.DUPLEX),
+            (to_a, f"CGROUP DEVN(00) {BOXES} FREEZE", PairState.SUSPENDED_FREEZE),
+            (to_a, f"CGROUP DEVN(00) {BOXES} RUN", PairState.SUSPENDED_FREEZE),
+            (to_a, f"CESTPATH DEVN(00) {BOXES} LINK(0010 0011 0012 0013)", PairState.SUSPENDED_FREEZE),
+            (to_a, "rmpprc 00:00", PairState.SIMPLEX),
+            (to_a, f"CDELPATH DEVN(00) {BOXES}", PairState.SIMPLEX),
+            (to_a, "rmpprcpath", PairState.SIMPLEX),
+        ]
+        established = {text for _, text, _ in day[:3]} | {"rmpprcpath"}
+        for session, text, state in day:
+            first = await verdicts(session, text)
+            assert first == ["already" if text in established and (state is None or "rm" in text) else "done"], text
+            assert await verdicts(session, text) == ["already"], text
+            if state is not None:
+                assert (await query_volume(to_a, 0)).state == state, text
+
+
+async def test_a_word_sends_the_order_of_the_specification(autojump_clock: object) -> None:
+    """Golden vector V1 but for its flag; what a pair's words say of flags and modes is in the order."""
+    async with rig() as r, r.host(r.a) as to_a:
+        (paths,) = await say(to_a, f"mkpprcpath {TO_B} -consistgrp -timeout 60 {PATHS}")
+        assert paths.order == bytes.fromhex(
+            "D0400050 01000000 01000000 02000000 F0F0F0F0 F0F0F0F1 F2F3F4F5 F0F0F0F0 F0F0F0F6 F7F8F9F0"
+            "01040000 003C0000 00100000 00000000 00110000 00000000 00120000 00000000 00130000 00000000"
+        )
+        text = f"CESTPAIR DEVN(1) {PAIR} CRIT(YES) MSGREQ(NO) PACE(9) RESETRSV(YES)"
+        (pair,) = await say(to_a, text)
+        order = decode_order(pair.order)
+        assert (order.header.flags, pair.order[40:46].hex()) == (0x44, "000000090000")
+
+
+async def test_names_are_found_or_asked_for(autojump_clock: object) -> None:
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        (unknown,) = await say(to_a, "mkpprc 00:00")
+        assert (unknown.exit, unknown.order) == (2, b"")
+        assert "has to be named whole" in unknown.text
+        assert (await say(to_a, "mkpprcpath -remotedev 000000067890 0010"))[0].exit == 2
+        await set_up_by_words(to_a, to_b)
+        assert await verdicts(to_a, "mkpprc -wait 00:01") == ["done"], "the only system there are paths to"
+        assert await verdicts(to_b, "rmpprc -at tgt 00:01") == ["done"], "the one of the pair"
+        assert await verdicts(to_a, "mkpprc -dev 0101:00:000000012345 02:02") == ["bad-input"]
+        assert await verdicts(to_a, "mkpprc -remotedev X-999 02:02") == ["bad-input"]
+        assert await verdicts(to_a, "mkpprc -dev IBM.2107-12345 -remotedev IBM.2107-67890 -tgtss 200 02:02") == ["done"]
+        assert await verdicts(to_a, "mkpprc 0102:0002") == ["bad-input"], "another LSS"
+        assert await verdicts(to_a, "mkpprc 7E:02") == ["bad-input"], "no such device"
+        assert await verdicts(to_a, "lspprcpath -dev 0200:00:000000067890") == ["bad-input"]
+
+
+async def test_a_pair_is_ended_only_by_its_name(autojump_clock: object) -> None:
+    """A delete, suspend or recover that names another secondary or primary is not sent."""
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await set_up_by_words(to_a, to_b)
+        assert await verdicts(to_a, "mkpprc -wait 00:01") == ["done"]
+        for session, text in (
+            (to_a, "rmpprc 00:02"),
+            (to_a, "pausepprc -at src 00:02"),
+            (to_b, "rmpprc -at tgt 02:01"),
+            (to_b, "pausepprc -at tgt 02:01"),
+            (to_a, "lspprc 00:02"),
+        ):
+            (outcome,) = await say(session, text)
+            assert (outcome.verdict.value, outcome.order) == ("bad-input", b""), text
+        assert duplex(r, 0)
+        (refused,) = await say(to_a, "mkpprc 00:02")
+        assert (refused.exit, refused.plain()["sense"][14:18]) == (1, "0F41"), "establish is the system's to judge"
+
+
+async def test_a_refusal_ends_only_its_own_pair(autojump_clock: object) -> None:
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await set_up_by_words(to_a, to_b)
+        outcomes = await say(to_a, "mkpprc -wait 00:00 F0:01 01:01")
+        assert [outcome.verdict.value for outcome in outcomes] == ["done", "refused", "done"]
+        assert "bridge volume" in outcomes[1].text
+        assert duplex(r, 0) and duplex(r, 1) and equal(r, 0) and equal(r, 1)
+
+
+async def test_waiting_says_how_far_it_is_and_ends_when_the_copy_stops(autojump_clock: object) -> None:
+    async with rig(cylinders=40) as r, r.host(r.a) as to_a, r.host(r.b) as to_b, r.host(r.a) as other:
+        await set_up_by_words(to_a, to_b)
+        shown: list[Progress | None] = []
+        assert await verdicts(to_a, "mkpprc -wait 00:00 01:01", Patience(watch=shown.append)) == ["done", "done"]
+        steps = [progress for progress in shown if progress is not None]
+        assert shown[-1] is None and steps[-1].text == "complete"
+        assert 0 < steps[-1].done == steps[-1].total <= 1200, "some may be copied before the first look"
+        assert all(0 <= step.done <= step.total == steps[-1].total for step in steps)
+        assert [step.done for step in steps] == sorted(step.done for step in steps)
+        ends: list[str] = []
+
+        async def wait() -> None:
+            ends.extend(await verdicts(to_a, "mkpprc -wait 02:02"))
+
+        assert await verdicts(other, "CESTPAIR DEVN(3) PRIM(0100 12345 3) SEC(0200 67890 3)") == ["done"]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait)
+            await until(lambda: 2 in core(r.a).primaries)
+            assert await verdicts(other, "pausepprc 02:02") == ["done"]
+        assert ends == ["stopped"]
+
+
+async def test_waiting_ends_when_time_is_up(autojump_clock: object) -> None:
+    """Without a bridge nothing is copied; what is waited for is said."""
+    async with rig() as r, r.host(r.a) as to_a:
+        assert await verdicts(to_a, f"mkpprcpath {TO_B} {PATHS}") == ["done"]
+        (late,) = await say(to_a, "mkpprc -wait 00:00", Patience(timeout_s=3))
+        assert (late.exit, late.verdict.value) == (4, "not-yet")
+        assert "waiting for a bridge: none is defined" in late.text
+        assert await verdicts(to_a, "mkpprc 00:00", Patience(always=True, timeout_s=1)) == ["not-yet"]
+
+
+async def test_a_lost_link_is_no_refusal(autojump_clock: object) -> None:
+    """The system may have done it: exit status 3, and nothing more is sent."""
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await set_up_by_words(to_a, to_b)
+        ends: list[int] = []
+
+        async def wait() -> None:
+            outcomes = await say(to_a, "mkpprc -wait 00:00 01:01 02:02")
+            ends.extend(outcome.exit for outcome in outcomes)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait)
+            await until(lambda: 0 in core(r.a).primaries)
+            with trio.CancelScope(shield=True):
+                scope = r.a._scope
+                assert scope is not None
+                scope.cancel()
+        assert ends and ends[-1] == 3 and set(ends) <= {0, 3}
+        assert await verdicts(to_a, "lspprc") == ["unanswered"]
+
+
+async def test_pairs_are_listed_with_what_they_wait_for(autojump_clock: object) -> None:
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        assert (await say(to_a, "lspprc"))[0].said() == ["no pairs"]
+        assert await verdicts(to_a, f"mkpprcpath {TO_B} {PATHS}") == ["done"]
+        await say(to_a, "mkpprc 00:00 01:01")
+        (listed,) = await say(to_a, "lspprc -l -check")
+        assert listed.exit == 1, "not all are duplex"
+        rows = listed.fields["pairs"]
+        assert [(row["id"], row["queue_position"], row["why"]["code"]) for row in rows] == [
+            ("0000:0000", 1, "waiting-bridge"), ("0001:0001", 2, "waiting-bridge"),
+        ]  # fmt: skip
+        assert any("why: queued at position 2 of 2" in line for line in listed.said())
+        (there,) = await say(to_b, "lspprc")
+        assert [row["state_name"] for row in there.fields["pairs"]] == ["Target Copy Pending"] * 2
+        await set_up_bridge_by_words(to_a, to_b)
+        await until(lambda: duplex(r, 0) and duplex(r, 1))
+        (listed,) = await say(to_a, "lspprc -check")
+        assert listed.exit == 0 and not any("why" in line for line in listed.said())
+        await say(to_a, "pausepprc 01:01")
+        assert [row["id"] for row in (await say(to_a, "lspprc -state suspended"))[0].fields["pairs"]] == ["0001:0001"]
+        assert [row["id"] for row in (await say(to_a, "lspprc 00 02"))[0].fields["pairs"]] == ["0000:0000", "0002"]
+        (bridges,) = await say(to_a, "lsbridge")
+        assert (bridges.fields["bridges"][0]["state"], bridges.fields["queue"]) == ("idle", [])

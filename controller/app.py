@@ -74,7 +74,8 @@ def box_settings(config: SystemConfig) -> BoxSettings:
     announced = (
         (0, 0) if model is None else ((model.cache_mb or 0) * MEGABYTE, (model.nvs_mb or 0) * MEGABYTE)
     )
-    return BoxSettings(own, PROFILES[config.profile], volumes, config.pprc, *announced)
+    conventional = config.mode == "conventional"
+    return BoxSettings(own, PROFILES[config.profile], volumes, config.pprc, conventional, *announced)
 
 
 def _geometry(volume: VolumeConfig) -> Geometry:

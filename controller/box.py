@@ -40,6 +40,7 @@ class BoxSettings:
     profile: Profile
     volumes: tuple[VolumeSettings, ...]
     pprc: bool = True
+    conventional: bool = False  # pairs are mirrored without bridges
     cache_bytes: int = 0  # as Sense Subsystem Status announces them
     nvs_bytes: int = 0
 

@@ -19,6 +19,7 @@ __all__ = [
 PROFILES = ("3880-3", "3990-2", "3990-3", "3990-6", "9343", "2105", "2107")
 FEATURES = ("prefix", "thin")
 DEVICE_TYPES = ("3390", "3380", "9345", "3375", "3350", "3340", "3330", "2314", "2311", "2305")
+MODES = ("bridge", "conventional")
 LINK_PROTOCOLS = {"parallel": 0x80, "escon": 0x40, "ficon": 0x10}
 DIRECTOR_PORTS = 0x01, 0xFD  # link addresses, from and to
 MAX_CYLINDERS = 1_182_006
@@ -140,6 +141,7 @@ class SystemConfig:
     interface_id: int = 1
     link_protocol: int = 0x40
     pprc: bool = True
+    mode: str = "bridge"  # how pairs are mirrored: one of MODES
     devices: tuple[Path, ...] = ()
     parity: int = 0
     capacity_bytes: int | None = None
@@ -152,7 +154,7 @@ class SystemConfig:
 
 SYSTEM_KEYS = {
     "name", "serial", "ssid", "lss", "profile", "store", "manufacturer", "plant", "interface_id", "link_protocol",
-    "capacity_mb", "pprc", "features", "volume", "port", "management", "shared_dasd", "model", "schedule",
+    "capacity_mb", "pprc", "mode", "features", "volume", "port", "management", "shared_dasd", "model", "schedule",
 }  # fmt: skip
 CAPACITY_MB_MIN = 512  # 16 segments: fewer leave collection too little room to work in
 STORE_KEYS = {"directory", "devices", "parity"}
@@ -207,6 +209,7 @@ def check_config(table: dict[str, Any], base: Path) -> SystemConfig:
         interface_id=fields.hexadecimal(table, "interface_id", "", 0, 0xFFFF, default=1),
         link_protocol=LINK_PROTOCOLS[fields.one_of(protocol, tuple(LINK_PROTOCOLS), "link_protocol")],
         pprc=fields.flag(table, "pprc", "", default=True),
+        mode=fields.one_of(fields.text(table, "mode", "", default="bridge"), MODES, "mode"),
         devices=tuple(base / device for device in devices),
         parity=parity,
         capacity_bytes=_capacity(table),

@@ -19,6 +19,7 @@ from controller.commands.device import Device, DeviceSettings
 from controller.commands.device_state import SubsystemModes
 from controller.commands.outcome import Command, Outcome, UnitCheck
 from controller.commands.profiles import PROFILES
+from controller.commands.subsystem_functions import REMOTE_WRITE_PREFIX
 from controller.hardening import EQUIPMENT_CHECK, Writes
 from controller.remote_copy.checks import primary_box
 from controller.remote_copy.pair import BoxName
@@ -62,7 +63,7 @@ class Subsystem:
             hold_hosts=self.state_changes.hold,
             in_use=self._in_use,
         )
-        self.remote_copy = RemoteCopy(settings.own, self._shapes, around)
+        self.remote_copy = RemoteCopy(settings.own, self._shapes, around, settings.conventional)
         self.writes = Writes(ports, self.remote_copy, self.busy, lambda volume, tracks: self.on_changed(volume, tracks))
         for address in self.volumes:
             self._make_device(address)
@@ -200,7 +201,11 @@ class Subsystem:
         """See `CommandServer`."""
         device = self._device(unit_address)
         sender = self._peers.get(path)
-        refusal = None if sender is not None else self.remote_copy.gate(unit_address, command.code)
+        if sender is None:
+            refusal = self.remote_copy.gate(unit_address, command.code)
+        else:
+            in_update_chain = command.chained and device.takes_updates(path)
+            refusal = self.remote_copy.peer_gate(unit_address, command.code, in_update_chain)
         if refusal is not None:
             reply(device.refuse(path, command, UnitCheck(0, image=refusal.sense())))
             return
@@ -248,6 +253,8 @@ class Subsystem:
             result.residual = residual
             if result.sense is not None and device.active_path == path:
                 device.keep_sense(path, command, result.sense)  # for a host that fetches it by a Sense command
+            elif outcome.order is not None and outcome.order[0] == REMOTE_WRITE_PREFIX:
+                device.begin_updates(path)
             reply(result)
 
         if not self.settings.pprc:

@@ -52,7 +52,8 @@ class ChainState:
     alternate where the control unit follows a defective track there, unless the command is `physical` and works on the
     track itself. `next` is the index of the next count field,
     `current` the index of the record passed last. `first_track`/`last_track` bound the extent, both included.
-    `cut_off`: another system ended the chain. `waits`: it began while a state change is pending.
+    `cut_off`: another system ended the chain. `waits`: it began while a state change is pending. `updates`: it
+    began with an accepted Remote Write Prefix.
     """
 
     __slots__ = (
@@ -91,6 +92,7 @@ class ChainState:
         "space_counted",
         "surface",
         "track",
+        "updates",
         "used_cells",
         "used_until",
         "waits",
@@ -106,6 +108,7 @@ class ChainState:
         self.continues = False
         self.cut_off = False
         self.waits = False
+        self.updates = False
         self.gate: frozenset[int] | None = None
         self.mask = 0
         self.raw_mask = 0

@@ -113,6 +113,15 @@ class Device(DeviceState):
         """What stands for the chain the device is working on: the same object as long as it lasts."""
         return self._chain
 
+    def begin_updates(self, path: Hashable) -> None:
+        """The Remote Write Prefix of this path's chain was accepted."""
+        if self._chain is not None and self._chain.path == path:
+            self._chain.updates = True
+
+    def takes_updates(self, path: Hashable) -> bool:
+        """Did the chain of this path begin with an accepted Remote Write Prefix?"""
+        return self._chain is not None and self._chain.path == path and self._chain.updates
+
     @property
     def position(self) -> int:
         """The track that the chain at work stands on, or the access when there is none."""

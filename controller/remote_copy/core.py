@@ -1,9 +1,9 @@
 """The shared state of remote copy in one box, and the few acts that several procedures need."""
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from ccw import pprc
 from controller.channel import ChainCommand, ChainResult
@@ -13,7 +13,7 @@ from controller.remote_copy.paths import PathEntry, PathTable
 from controller.remote_copy.ports import ArrayFault, Surroundings
 from controller.remote_copy.procedure import Procedure
 from controller.remote_copy.records import Records
-from controller.remote_copy.refusal import Refused, reject
+from controller.remote_copy.refusal import Refusal, Refused, reject
 from controller.remote_copy.states import BridgeRole, PairEvent, PairState, Reason, next_state
 from controller.remote_copy.status_inbox import StatusInbox
 from controller.remote_copy.sync_queue import SyncQueue, SyncWorker
@@ -106,6 +106,28 @@ class PeerSequences:
         self._asking.clear()
 
 
+class PairCopier(Protocol):
+    """What copies and mirrors pairs in place of bridges; see `conventional`."""
+
+    def work(self) -> None:
+        """Pairs wait in the queue, or paths were established."""
+
+    def drop(self, pair: Pair) -> None:
+        """Send nothing more of the pair."""
+
+    def marked(self, pair: Pair, tracks: Sequence[int], done: Callable[[Refusal | None], None]) -> None:
+        """A host wrote tracks that are marked: call `done` when it need not wait."""
+
+    def update(
+        self, pair: Pair, writes: Sequence[tuple[int, int]], done: Callable[[Refusal | None], None]
+    ) -> None:
+        """A host wrote tracks of a pair in step: call `done` when the secondary has them, or cannot."""
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Since the start: tracks copied, tracks updated, their raw bytes."""
+
+
 @dataclass(slots=True)
 class PrimaryBridge:
     """One bridge whose data this box sends: its volumes, its worker, its place in the set-up."""
@@ -163,6 +185,23 @@ class Core:
     long_busy: dict[int, float] = field(default_factory=dict)  # volumes whose hosts wait: until when
     frozen: set[BoxName] = field(default_factory=set)  # freeze in effect, until run
     duplex_waiters: dict[int, list[Callable[[bool], None]]] = field(default_factory=dict)  # by pair id
+    conventional: PairCopier | None = None  # in place of bridges
+
+    # Who copies
+
+    def work(self) -> None:
+        """There may be something to copy, and somebody who can."""
+        for bridge in self.sending.values():
+            bridge.worker.work()
+        if self.conventional is not None:
+            self.conventional.work()
+
+    def stop_copying(self, pair: Pair) -> None:
+        """Nobody copies the pair any more."""
+        for bridge in self.sending.values():
+            bridge.worker.drop(pair)
+        if self.conventional is not None:
+            self.conventional.drop(pair)
 
     # Naming
 

@@ -56,9 +56,16 @@ class HostWrites:
             pair.mark(track for track, _ in writes)
             done(LONG_BUSY)
             return
+        copier = self._core.conventional
         if not pair.written_through:
             pair.mark(track for track, _ in writes)
-            done(None)
+            if copier is None:
+                done(None)
+            else:
+                copier.marked(pair, [track for track, _ in writes], done)
+            return
+        if copier is not None:
+            copier.update(pair, writes, done)
             return
         worker = self.worker_of(pair)
         sender = worker.sender if worker is not None else None
@@ -75,7 +82,7 @@ class HostWrites:
             else:  # the bridge failed within this call
                 pair.unconfirmed.pop(sequence, None)
                 pair.mark([track])
-                waiting.one(self._failure(pair, None))
+                waiting.one(self.failure(pair, None))
         last = writes[-1][1]
         self._core.around.hardener.when_durable(last, lambda good: sender.local_durable(last) if good else None)
 
@@ -91,17 +98,17 @@ class HostWrites:
                 waiting.one(None)
                 return
             if pair.generation != generation:  # given back: the track is marked, and may be copied again by now
-                waiting.one(self._failure(pair, result) if pair.state.suspended else None)
+                waiting.one(self.failure(pair, result) if pair.state.suspended else None)
                 return
             pair.mark([track])
             if result is None and pair.state is PairState.DUPLEX:
                 waiting.one(self.suspend(pair, PairEvent.COMMUNICATION_LOST, FB_COMMUNICATION, "the bridge has failed"))
             else:
-                waiting.one(self._failure(pair, result))
+                waiting.one(self.failure(pair, result))
 
         worker.update(pair, track, stored, sequence, confirmed)
 
-    def _failure(self, pair: Pair, result: Result | None) -> Refusal | None:
+    def failure(self, pair: Pair, result: Result | None) -> Refusal | None:
         """What a host hears of its write when the pair is suspended already, or still pending."""
         if result is None and not pair.state.suspended:
             return None  # pending: the track is marked and will be copied

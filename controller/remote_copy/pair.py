@@ -74,6 +74,7 @@ class Pair:
     reconcile: bool = False  # primary: ask the secondary what it may hold beyond this; secondary: `epoch` is fixed
     announce: bool = False  # the secondary must hear that it is pending again before the copy goes on
     not_before: int = 0  # secondary: TOD of the order that last made it pending; older records are not for this copy
+    update_sequence: int = 0  # of the last update chain, since the secondary was last made pending
     generation: int = 0  # goes up whenever what is under way is given back
     draining: bool = False  # end of a copy: host writes go through at once
     unconfirmed: dict[int, int] = field(default_factory=dict)  # updates under way: array sequence -> track

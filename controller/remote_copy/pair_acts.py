@@ -12,7 +12,7 @@ from controller.remote_copy.core import Core
 from controller.remote_copy.pair import Pair
 from controller.remote_copy.paths import PathEntry
 from controller.remote_copy.procedure import Procedure, Result
-from controller.remote_copy.refusal import reject
+from controller.remote_copy.refusal import Refused, reject
 from controller.remote_copy.states import PairState, Reason
 from controller.remote_copy.sync_queue import QueueFull
 
@@ -45,8 +45,17 @@ def need_primary(core: Core, volume: int, pair_id: int) -> Pair:
 
 
 def set_secondary(core: Core, pair: Pair, state: PairState) -> Procedure[None]:
-    """D7 to the pair's secondary. Raises Refused."""
-    yield from tell_secondary(core, pair, state, core.control_path(pair.secondary.box))
+    """D7 to the pair's secondary, over another path when one does not answer. Raises Refused."""
+    first = core.control_path(pair.secondary.box)
+    paths = [first, *(entry for entry in core.paths.need(pair.secondary.box).good() if entry is not first)]
+    for entry in paths:
+        try:
+            yield from tell_secondary(core, pair, state, entry)
+        except Refused as refused:
+            if refused.refusal.reason not in (Reason.PEER_TIME_OUT, Reason.NO_WORKING_PATH) or entry is paths[-1]:
+                raise
+        else:
+            return
 
 
 def tell_secondary(core: Core, pair: Pair, state: PairState, entry: PathEntry) -> Procedure[None]:
@@ -67,15 +76,13 @@ def enqueue(core: Core, pair: Pair) -> None:
         "placed into the volume synchronisation queue",
         {"pair": pair.pair_id, "volume": f"{pair.volume:02X}", "depth": len(core.queue)},
     )
-    for bridge in core.sending.values():
-        bridge.worker.work()
+    core.work()
 
 
 def leave_queue(core: Core, pair: Pair) -> None:
-    """No bridge copies the pair any more."""
+    """Nobody copies the pair any more."""
     core.queue.remove(pair)
-    for bridge in core.sending.values():
-        bridge.worker.drop(pair)
+    core.stop_copying(pair)
     pair.give_back()
 
 

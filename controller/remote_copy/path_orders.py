@@ -75,6 +75,7 @@ def establish_paths(core: Core, order: pprc.EstablishPath) -> Procedure[None]:
         if not _pairs_with(core, paths):
             del core.paths.sets[box]
         raise reject(Reason.NO_WORKING_PATH, path_status=int(status))
+    core.work()
 
 
 def _give_up(core: Core, old: PathSet, order: pprc.EstablishPath) -> Procedure[None]:

@@ -44,6 +44,7 @@ def update_status(core: Core, order: pprc.UpdateSecondaryDeviceStatus, volume: i
         pair.suspend_tod = order.tod
     if state is PairState.DUPLEX_PENDING:
         pair.not_before = order.tod
+        pair.update_sequence = 0
     if state is PairState.DUPLEX:
         pair.reconcile = False  # proven equal; from here on the marks tell what is uncertain
     pair.state = state

@@ -27,6 +27,7 @@ from controller.remote_copy.bridge_setup import (
 )
 from controller.remote_copy.checks import check_boxes, check_request_sequence, parse_order
 from controller.remote_copy.consistency_group import consistency_group
+from controller.remote_copy.conventional import ConventionalCopy
 from controller.remote_copy.core import Core, PeerSequences, PrimaryBridge, VolumeShape
 from controller.remote_copy.host_writes import (
     FB_COMMUNICATION,
@@ -52,6 +53,7 @@ from controller.remote_copy.refusal import (
 from controller.remote_copy.secondary import destination, update_status
 from controller.remote_copy.states import MAX_BRIDGES, BridgeRole, PairEvent, PairState, Reason
 from controller.remote_copy.sync_queue import SyncWorker
+from controller.remote_copy.update_chain import accept_update
 
 CHANNEL_END, DEVICE_END = 0x08, 0x04
 NORMAL_END = CHANNEL_END | DEVICE_END
@@ -64,9 +66,14 @@ BRIDGE_VOLUME_COMMANDS = frozenset(
 class RemoteCopy:
     """Remote copy of one box. All calls come from one thread."""
 
-    def __init__(self, own: BoxName, volumes: Mapping[int, VolumeShape], around: Surroundings) -> None:
+    def __init__(
+        self, own: BoxName, volumes: Mapping[int, VolumeShape], around: Surroundings, conventional: bool = False
+    ) -> None:
+        """conventional: this box's pairs are mirrored without bridges."""
         self.core = Core(own, volumes, around, Records(around.array))
         self.writes = HostWrites(self.core)
+        if conventional:
+            self.core.conventional = ConventionalCopy(self.core, self.writes, self)
 
     def restore(self) -> None:
         """After a start: take up what the log says. Duplex is never assumed, it is proven again."""
@@ -103,7 +110,7 @@ class RemoteCopy:
             order = parse_order(data)
             number = order.header.request_sequence
             check_request_sequence(number, peer is not None)
-            new = peer is None or peer.accept(number, data)
+            new = peer is None or isinstance(order, pprc.RemoteWritePrefix) or peer.accept(number, data)
         except Refused as refused:
             reply(self._about(refused, volume, data).outcome())
             return
@@ -154,6 +161,10 @@ class RemoteCopy:
             case pprc.EstablishPair() if sender is not None:
                 check_boxes(order.header, core.own, own_is_primary=True)
                 return establish_status_bridge(core, order, volume, sender)
+            case pprc.RemoteWritePrefix() if sender is not None:
+                return accept_update(core, order, volume)
+            case pprc.EstablishPair() if order.bridge_role and core.conventional is not None:
+                raise reject(Reason.NOT_ENABLED)
             case pprc.EstablishPair():
                 return pair_orders.establish_pair(core, order, volume)
             case pprc.DeletePair():
@@ -203,6 +214,10 @@ class RemoteCopy:
 
     # Host I/O
 
+    def peer_gate(self, volume: int, code: int, in_update_chain: bool) -> Refusal | None:
+        """As `gate`, for the other controller: it writes to ends of bridges, and to secondaries in update chains."""
+        return None if in_update_chain or self.takes_bridge_chains(volume) else self.gate(volume, code)
+
     def gate(self, volume: int, code: int) -> Refusal | None:
         """None: the command may go on. Else why a host may not touch this volume now."""
         if code in BRIDGE_VOLUME_COMMANDS:
@@ -251,13 +266,14 @@ class RemoteCopy:
         return queries.answer(self.core, volume, prepare)
 
     def statistics(self) -> dict[str, object]:
-        """Counts since the start: tracks copied and applied, raw bytes sent on bridges, pairs by state."""
+        """Counts since the start: tracks copied and applied, their raw bytes sent, pairs by state."""
         core = self.core
+        copied, updated, raw = core.conventional.counts if core.conventional is not None else (0, 0, 0)
         return {
-            "tracks_copied": sum(bridge.worker.tracks_copied for bridge in core.sending.values()),
-            "tracks_updated": sum(bridge.worker.tracks_updated for bridge in core.sending.values()),
+            "tracks_copied": copied + sum(bridge.worker.tracks_copied for bridge in core.sending.values()),
+            "tracks_updated": updated + sum(bridge.worker.tracks_updated for bridge in core.sending.values()),
             "tracks_applied": sum(bridge.receiver.tracks_applied for bridge in core.receiving.values()),
-            "bytes_raw": sum(bridge.worker.bytes_raw for bridge in core.sending.values()),
+            "bytes_raw": raw + sum(bridge.worker.bytes_raw for bridge in core.sending.values()),
             "pairs_duplex": sum(pair.state is PairState.DUPLEX for pair in core.primaries.values()),
         }
 
@@ -320,10 +336,11 @@ class RemoteCopy:
         worker = self.writes.worker_of(pair)
         generation = pair.generation
         yield from pair_acts.set_secondary(core, pair, PairState.DUPLEX)
-        if pair.generation != generation or worker is None:
+        if pair.generation != generation or (worker is None and core.conventional is None):
             pair.announce = True  # stopped meanwhile; should it go on, the secondary is pending again
             return
-        self.writes.give(pair, worker)
+        if worker is not None:
+            self.writes.give(pair, worker)
         core.change(pair, PairEvent.COPY_COMPLETE, "all tracks are equal")
         core.around.log(None, "synchronisation complete", {"pair": pair.pair_id})
 

@@ -134,13 +134,13 @@ def test_an_identifier_is_used_once(tmp_path: Path) -> None:
 
 def test_json_junit_and_exit_status(tmp_path: Path) -> None:
     junit = tmp_path / "junit.xml"
-    arguments = ["in-process", "--only", "^(POS-0[1-3]|PEE-3[34])", "--json", "--junit", str(junit)]
+    arguments = ["in-process", "--only", "^(POS-0[1-3]|PAR-(15|50))", "--json", "--junit", str(junit)]
     ended = CliRunner().invoke(conform, arguments)
-    assert ended.exit_code == 1, ended.output  # both PEE cases are known gaps
+    assert ended.exit_code == 1, ended.output  # both PAR cases are known gaps
     report = json.loads(ended.stdout)
     assert (report["cases"], report["passed"], report["failed"]) == (5, 3, 2)
     failures = {row["id"]: row["problems"] for row in report["results"] if row["result"] == "failed"}
-    assert set(failures) == {"PEE-33", "PEE-34"}
+    assert set(failures) == {"PAR-15", "PAR-50"}
     suite = ElementTree.parse(junit).getroot()
     assert (suite.get("tests"), suite.get("failures")) == ("5", "2")
     assert len(suite.findall("testcase/failure")) == 2

@@ -45,13 +45,13 @@ def box(name: str) -> BoxName:
     return BoxName(SERIALS[name].encode("cp037"), SSIDS[name], 0)
 
 
-def box_settings(name: str, cylinders: int = CYLINDERS) -> BoxSettings:
+def box_settings(name: str, cylinders: int = CYLINDERS, *, conventional: bool = False) -> BoxSettings:
     geometry = geometry_for("3390", cylinders)
     volumes = tuple(
         VolumeSettings(address, geometry, DeviceIdentity(address, SSIDS[name], SERIALS[name]))
         for address in (*VOLUMES, *BRIDGES)
     )
-    return BoxSettings(box(name), PROFILES["2107"], volumes)
+    return BoxSettings(box(name), PROFILES["2107"], volumes, conventional=conventional)
 
 
 async def run_inline(action: Callable[..., Any], *arguments: Any) -> Any:
@@ -76,12 +76,13 @@ class Site:
         events: list[dict[str, object]],
         cylinders: int = CYLINDERS,
         run_blocking: RunBlocking = run_inline,
+        conventional: bool = False,
     ) -> None:
         self.name = name
         self.medium = MemoryDisk()
         self.disk: Disk = self.medium
         self.events = events
-        self.settings = box_settings(name, cylinders)
+        self.settings = box_settings(name, cylinders, conventional=conventional)
         self.run_blocking = run_blocking
         self.epoch_s = EPOCH_S  # time of day at the next start
         self.system: StorageSystem | None = None
@@ -137,10 +138,12 @@ class Site:
 class Rig:
     """Both sites and the links between them."""
 
-    def __init__(self, nursery: trio.Nursery, join_link: Join = join, cylinders: int = CYLINDERS) -> None:
+    def __init__(
+        self, nursery: trio.Nursery, join_link: Join = join, cylinders: int = CYLINDERS, conventional: bool = False
+    ) -> None:
         self.nursery = nursery
         self.events: list[dict[str, object]] = []
-        self.a = Site("A", self.events, cylinders)
+        self.a = Site("A", self.events, cylinders, conventional=conventional)
         self.b = Site("B", self.events, cylinders)
         self._join = join_link
 
@@ -179,10 +182,12 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig(join_link: Join = join, cylinders: int = CYLINDERS) -> AsyncIterator[Rig]:
-    """Two running, connected sites; everything ends with the block."""
+async def rig(
+    join_link: Join = join, cylinders: int = CYLINDERS, *, conventional: bool = False
+) -> AsyncIterator[Rig]:
+    """Two running, connected sites; everything ends with the block. conventional: A mirrors without bridges."""
     async with trio.open_nursery() as nursery:
-        made = Rig(nursery, join_link, cylinders)
+        made = Rig(nursery, join_link, cylinders, conventional)
         await made.start()
         yield made
         nursery.cancel_scope.cancel()

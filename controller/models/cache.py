@@ -3,7 +3,7 @@
 Only which tracks are there is kept, never their data. A volume is any hashable name, a track its number.
 
 Invariants, numbered for the tests:
-K1. Never more than `slots` tracks are in cache, and never more than `nvs_slots` of them modified.
+K1. Never more than `slots` tracks, less the reserved ones, are in cache, never more than `nvs_slots` of them modified.
 K2. Without pinned tracks the cache holds what a reference LRU of the same size holds.
 K3. A modified track leaves the cache only by being destaged; a pinned one not at all.
 K4. Every request is a hit or a miss; every track that comes in was staged or written whole.
@@ -58,6 +58,7 @@ class Cache:
         self._slots: OrderedDict[Slot, None] = OrderedDict()  # least recently used first
         self._modified: OrderedDict[Slot, None] = OrderedDict()  # oldest modification first
         self._pinned: set[Slot] = set()
+        self._reserved = 0
 
     # What is there
 
@@ -80,6 +81,23 @@ class Cache:
     def counters_of(self, volume: Hashable) -> CacheCounters:
         """The counts of a volume, to be read or added to."""
         return self.counters.setdefault(volume, CacheCounters())
+
+    @property
+    def reserved(self) -> int:
+        """Slots that hold no track of a host: buffers of tracks on their way to another system."""
+        return self._reserved
+
+    def reserve(self, slots: int) -> tuple[Slot, ...]:
+        """Take slots away from the hosts, or give some back (negative); modified tracks that must go to disk for it.
+
+        Raises ValueError when fewer than one slot would be left, or more given back than were taken.
+        """
+        if not 0 <= self._reserved + slots < self.parameters.slots:
+            raise ValueError(f"{self._reserved + slots} of {self.parameters.slots} slots cannot be reserved")
+        self._reserved += slots
+        destaged: list[Slot] = []
+        self._make_room(0, destaged)
+        return tuple(destaged)
 
     # Requests
 
@@ -182,15 +200,20 @@ class Cache:
 
     def _load(self, slot: Slot, destaged: list[Slot]) -> None:
         """Give the track a slot; what has to be destaged for it is added to `destaged`. All pinned: it gets none."""
-        while len(self._slots) >= self.parameters.slots:
+        if self._make_room(1, destaged):
+            self._slots[slot] = None
+
+    def _make_room(self, slots: int, destaged: list[Slot]) -> bool:
+        """Let the least recently used go until `slots` are free; False when only pinned tracks are left."""
+        while len(self._slots) + slots > self.parameters.slots - self._reserved:
             victim = next((one for one in self._slots if one not in self._pinned), None)
             if victim is None:
-                return
+                return False
             if victim in self._modified:
                 self._destage([victim])
                 destaged.append(victim)
             del self._slots[victim]
-        self._slots[slot] = None
+        return True
 
     def _make_nonvolatile(self, slot: Slot, counters: CacheCounters, destaged: list[Slot]) -> bool:
         """Keep the modified track in nonvolatile storage; False when that is impossible."""

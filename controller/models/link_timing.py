@@ -1,4 +1,4 @@
-"""How long things take on a link: frames, handshakes, distance.
+"""How long things take on a link: frames, handshakes, distance, switches.
 
 A handshake is a frame there and a frame back: two turnarounds, two flights. What a command needs of them follows from
 the exchanges of the channel room: a read is answered once and then asked for its data; a write or a control command is
@@ -21,7 +21,8 @@ class LinkTiming:
 
     def __init__(self, parameters: LinkParameters) -> None:
         self.parameters = parameters
-        self.flight = parameters.delay_per_km * parameters.distance_km
+        switches = parameters.directors * parameters.director_delay
+        self.flight = parameters.delay_per_km * parameters.distance_km + switches
         control = parameters.frame_overhead + parameters.control_frame
         self.control_frame = control / parameters.rate
         self.handshake = FRAMES_PER_HANDSHAKE * (self.control_frame + self.flight + parameters.turnaround)

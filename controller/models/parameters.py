@@ -27,6 +27,12 @@ class LinkParameters:
     distance_km: float = 0.0
     """Source: of the configuration."""
 
+    directors: int = 0
+    """Switches that every frame passes. Source: of the configuration."""
+
+    director_delay: float = 1.5 * MICROSECOND
+    """Of a frame in one switch. Source: assumed."""
+
     turnaround: float = 15 * MICROSECOND
     """From a frame's end to the answer's start, at either end.
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
+from typing import Any
 
 import click
+from click.exceptions import NoArgsIsHelpError
+
+from tools.bad_input import BadInput
 
 COMMANDS = {
     "bench": "tools.bench",
@@ -37,6 +43,29 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = getattr(import_module(COMMANDS[cmd_name]), cmd_name.replace("-", "_"))
         return command
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        with usage_in_one_line():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with usage_in_one_line():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def usage_in_one_line() -> Iterator[None]:
+    """Options and arguments that cannot be used are bad input like any other: one line, exit status 2."""
+    try:
+        yield
+    except NoArgsIsHelpError:
+        raise
+    except click.UsageError as error:
+        command = "" if error.ctx is None else error.ctx.command_path.partition(" ")[2]
+        message = error.format_message().replace("\n", " ")
+        raise BadInput(f"{command}: {message}" if command else message) from error
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["--help"]})

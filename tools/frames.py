@@ -65,9 +65,9 @@ def decode(
     capture is shown up to there, then the exit status is 2.
     """
     wanted = Filter(link, device, kind or "", command, first, last)
-    name = source[0] if len(source) == 1 and Path(source[0]).is_file() else None
+    name = source[0] if len(source) == 1 and os.path.isfile(source[0]) else None
     if len(source) == 1 and name is None and set(source[0]) & set("/."):
-        problem = "is a directory" if Path(source[0]).is_dir() else "no such file, and not hexadecimal"
+        problem = "is a directory" if os.path.isdir(source[0]) else "no such file, and not hexadecimal"
         raise BadInput(f"{source[0]}: {problem}")
     if source and name is None:
         _decode_hex(" ".join(source).encode(), as_json_lines)

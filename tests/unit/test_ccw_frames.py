@@ -13,6 +13,7 @@ from ccw.escon import (
     INFORMATION_LENGTH_MAX,
     PASSIVE_EOF,
     PASSIVE_SOF,
+    ControlFunction,
     LinkControl,
     RejectReason,
     Sequence,
@@ -60,6 +61,14 @@ def information_of(frame: Frame) -> bytes:
 def test_crc_is_the_one_that_the_constants_define() -> None:
     assert crc16(b"123456789") == crc_by_definition(b"123456789") == CRC_CHECK
     assert crc16(b"") == crc_by_definition(b"")
+
+
+def test_every_function_has_an_example() -> None:
+    frames = [decode_delimited(vector.data) for vector in EXAMPLES]
+    assert {frame.link_control for frame in frames if frame.link_control} == set(LinkControl)
+    devices = [decode_device(frame.information) for frame in frames if not frame.link_control]
+    assert {device.function for device in devices if isinstance(device, ControlFrame)} == set(ControlFunction)
+    assert {type(device) for device in devices} == {CommandFrame, ControlFrame, DataFrame, DataRequest, StatusFrame}
 
 
 @pytest.mark.parametrize("vector", EXAMPLES, ids=lambda vector: vector.name)

@@ -1,4 +1,4 @@
-"""Every format of ccw/formats.py by examples: whole, every truncation, trailing data; byte by byte where streamed.
+"""Every format of ccw/formats.py by examples: whole, every truncation, trailing data, and byte by byte over a link.
 
 The examples are the worked ones of the sources (tests/vectors) and all parameter lists and replies of a recording.
 """
@@ -6,6 +6,7 @@ The examples are the worked ones of the sources (tests/vectors) and all paramete
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,8 +18,12 @@ from ccw.frames import Frame
 from ccw.records import RawFrame, RecordReader, SequenceRecord, encode_record, encode_sequence
 from ccw.sequences import ORDERED_SETS, SequenceDetector, encode_ordered_sets
 from ccw.tracks import build_image, parse_track
+from controller.channel import LinkSettings
+from controller.commands.outcome import Outcome
+from host_emulator.channel import Response
 from tests.helpers.formats import SHORTER_FORMS, vectors_by_format
 from tests.helpers.vectors import Vector, check_exact, check_fields, expect_format_error, feed_by_bytes
+from tests.helpers.wire import EXAMPLE_HOST, ScriptedServer, joined, perform, read, write
 from tools.recording import load_recording
 from traces import recording_folder
 
@@ -110,6 +115,19 @@ def test_records_whole_byte_by_byte_and_cut(vector: Vector) -> None:
         else:
             with pytest.raises(FormatError):
                 reader.finish()
+
+
+@pytest.mark.parametrize(("entry", "vector"), CASES, ids=lambda item: item.name if isinstance(item, Vector) else None)
+def test_carried_byte_by_byte(entry: Format, vector: Vector) -> None:
+    """Asked for, sent and received one byte at a time, to a device and from it, every example arrives as it was."""
+    server = ScriptedServer(outcomes=[Outcome(0x0C), Outcome(0x0C, data=vector.data)])
+    host, settings = replace(EXAMPLE_HOST, request_bytes=1), LinkSettings(request_bytes=1)
+    wire, channel, _, _ = joined(server, host, settings, piece=1)
+    perform(wire, channel.command(0x10, write(vector.data)))
+    response = perform(wire, channel.command(0x10, read(len(vector.data))))
+    assert isinstance(response, Response)
+    assert server.commands[0].data == response.data == vector.data
+    check_fields(entry.decode(server.commands[0].data), vector.fields)
 
 
 # --- a recording ------------------------------------------------------------------------------------------------------

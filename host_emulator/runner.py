@@ -6,7 +6,7 @@ A report has `line`, `command`, `ok`, and by command: `unit_status`, `channel_st
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
@@ -28,15 +28,6 @@ DUPLEX = 0x02
 POLL_S = 0.1
 
 STATES = {0x00: "simplex", 0x01: "pending", 0x02: "duplex", **dict.fromkeys(range(3, 11), "suspended")}
-
-
-async def run_steps(session: HostSession, steps: Sequence[Step]) -> AsyncIterator[Report]:
-    """Run the steps in order; the report of the first that fails is the last one."""
-    for step in steps:
-        report = await run_step(session, step)
-        yield report
-        if not report["ok"]:
-            return
 
 
 async def run_step(session: HostSession, step: Step) -> Report:

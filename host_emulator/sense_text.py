@@ -5,6 +5,7 @@ from ccw.sense import SenseByte0, SenseByte1, SenseByte2, is_compatible
 STATUS_NOT_AS_REQUIRED = 0x0F
 OFFSET_KNOWN = frozenset({0x04, STATUS_NOT_AS_REQUIRED})  # messages whose byte 9 may point at a parameter byte
 NO_OFFSET = 0xFF
+NO_WORKING_PATH, PEER_REFUSED = 0x47, 0x5B
 
 # Reasons of message 0F.
 REASONS = {
@@ -82,9 +83,18 @@ def describe_sense(sense: bytes) -> str:
         parts.append(f"message {message:02X} {MESSAGES.get(message, '')}".rstrip())
     if message == STATUS_NOT_AS_REQUIRED:
         parts.append(f"reason {sense[8]:02X} {REASONS.get(sense[8], '')}".rstrip())
+        parts += _details(sense)
     if message in OFFSET_KNOWN and sense[9] not in (0, NO_OFFSET):
         parts.append(f"parameter byte {sense[9]}")
     return ", ".join(parts) or "no condition"
+
+
+def _details(sense: bytes) -> list[str]:
+    """What more the sense of a refused PPRC order tells: the peer's own refusal, the status of a path."""
+    if sense[8] == PEER_REFUSED and sense[10]:
+        why = REASONS.get(sense[11], "") if sense[10] == STATUS_NOT_AS_REQUIRED else MESSAGES.get(sense[10], "")
+        return [f"which said {sense[10]:02X}{sense[11]:02X} {why}".rstrip()]
+    return [f"path status {sense[15]:02X}"] if sense[8] == NO_WORKING_PATH and sense[15] else []
 
 
 def _conditions(sense: bytes) -> list[list[str]]:

@@ -76,6 +76,7 @@ class SiteProcess:
     process: subprocess.Popen[str]
     listening: dict[int, str]
     shared: str = ""
+    management: str = ""  # URL
 
     @property
     def shared_address(self) -> tuple[str, int]:
@@ -126,9 +127,9 @@ def start_site(folder: Path, config: Path, *options: str) -> Iterator[SiteProces
                 errors.seek(0)
                 raise RuntimeError(f"system {config.stem} did not start: {errors.read().strip()}")
             where = json.loads(line)["listening"]
-            shared = where.pop("shared-dasd", "")
+            shared, management = where.pop("shared-dasd", ""), where.pop("management", "")
             listening = {int(said, 16): address for said, address in where.items()}
-            yield SiteProcess(config.stem, folder, process, listening, shared)
+            yield SiteProcess(config.stem, folder, process, listening, shared, management)
         finally:
             if process.poll() is None:
                 process.kill()

@@ -38,7 +38,7 @@ EXIT_HELP = "\n".join(f"  {status}  {meaning}" for status, meaning in EXIT_MEANI
 
 
 class WordGroup(click.Group):
-    """A group that has the words of its name besides its own commands; they are known in any case."""
+    """A group that lists the words of its name besides its own commands. It knows all words, in any case."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         own = super().list_commands(ctx)
@@ -46,7 +46,7 @@ class WordGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         word = WORDS.get(cmd_name.lower())
-        if word is not None and word.group == self.name:
+        if word is not None:
             return word_command(word)
         return super().get_command(ctx, cmd_name)
 
@@ -59,7 +59,8 @@ def word_command(word: OperatorWord) -> click.Command:
 
     command = click.command(
         word.name.lower(),
-        help=f"{word.summary} ({word.name})" if word.tso else word.summary,
+        help=word.summary,
+        short_help=word.summary,
         epilog="\b\n" + "\n".join(help_of(word)) + "\n\n\b\nExit status:\n" + EXIT_HELP,
         context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]},
         options_metavar="[OPTIONS]",

@@ -17,6 +17,7 @@ from host_emulator.words.tasks import Task
 from host_emulator.words.tso import TSO_WORDS, parse_tso
 from host_emulator.words.vocabulary import Keyword, OperatorWord
 
+HELP_WIDTH = 100
 WORDS: dict[str, OperatorWord] = {word.name.lower(): word for word in (*DSCLI_WORDS, *TSO_WORDS)}
 
 
@@ -42,8 +43,8 @@ def option_form(word: OperatorWord, keyword: Keyword) -> str:
     return f"-{keyword.name}"
 
 
-def help_of(word: OperatorWord) -> list[str]:
-    """What is known of a word: how it is written, what it does, every option."""
+def syntax_of(word: OperatorWord, width: int) -> list[str]:
+    """How a word is written, in lines of at most `width` characters where that can be."""
     parts = [word.name]
     for keyword in word.keywords:
         form = f"{option_form(word, keyword)}{keyword.form})" if word.tso and keyword.form else (
@@ -52,11 +53,21 @@ def help_of(word: OperatorWord) -> list[str]:
         parts.append(form if keyword.needed else f"[{form}]")
     if word.operands is not None:
         parts.append(word.operands.form if word.operands.needed else f"[{word.operands.form}]")
+    lines = [parts[0]]
+    for part in parts[1:]:
+        if len(lines[-1]) + 1 + len(part) > width:
+            lines.append("   ")
+        lines[-1] += f" {part}"
+    return lines
+
+
+def help_of(word: OperatorWord) -> list[str]:
+    """What is known of a word: how it is written, what it does, every option."""
     width = max((len(keyword.name) for keyword in word.keywords), default=0) + 2
     dash = "" if word.tso else "-"
-    lines = [" ".join(parts), f"  {word.summary} Sends {word.sends} to {word.asks}."]
+    lines = [*syntax_of(word, HELP_WIDTH), f"  {word.summary}", f"  Sends {word.sends} to {word.asks}."]
     lines += [f"  {dash + keyword.name:{width}} {keyword.meaning}" for keyword in word.keywords]
     return [*lines, f"  for example: {word.example}"] if word.example else lines
 
 
-__all__ = ["WORDS", "OperatorWord", "ProgramError", "help_of", "option_form", "parse_word", "word_of"]
+__all__ = ["WORDS", "OperatorWord", "ProgramError", "help_of", "option_form", "parse_word", "syntax_of", "word_of"]

@@ -12,14 +12,12 @@ Source: IBM System Storage DSCLI (options); pprc-commands 2.11; the bridge words
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ccw.pprc import PathDescriptor
 from ccw.pprc_flags import PairFlag
-from host_emulator.orders import System
-from host_emulator.parameters import ProgramError, Word, hexadecimal
+from host_emulator.parameters import ProgramError, Word
+from host_emulator.words.dscli_values import lss_pair, pair, pair_or_volume, port_pair, system, volume
 from host_emulator.words.tasks import (
     ANY,
     EXTENDED_DISTANCE,
@@ -51,7 +49,6 @@ from host_emulator.words.vocabulary import (
     decimal,
     digits,
     one,
-    serial,
     switch,
 )
 
@@ -68,59 +65,8 @@ STATES = (
 _ROLES = {"undefine": 0, "primary-data": 1, "secondary-data": 2, "primary-status": 3, "secondary-status": 4}
 
 
-def _system(word: Word) -> Naming:
-    """A serial number, or SSID:LSS:SERIAL."""
-    match = re.fullmatch("([0-9A-Fa-f]{4}):([0-9A-Fa-f]{2}):([0-9A-Z]{1,12})", word.text)
-    if match:
-        return Naming(*System(int(match[1], 16), int(match[2], 16), match[3]))
-    if ":" in word.text:
-        raise ProgramError(word.column, f"{word.text!r} is not SSID:LSS:SERIAL, nor a serial number")
-    return Naming(serial=serial(word))
-
-
-def _volume(word: Word) -> tuple[int | None, int]:
-    """LSS (None where it is left out) and unit address."""
-    if not re.fullmatch("[0-9A-Fa-f]{2}([0-9A-Fa-f]{2})?", word.text):
-        raise ProgramError(word.column, f"{word.text!r} is not a volume: LSS and unit address, or the unit address")
-    lss = int(word.text[:2], 16) if len(word.text) == 4 else None
-    return lss, int(word.text[-2:], 16)
-
-
-def _halves(word: Word) -> tuple[Word, Word | None]:
-    left, colon, right = word.text.partition(":")
-    return Word(word.column, left), Word(word.column + len(left) + 1, right) if colon else None
-
-
-def _pair(word: Word) -> tuple[tuple[int | None, int], tuple[int | None, int]]:
-    source, target = _halves(word)
-    if target is None:
-        raise ProgramError(word.column, f"{word.text!r} is not SOURCE:TARGET")
-    return _volume(source), _volume(target)
-
-
-def _pair_or_volume(word: Word) -> tuple[tuple[int | None, int], tuple[int | None, int] | None]:
-    source, target = _halves(word)
-    return _volume(source), None if target is None else _volume(target)
-
-
-def _lss_pair(word: Word) -> tuple[int, int]:
-    source, target = _halves(word)
-    if target is None:
-        raise ProgramError(word.column, f"{word.text!r} is not SOURCE_LSS:TARGET_LSS")
-    return hexadecimal(source, 2), hexadecimal(target, 2)
-
-
-def _port_pair(word: Word) -> PathDescriptor:
-    """Our port, and the other system's, which this kind of link does not need; ports may begin with an I."""
-    source, target = _halves(word)
-    for half in (source, target):
-        if half is not None and not re.fullmatch("I?[0-9A-Fa-f]{4}", half.text):
-            raise ProgramError(half.column, f"{half.text!r} is not a port: 4 hexadecimal digits")
-    return PathDescriptor(int(source.text[-4:], 16), 0, 0)
-
-
-_DEV = Keyword("dev", "SYSTEM", "the source system; otherwise the one that is asked", one(_system), ANY)
-_REMOTE = Keyword("remotedev", "SYSTEM", "the target system; otherwise the one of the pair or paths", one(_system),
+_DEV = Keyword("dev", "SYSTEM", "the source system; otherwise the one that is asked", one(system), ANY)
+_REMOTE = Keyword("remotedev", "SYSTEM", "the target system; otherwise the one of the pair or paths", one(system),
                   Naming())  # fmt: skip
 _SS = (
     Keyword("srcss", "SSID", "subsystem identifier of the source", one(digits(4))),
@@ -131,10 +77,11 @@ _LSS = (
     Keyword("tgtlss", "LSS", "logical subsystem of the target", one(digits(2))),
 )
 _BETWEEN = (_DEV, _REMOTE, *_SS)
+NAMING = (*_BETWEEN, *_LSS)  # options that say which systems are meant
 _TYPE = Keyword("type", "mmir|gcp", "synchronous, or extended distance",
                 choice(mmir=SYNCHRONOUS, gcp=EXTENDED_DISTANCE), SYNCHRONOUS)  # fmt: skip
-_PAIRS = Operands("SOURCE:TARGET ...", "the pairs", _pair)
-_LSS_PAIRS = Operands("SOURCE_LSS:TARGET_LSS ...", "the logical subsystems; otherwise those of the paths", _lss_pair,
+_PAIRS = Operands("SOURCE:TARGET ...", "the pairs", pair)
+_LSS_PAIRS = Operands("SOURCE_LSS:TARGET_LSS ...", "the logical subsystems; otherwise those of the paths", lss_pair,
                       needed=False)  # fmt: skip
 
 
@@ -240,7 +187,7 @@ DSCLI_WORDS: tuple[OperatorWord, ...] = (
         ),
         lambda given: [EstablishPaths(*_between(given), tuple(given["operands"]), None, given["consistgrp"], False,
                                       given["timeout"])],
-        Operands("PORT[:PORT] ...", "our ports; those of the other system need not be said", _port_pair),
+        Operands("PORT[:PORT] ...", "our ports; those of the other system need not be said", port_pair),
         f"mkpprcpath -remotedev {_B} 0010:0020 0011:0021",
     ),
     OperatorWord(
@@ -286,7 +233,7 @@ DSCLI_WORDS: tuple[OperatorWord, ...] = (
             _switch("check", "exit status 1 unless all of them are duplex"),
         ),
         _list_pairs,
-        Operands("SOURCE:TARGET ...", "these volumes; otherwise all that are in a pair", _pair_or_volume, False),
+        Operands("SOURCE:TARGET ...", "these volumes; otherwise all that are in a pair", pair_or_volume, False),
         "lspprc -l",
     ),
     OperatorWord(
@@ -335,12 +282,12 @@ DSCLI_WORDS: tuple[OperatorWord, ...] = (
                     choice(**{name.replace("-", "_"): value for name, value in _ROLES.items()}), needed=True),
             Keyword("number", "1-8", "of the bridge", decimal(1, 8), 1),
         ),
-        _bridge_volumes, Operands("VOLUME", "the volume", _volume), "mkbridgevol -role primary-data F0",
+        _bridge_volumes, Operands("VOLUME", "the volume", volume), "mkbridgevol -role primary-data F0",
     ),
     OperatorWord(
         "mkbridge", "Set a bridge up between volumes that have their roles.", "D2 Establish Pair, data bridge",
         "the source", "path", (*_BETWEEN, Keyword("number", "1-8", "of the bridge", decimal(1, 8), 1)),
-        _bridge, Operands("SOURCE:TARGET", "the data bridge volumes", _pair), "mkbridge F0:F0",
+        _bridge, Operands("SOURCE:TARGET", "the data bridge volumes", pair), "mkbridge F0:F0",
     ),
     OperatorWord(
         "lsbridge", "List the bridges, and the pairs that wait for one.", "a PPRC query, scope 03", "the source",

@@ -45,6 +45,24 @@ _STATUS_WORDS = {
     PathStatus.WAN_LINK_DOWN: "connection lost",
 }
 
+CODES: dict[str, str] = {
+    "waiting-turn": "in the queue; the bridges copy others, or one will take it at once",
+    "waiting-bridge": "in the queue, and no bridge is up: none is defined, set up, or left",
+    "path-down": "to be copied, and no path to the secondary works",
+    "copying": "being copied",
+    "pending": "to be copied",
+    "extended-distance": "extended distance never becomes duplex",
+    "host-command": "suspended by a host's command to the primary",
+    "host-command-secondary": "suspended by a host's command to the secondary",
+    "primary-system": "a secondary that its primary system suspended",
+    "error": "suspended by an error of either system or of the link between them",
+    "secondary-simplex": "the secondary is simplex: it was recovered, or deleted",
+    "secondary-error": "suspended by an error of the secondary",
+    "power": "a system was restarted; duplex is never assumed after that",
+    "frozen": "suspended by freeze",
+    "unknown": "a state that is not known here",
+}
+
 
 class Why(NamedTuple):
     """One reason. `code` is empty when there is nothing to explain."""

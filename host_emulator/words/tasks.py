@@ -64,8 +64,19 @@ class Action(IntEnum):
 SYNCHRONOUS, EXTENDED_DISTANCE = 0, 1  # byte 41 of Establish Pair
 
 
+class Task:
+    """One thing to be done."""
+
+    __slots__ = ()
+
+    @property
+    def subject(self) -> str:
+        """What it is about, in short; empty where it is about a whole system."""
+        return ""
+
+
 @dataclass(frozen=True, slots=True)
-class EstablishPaths:
+class EstablishPaths(Task):
     """D0: make these the paths from primary to secondary. `device`: any of the primary, None: one that is there."""
 
     primary: Naming
@@ -78,7 +89,7 @@ class EstablishPaths:
 
 
 @dataclass(frozen=True, slots=True)
-class DeletePaths:
+class DeletePaths(Task):
     """D1: all paths from primary to secondary."""
 
     primary: Naming
@@ -87,13 +98,18 @@ class DeletePaths:
 
 
 @dataclass(frozen=True, slots=True)
-class PairTask:
+class PairTask(Task):
     """Something about one pair: `device` of the primary, `other` of the secondary (unit addresses)."""
 
     primary: Naming
     secondary: Naming
     device: int
     other: int
+
+    @property
+    def subject(self) -> str:
+        """Both unit addresses."""
+        return f"{self.device:02X}:{self.other:02X}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +148,7 @@ class RecoverPair(PairTask):
 
 
 @dataclass(frozen=True, slots=True)
-class Freeze:
+class Freeze(Task):
     """D6 FREEZE; `seconds` of extended long busy, 0: as the paths were made."""
 
     primary: Naming
@@ -142,7 +158,7 @@ class Freeze:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Run(Task):
     """D6 RUN."""
 
     primary: Naming
@@ -151,12 +167,17 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class DefineBridge:
+class DefineBridge(Task):
     """D8: the volume's role in a bridge at the system that is asked, 0 for none."""
 
     device: int
     role: int
     number: int
+
+    @property
+    def subject(self) -> str:
+        """The unit address."""
+        return f"{self.device:02X}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +188,7 @@ class EstablishBridge(PairTask):
 
 
 @dataclass(frozen=True, slots=True)
-class ShowPairs:
+class ShowPairs(Task):
     """Scope 02 of volumes, with what the queue and the paths say of them. No `volumes`: all that are in a pair."""
 
     primary: Naming = ANY
@@ -179,7 +200,7 @@ class ShowPairs:
 
 
 @dataclass(frozen=True, slots=True)
-class ShowPaths:
+class ShowPaths(Task):
     """Scope 01."""
 
     primary: Naming = ANY
@@ -187,12 +208,12 @@ class ShowPaths:
 
 
 @dataclass(frozen=True, slots=True)
-class ShowBridges:
+class ShowBridges(Task):
     """Scope 03."""
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class Query(Task):
     """CQUERY: a report of scope 02 (volume) or 01 (paths, links) in the form of that command."""
 
     device: int
@@ -200,20 +221,7 @@ class Query:
     formatted: bool = True
     bitmap: bool = True
 
-
-Task = (
-    EstablishPaths
-    | DeletePaths
-    | EstablishPair
-    | DeletePair
-    | SuspendPair
-    | RecoverPair
-    | Freeze
-    | Run
-    | DefineBridge
-    | EstablishBridge
-    | ShowPairs
-    | ShowPaths
-    | ShowBridges
-    | Query
-)
+    @property
+    def subject(self) -> str:
+        """The unit address."""
+        return f"{self.device:02X}"

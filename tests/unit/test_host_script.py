@@ -145,6 +145,12 @@ def test_sense_for_people() -> None:
     sense[0], sense[7], sense[8], sense[9], sense[27] = 0x80, 0x0F, 0x44, 0xFF, 0x80
     expected = "command reject, message 0F status not as required, reason 44 device or pair id is not the one named"
     assert describe_sense(bytes(sense)) == expected
+    sense[8], sense[9], sense[10], sense[11] = 0x5B, 0xFF, 0x0F, 0x4D
+    assert describe_sense(bytes(sense)).endswith(
+        "reason 5B peer refused, which said 0F4D not defined as a bridge for that role"
+    )
+    sense[8], sense[15] = 0x47, 0x08
+    assert describe_sense(bytes(sense)).endswith("reason 47 no working path, path status 08")
     sense[7], sense[8], sense[9] = 0x04, 0, 17
     assert describe_sense(bytes(sense)).endswith("message 04 invalid parameter, parameter byte 17")
     assert "32-byte sense, program action 1D" in describe_sense(bytes(25) + b"\x1d" + bytes(6))

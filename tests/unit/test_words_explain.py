@@ -8,7 +8,7 @@ import pytest
 
 from ccw.pprc_query import BridgeEntry, PathEntry, PathReport, QueueReport, SecondaryPaths, VolumeFlag, VolumeQuery
 from host_emulator.words.cquery import report, state_of
-from host_emulator.words.explain import explain
+from host_emulator.words.explain import CODES, explain
 from host_emulator.words.listing import bridge_lines, bridge_rows, state_key, state_name, tod_text
 from host_emulator.words.tasks import Query
 
@@ -95,6 +95,7 @@ def test_why(
     assert (why.code, why.remedy) == (code, remedy)
     assert text in why.text
     assert "\n" not in why.text
+    assert code == "" or code in CODES
 
 
 def test_every_path_status_has_words() -> None:

@@ -8,7 +8,7 @@ from ccw.pprc import PathDescriptor
 from ccw.pprc_flags import PairFlag, SuspendFlag
 from host_emulator.console import help_lines, parse_line, parse_lines
 from host_emulator.script import ScriptError
-from host_emulator.words import WORDS, ProgramError, help_of, parse_word
+from host_emulator.words import WORDS, ProgramError, help_of, parse_word, syntax_of
 from host_emulator.words.tasks import (
     ANY,
     Action,
@@ -146,7 +146,8 @@ def test_every_word_has_an_example_and_help(word: object) -> None:
     assert isinstance(word, type(WORDS["mkpprc"]))
     assert word.example.startswith(word.name) and parse_word(word.example)
     lines = help_of(word)
-    assert word.summary in lines[1] and word.sends in lines[1]
+    assert any(word.summary in line for line in lines) and any(word.sends in line for line in lines)
+    assert all(len(line) <= 80 for line in syntax_of(word, 80))
     for keyword in word.keywords:
         assert any(keyword.name in line and keyword.meaning in line for line in lines)
     assert help_lines(word.name) == lines == help_lines(word.name.lower())

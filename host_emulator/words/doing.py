@@ -1,0 +1,31 @@
+"""Sending an order unless it is so already: what every word that changes something does."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from ccw.pprc import PprcOrder
+from host_emulator.words.desk import Desk, Refused
+from host_emulator.words.outcome import Outcome, Verdict, refusal
+
+So = Callable[[], Awaitable[str]]  # how it is, as a sentence; empty when it is not so
+
+
+async def do(desk: Desk, device: int, order: PprcOrder, subject: str, so: So, done: So) -> Outcome:
+    """Send the order unless it is so; `done` says what came of it. Raises Unanswered, NotNamed."""
+    already = await so()
+    if already:
+        return Outcome(Verdict.ALREADY, subject, already)
+    data = order.encode()
+    try:
+        await desk.order(device, order)
+    except Refused as refused:
+        already = await so()
+        if already:
+            return Outcome(Verdict.ALREADY, subject, already)
+        return refusal(subject, data, refused.result)
+    return Outcome(Verdict.DONE, subject, await done(), data)
+
+
+async def said(text: str) -> str:
+    return text

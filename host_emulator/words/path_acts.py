@@ -1,0 +1,143 @@
+"""What words do about paths, freezes and bridges."""
+
+from __future__ import annotations
+
+from ccw.pprc_codes import BridgeState
+from ccw.pprc_flags import PairFlag
+from ccw.pprc_query import PathReport, SecondaryFlag, SecondaryPaths, VolumeFlag
+from host_emulator import orders
+from host_emulator.orders import System
+from host_emulator.words.desk import Desk, text_of
+from host_emulator.words.doing import do, said
+from host_emulator.words.explain import is_good, path_text, used
+from host_emulator.words.outcome import Outcome, Verdict
+from host_emulator.words.tasks import DefineBridge, DeletePaths, EstablishBridge, EstablishPaths, Freeze, Mode, Run
+
+
+def _set(report: PathReport, target: System) -> SecondaryPaths | None:
+    """The paths to a system."""
+    wanted = (target.ssid, target.lss, target.identity)
+    return next((found for found in report.secondaries if (found.ssid, found.lss, found.serial) == wanted), None)
+
+
+async def establish_paths(desk: Desk, task: EstablishPaths) -> Outcome:
+    source, target = await desk.names(task.primary, task.secondary)
+    subject = f"{text_of(source)} to {text_of(target)}"
+    wanted = {(link.said, link.link_address, link.cu_image) for link in task.links}
+
+    async def so() -> str:
+        found = _set(await desk.paths(), target)
+        if found is None or found.flags & SecondaryFlag.FROZEN:
+            return ""
+        there = {(path.said, path.link_address, path.cu_image) for path in used(found) if is_good(path)}
+        group = bool(found.flags & SecondaryFlag.CONSISTENCY_GROUP)
+        waits = found.flags & SecondaryFlag.LONG_BUSY or task.seconds in (0, found.elb_seconds)
+        alike = there == wanted and group == task.consistency_group and waits
+        return f"{_paths(found)} already" if alike else ""
+
+    async def done() -> str:
+        found = _set(await desk.paths(), target)
+        return "no paths" if found is None else _paths(found)
+
+    order = orders.establish_path(
+        source,
+        target,
+        task.links,
+        consistency_group=task.consistency_group,
+        reset_host_path=task.reset_host_path,
+        seconds=task.seconds,
+    )
+    device = await desk.any_device() if task.device is None else task.device
+    return await do(desk, device, order, subject, so, done)
+
+
+def _paths(found: SecondaryPaths) -> str:
+    """How many paths there are, and what is wrong with the others."""
+    paths = used(found)
+    bad = [f"{path.said:04X} {path_text(path.status)} ({path.status:02X})" for path in paths if not is_good(path)]
+    text = f"{len(paths) - len(bad)} of {len(paths)} paths established"
+    return f"{text}; {', '.join(bad)}" if bad else text
+
+
+async def delete_paths(desk: Desk, task: DeletePaths) -> Outcome:
+    whole = task.secondary.whole
+    if whole is None and not (await desk.paths()).secondaries:
+        return Outcome(Verdict.ALREADY, "", "there are no paths already")
+    source, target = await desk.names(task.primary, task.secondary)
+
+    async def so() -> str:
+        return "" if _set(await desk.paths(), target) is not None else "there are no paths already"
+
+    device = await desk.any_device() if task.device is None else task.device
+    subject = f"{text_of(source)} to {text_of(target)}"
+    return await do(desk, device, orders.delete_path(source, target), subject, so, lambda: said("paths deleted"))
+
+
+async def freeze(desk: Desk, task: Freeze) -> Outcome:
+    source, target = await desk.names(task.primary, task.secondary)
+
+    async def so() -> str:
+        return "frozen already" if await _frozen(desk, target) else ""
+
+    async def done() -> str:
+        return "frozen" if await _frozen(desk, target) else "there is no pair to freeze"
+
+    order = orders.consistency_group(source, target, seconds=task.seconds)
+    device = await desk.any_device() if task.device is None else task.device
+    return await do(desk, device, order, f"{text_of(source)} to {text_of(target)}", so, done)
+
+
+async def run(desk: Desk, task: Run) -> Outcome:
+    source, target = await desk.names(task.primary, task.secondary)
+
+    async def so() -> str:
+        found = _set(await desk.paths(), target)
+        frozen = found is None or found.flags & SecondaryFlag.FROZEN  # without a path set nothing says whether it is
+        return "" if frozen else "no freeze is in effect already"
+
+    order = orders.consistency_group(source, target, run=True)
+    device = await desk.any_device() if task.device is None else task.device
+    subject = f"{text_of(source)} to {text_of(target)}"
+    return await do(desk, device, order, subject, so, lambda: said("running; the pairs stay suspended"))
+
+
+async def _frozen(desk: Desk, target: System) -> bool:
+    found = _set(await desk.paths(), target)
+    return found is not None and bool(found.flags & SecondaryFlag.FROZEN)
+
+
+# Bridges
+
+
+async def define_bridge(desk: Desk, task: DefineBridge) -> Outcome:
+    async def so() -> str:
+        volume = await desk.need_volume(task.device)
+        is_one = bool(volume.flags & VolumeFlag.BRIDGE_VOLUME)
+        if task.role == 0:
+            return "" if is_one else "no bridge volume already"
+        same_role = is_one and (volume.bridge_role, volume.bridge_number) == (task.role, task.number)
+        return "defined already" if same_role else ""
+
+    order = orders.define_bridge(await desk.own(), task.device, task.role, task.number)
+    return await do(desk, task.device, order, task.subject, so, lambda: said("defined"))
+
+
+async def establish_bridge(desk: Desk, task: EstablishBridge) -> Outcome:
+    source, target = await desk.names(task.primary, task.secondary)
+
+    async def so() -> str:
+        bridge = next((b for b in (await desk.queue()).bridges if b.bridge_number == task.number), None)
+        ready = bridge is not None and BridgeState.IDLE <= bridge.bridge_state < BridgeState.FAILED
+        return f"bridge {task.number} is up already" if ready else ""
+
+    order = orders.establish_pair(
+        source,
+        target,
+        task.device,
+        task.other,
+        mode=int(Mode.NOCOPY),
+        bridge_role=1,
+        bridge_number=task.number,
+        flags=int(PairFlag.MESSAGE_REQUIRED),
+    )
+    return await do(desk, task.device, order, task.subject, so, lambda: said(f"bridge {task.number} is up"))

@@ -1,0 +1,164 @@
+"""Operators' words between two real systems: a whole day, as an operator types it, and what a machine reads of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pexpect
+import pytest
+
+from tests.interop.test_tour import copy_examples
+from tools import words_reference
+from tools.demo_sites import SiteProcess, start_site
+
+PATIENCE_S = 60
+TO_B = "-remotedev 0200:00:000000067890"
+BRIDGE_AT_B = "mkbridgevol -role secondary-data F0\nmkbridgevol -role primary-status F1\n"
+BRIDGE_AT_A = "mkbridgevol -role primary-data F0\nmkbridgevol -role secondary-status F1\n"
+
+
+class Sites(NamedTuple):
+    """Both systems, and where their host ports are."""
+
+    a: SiteProcess
+    b: SiteProcess
+    to_a: str
+    to_b: str
+    managed_a: str
+
+
+@pytest.fixture
+def sites(tmp_path: Path) -> Iterator[Sites]:
+    ports = copy_examples(tmp_path)
+    with (tmp_path / "a.toml").open("a", encoding="utf-8") as config:
+        config.write('\n[management]\nlisten = "127.0.0.1:0"\n')
+    with ExitStack() as stack:
+        b = stack.enter_context(start_site(tmp_path, tmp_path / "b.toml"))
+        a = stack.enter_context(start_site(tmp_path, tmp_path / "a.toml"))
+        targets = [f"tcp://127.0.0.1:{ports[port]}" for port in ("4000", "4001")]
+        yield Sites(a, b, *targets, a.management)
+
+
+def word(target: str, text: str, status: int = 0) -> dict[str, Any]:
+    """A word on the command line, with `--json`."""
+    group, *words = text.split()
+    command = [sys.executable, "-m", "tools", group, words[0], "--target", target, "--json", *words[1:]]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert done.returncode == status, done.stdout + done.stderr
+    assert done.stdout.count("\n") == 1 and done.stderr == ""
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert found["exit"] == status
+    return found
+
+
+def lines(target: str, text: str) -> list[dict[str, Any]]:
+    """The same words as a script; each line has to end well."""
+    command = [sys.executable, "-m", "tools", "host", "--json", "--target", target, "-"]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def verdicts(reports: list[dict[str, Any]]) -> list[str]:
+    return [result["verdict"] for report in reports for result in report.get("results", [])]
+
+
+@contextmanager
+def on_a_terminal(*arguments: str, term: str = "xterm", state: Path | None = None) -> Iterator[pexpect.spawn[str]]:
+    """A command as a person sees it."""
+    environment = {**os.environ, "TERM": term, "NO_COLOR": "1", "XDG_STATE_HOME": str(state)}
+    child = pexpect.spawn(
+        sys.executable, ["-m", "tools", *arguments], env=environment, encoding="utf-8", timeout=PATIENCE_S,
+        dimensions=(50, 160),
+    )  # fmt: skip
+    try:
+        yield child
+    finally:
+        child.close(force=True)
+
+
+def ended(child: pexpect.spawn[str]) -> int | None:
+    """Its exit status, when it has said everything."""
+    child.expect(pexpect.EOF)
+    child.close()
+    return child.exitstatus
+
+
+def test_a_day_of_an_operator(sites: Sites) -> None:
+    """Paths, a bridge, a pair, waiting, a query, freeze and run, resynchronisation, deletion; then all of it again."""
+    a, b = sites.to_a, sites.to_b
+    assert verdicts(lines(b, BRIDGE_AT_B)) == ["done"] * 2
+    paths = f"mkpprcpath {TO_B} -consistgrp 0010:0020 0011:0021\n"
+    reports = lines(a, BRIDGE_AT_A + paths + "mkbridge F0:F0\nformat device=05 cylinder=0 head=1 records=3 length=80\n")
+    assert verdicts(reports) == ["done"] * 4
+    made = word(a, "pair mkpprc --wait 05:15")
+    assert (made["results"][0]["verdict"], made["results"][0]["text"]) == ("done", "full duplex")
+    assert made["results"][0]["order"].startswith("D2000040")
+    (row,) = word(sites.to_b, "pair lspprc -check")["results"][0]["pairs"]
+    assert (row["id"], row["state_name"], row["why"]) == ("0005:0015", "Target Full Duplex", None)
+    write = "write-record device=05 cylinder=0 head=1 record=2 data=" + "C6" * 80
+    day = (
+        "freezepprc\nlspprc\nunfreezepprc\n" + write + f"\n{paths}mkbridge F0:F0\n"
+        "CESTPAIR DEVN(05) PRIM(0100 12345 05) -\n  SEC(0200 67890 15) MODE(RESYNC) MSGREQ(YES)\ncquery devn(5)\n"
+    )
+    reports = lines(a, day)
+    assert verdicts(reports) == ["done"] * 7 and reports[1]["results"][0]["pairs"][0]["why"]["code"] == "frozen"
+    assert reports[-1]["results"][0]["state"] == "DUPLEX"
+    again = lines(a, BRIDGE_AT_A + paths + "mkbridge F0:F0\nmkpprc 05:15\nresumepprc 05:15\nunfreezepprc\n")
+    assert verdicts(again) == ["already"] * 7
+    assert verdicts(lines(a, "rmpprc 05:15\nrmpprc 05:15\n")) == ["done", "already"]
+    assert lines(b, "write-record device=15 cylinder=0 head=1 record=2 data=" + "C6" * 80)[0]["ok"], "a host may use it"
+
+
+def test_what_goes_wrong_has_an_exit_status(sites: Sites) -> None:
+    """Refused, named wrongly, not in time, stopped, gone: each its own, and one line for people."""
+    a = sites.to_a
+    assert "has to be named whole" in word(a, "pair mkpprc 05:15", 2)["results"][0]["text"]
+    assert word(a, f"path mkpprcpath {TO_B} 0099", 1)["results"][0]["sense"][14:18] == "0F47"
+    assert "link offline" not in word(a, f"path mkpprcpath {TO_B} 0010 0011")["results"][0]["text"]
+    late = word(a, "pair mkpprc --wait --timeout 0.5 05:15", 4)["results"][0]
+    assert late["verdict"] == "not-yet" and "waiting for a bridge: none is defined" in late["text"]
+    with on_a_terminal("pair", "mkpprc", "--target", a, "-wait", "05:15") as waiting:
+        waiting.expect("waiting for a bridge")
+        word(a, "pair pausepprc 05:15")
+        waiting.expect("trackbridge: mkpprc: 05:15: stopped: suspended by a host's command to the primary")
+        assert ended(waiting) == 5
+    with on_a_terminal("pair", "resumepprc", "--target", a, "--wait", "05:15") as waiting:
+        waiting.expect("waiting for a bridge")
+        sites.a.process.kill()
+        waiting.expect("trackbridge: resumepprc: 05:15: no answer: ")
+        assert ended(waiting) == 3
+    assert word(a, "pair lspprc", 3)["results"][0]["verdict"] == "unanswered"
+
+
+def test_the_prompt_and_the_bar(sites: Sites) -> None:
+    """On a terminal: a bar shows what is waited for, and an interrupt leaves the copy alone."""
+    word(sites.to_a, f"path mkpprcpath {TO_B} 0010 0011")
+    with on_a_terminal("pair", "mkpprc", "--system", sites.managed_a, "-wait", "05:15") as child:
+        child.expect("0/300.*tracks, left.*waiting for a bridge")
+        child.kill(signal.SIGINT)
+        child.expect("interrupted; what was begun goes on")
+        assert ended(child) == 130
+    with on_a_terminal("host", "--target", sites.to_a, term="dumb", state=sites.a.folder) as child:
+        child.expect("host --> ")
+        child.sendline("lspprc")
+        child.expect("why: queued at position 1 of 1; waiting for a bridge: none is defined")
+        child.sendline("mkpprc 05")
+        child.expect("column 8: '05' is not SOURCE:TARGET")
+        child.sendline("help cquery")
+        child.expect("CQUERY DEVN")
+        child.sendline("quit")
+        assert ended(child) == 0
+
+
+def test_the_page_is_up_to_date() -> None:
+    page = words_reference.PAGE.read_text(encoding="utf-8")
+    assert page == words_reference.page(), "run python -m tools.words_reference"

@@ -17,9 +17,9 @@ from ccw.image_tracks import check_image
 from ccw.stored_track import expand_track
 from controller.array.errors import CorruptionError, DiskError
 from controller.array.image_stub import ImageFileError
+from controller.array.page import PAGE_SHIFT, PAGE_TRACKS, Page
 from controller.array.snapshots import SnapshotCatalog
 from controller.array.store import VirtualArrayStore
-from controller.array.track_map import PAGE_SHIFT, PAGE_TRACKS, Page
 from controller.array.volumes import VolumeInfo, host_volumes, volume_of
 
 Progress = Callable[[int, int], None]

@@ -27,8 +27,9 @@ import numpy as np
 from controller.array.directory import Directory, Frozen, Volume, decode_value, encode_attributes, encode_value
 from controller.array.errors import CorruptionError
 from controller.array.format import Kind, unpack_location
+from controller.array.page import CHUNK_PAGES, PAGE_TRACKS, Chunk, Page, Sequences
 from controller.array.record_reader import RecordReader
-from controller.array.track_map import CHUNK_PAGES, PAGE_TRACKS, Chunk, Page, TrackMap
+from controller.array.track_map import TrackMap
 
 BEGIN, END = 0, 0xFFFFFFFF
 """Track field of the first and the last record; parts have 1, 2, ... The end has its begin's sequence beside it."""
@@ -70,7 +71,7 @@ def encode_stream(frozen: Frozen, segments: dict[int, int]) -> Iterator[bytes]:
         for _, chunk in entries:
             if chunk in chunks:
                 continue
-            listed = [(position, page) for position, page in enumerate(chunk.pages) if page is not None]
+            listed = chunk.pages()
             for _, page in listed:
                 if page not in pages:
                     pages[page] = len(pages)
@@ -136,20 +137,22 @@ class _Stream:
     def _page(self) -> None:
         count, base, newest, width, bits = _PAGE.unpack(self._take(_PAGE.size))
         written = np.unpackbits(np.frombuffer(bits, np.uint8)).astype(bool)
-        page = Page(None)
-        page.locations[written] = np.frombuffer(self._take(count * 8), ">u8")
+        locations = np.zeros(PAGE_TRACKS, np.uint64)
+        locations[written] = np.frombuffer(self._take(count * 8), ">u8")
+        sequences: Sequences = np.zeros(PAGE_TRACKS, np.uint32)
         if width != 4:
-            page.sequences = np.zeros(PAGE_TRACKS, np.uint64)
-        page.sequences[written] = np.frombuffer(self._take(count * width), f">u{width}")
-        page.base, page.newest, page.written = base, newest, count
-        self._pages.append(page)
+            sequences = np.zeros(PAGE_TRACKS, np.uint64)
+        sequences[written] = np.frombuffer(self._take(count * width), f">u{width}")
+        self._pages.append(Page.restored(locations, sequences, base, newest))
 
     def _chunk(self) -> None:
-        pages: list[Page | None] = [None] * CHUNK_PAGES
+        chunk = Chunk.new(None)
         for _ in range(self._take(1)[0]):
             position, number = _CHUNK_ENTRY.unpack(self._take(_CHUNK_ENTRY.size))
-            pages[position] = self._pages[number]
-        self._chunks.append(Chunk(None, pages))
+            if position >= CHUNK_PAGES:
+                raise ValueError(f"a page at position {position} of a chunk")
+            chunk.put(position, self._pages[number])
+        self._chunks.append(chunk)
 
     def _volume(self) -> None:
         number, stop, allocated, length = _VOLUME.unpack(self._take(_VOLUME.size))

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from controller.array.directory import Directory
 from controller.array.format import SEGMENT_SHIFT, SIZE_MASK, SIZE_UNIT_BYTES
-from controller.array.track_map import Page, Pointers, SegmentSet, Translation
+from controller.array.page import Page, Pointers
+from controller.array.pointers import SegmentSet, Translation
 
 PAGE_COST_BYTES = 4096
 """What a page counts in a step's budget: about as long as copying that many bytes."""
@@ -39,8 +40,7 @@ class Walker:
         serial = self._serial
 
         def once(page: Page) -> None:
-            if page.visited != serial:
-                page.visited = serial
+            if page.first_visit(serial):
                 visit(page)
 
         frozen = self._directory.freeze()
@@ -50,13 +50,10 @@ class Walker:
         try:
             for _, _, tracks in frozen.volumes:
                 for _, chunk in tracks.chunks():
-                    if chunk.visited == serial:
-                        continue
-                    chunk.visited = serial
-                    pages = [page for page in chunk.pages if page is not None]
-                    for page in pages:
-                        once(page)
-                        yield PAGE_COST_BYTES
+                    if chunk.first_visit(serial):
+                        for _, page in chunk.pages():
+                            once(page)
+                            yield PAGE_COST_BYTES
         finally:
             if before_copy:
                 watch.before_copy = None

@@ -12,7 +12,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from controller.array.format import Kind, RecordHeader
-from controller.array.track_map import Page, SegmentSet, TrackMap, Translation, Watch
+from controller.array.page import Page
+from controller.array.pointers import SegmentSet, Translation
+from controller.array.track_map import TrackMap, Watch
 
 JSON = Any
 

@@ -36,8 +36,9 @@ from controller.array.format import (
     unpack_location,
 )
 from controller.array.log import RESERVED_SEGMENTS, LogWriter, Room
+from controller.array.page import PAGE_TRACKS
+from controller.array.pointers import Translation
 from controller.array.record_reader import RecordReader
-from controller.array.track_map import PAGE_TRACKS, Translation
 
 CHECKPOINT_BYTES = 128 << 20
 CHECKPOINT_RECORDS = 1 << 14

@@ -9,8 +9,8 @@ from controller.array.directory import Frozen
 from controller.array.errors import CorruptionError, DiskError
 from controller.array.format import SIZE_MASK, SIZE_UNIT_BYTES, unpack_location
 from controller.array.log import LogWriter
+from controller.array.page import PAGE_SHIFT, Page
 from controller.array.record_reader import RecordReader
-from controller.array.track_map import PAGE_SHIFT, Page
 
 
 class Damage(NamedTuple):

@@ -41,10 +41,11 @@ from controller.array.format import (
 from controller.array.housekeeping import CHECKPOINT_BYTES, Housekeeper
 from controller.array.image_stub import CODEC_IN_IMAGE, ImageFileError, is_shadow, matches, read_stub
 from controller.array.log import Batch, LogWriter, Room
+from controller.array.page import Page
 from controller.array.record_reader import RecordReader
 from controller.array.recovery import Found, Recovery
 from controller.array.scrub import Scrub
-from controller.array.track_map import TRACKS_MAX, Page
+from controller.array.track_map import TRACKS_MAX
 
 SEGMENT_BYTES = 32 << 20
 VOLUMES_MAX = 1 << 32

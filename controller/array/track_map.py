@@ -1,11 +1,9 @@
 """The pointers of one volume: which log record each track points at, and the sequence that put it there.
 
-    TrackMap -- dict --> Chunk -- list --> Page -- arrays --> location, sequence
-               (sparse)        64 pages         512 tracks     8 + 4 bytes
+    TrackMap -- dict --> Chunk --> Page -- arrays --> location, sequence         (page.py)
+               (sparse)   64 pages     512 tracks     8 + 4 bytes
 
-A location is the 64-bit pointer of format.py, 0 where the track was never written. A sequence is kept as four bytes
-relative to the page's `base`; a page whose sequences lie 2**32 or more apart keeps them in eight. Chunks and pages
-without a written track take no memory.
+Chunks and pages without a written track take no memory.
 
 Copy on write
 -------------
@@ -21,26 +19,31 @@ Pointers leave a page (copied to another, moved to another track) only after `Wa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from controller.array.format import SEGMENT_SHIFT
+from controller.array.page import (
+    CHUNK_OWNER,
+    CHUNK_PAGES,
+    CHUNK_SHIFT,
+    CHUNK_TRACKS,
+    LOCATIONS,
+    OWNER,
+    PAGE_SHIFT,
+    PAGE_TRACKS,
+    RELATIVE_MAX,
+    Cells,
+    Chunk,
+    Page,
+    Pointers,
+)
 
-PAGE_SHIFT = 9
-PAGE_TRACKS = 1 << PAGE_SHIFT
-CHUNK_SHIFT = 6
-CHUNK_PAGES = 1 << CHUNK_SHIFT
-CHUNK_TRACKS = 1 << PAGE_SHIFT + CHUNK_SHIFT
 TRACKS_MAX = (1 << 32) - 1
 """Most tracks of a volume: a track number, and the one after a range, have 4 bytes in the log."""
 _TRACK_MASK = PAGE_TRACKS - 1
 _PAGE_MASK = CHUNK_PAGES - 1
-_RELATIVE_MAX = (1 << 32) - 1
-
-Pointers = NDArray[np.uint64]
-Sequences = NDArray[np.uint32] | NDArray[np.uint64]
 
 
 class Watch:
@@ -52,144 +55,6 @@ class Watch:
         self.before_copy: Callable[[Page], None] | None = None
 
 
-class Page:
-    """Pointers of PAGE_TRACKS tracks: `written` of them are not 0, and `newest` is at least the greatest sequence.
-
-    `sequences` holds sequence - `base`, 0 where the track was never written.
-    """
-
-    __slots__ = ("base", "locations", "newest", "owner", "sequences", "visited", "written")
-
-    def __init__(self, owner: object) -> None:
-        self.owner = owner
-        self.locations: Pointers = np.zeros(PAGE_TRACKS, np.uint64)
-        self.sequences: Sequences = np.zeros(PAGE_TRACKS, np.uint32)
-        self.base = 0
-        self.newest = 0
-        self.written = 0
-        self.visited = 0  # the last walk (directory.py) that came by
-
-    def copy(self, owner: object) -> Page:
-        """The same pointers, for another owner."""
-        other = Page.__new__(Page)
-        other.owner = owner
-        other.locations = self.locations.copy()
-        other.sequences = self.sequences.copy()
-        other.base, other.newest, other.written, other.visited = self.base, self.newest, self.written, self.visited
-        return other
-
-    def sequence_at(self, index: int) -> int:
-        """Sequence of one track, 0 if never written."""
-        relative = self.sequences.item(index)
-        return self.base + relative if relative else 0
-
-    def absolute_sequences(self) -> NDArray[np.uint64]:
-        """The sequences of all tracks, 0 where never written."""
-        wide = self.sequences.astype(np.uint64)
-        return np.where(wide != 0, wide + np.uint64(self.base), wide)
-
-    def set(self, index: int, location: int, sequence: int) -> None:
-        """Point one track at a record."""
-        relative = sequence - self.base
-        if not 0 < relative <= _RELATIVE_MAX:
-            self._keep(self.absolute_sequences(), sequence, sequence)
-            relative = sequence - self.base
-        if not self.locations.item(index):
-            self.written += 1
-        self.locations[index] = location
-        self.sequences[index] = relative
-        if sequence > self.newest:
-            self.newest = sequence
-
-    def put(self, start: int, locations: Pointers, sequences: NDArray[np.uint64]) -> None:
-        """Replace the pointers from index `start` on; a location of 0 makes its track never written."""
-        stop = start + len(locations)
-        whole = self.absolute_sequences()
-        whole[start:stop] = sequences
-        self.locations[start:stop] = locations
-        self.written = int(np.count_nonzero(self.locations))
-        written = whole[whole != 0]
-        if len(written):
-            self._keep(whole, int(written.min()), int(written.max()))
-        else:
-            self.sequences = np.zeros(PAGE_TRACKS, np.uint32)
-            self.newest = 0
-
-    def clear(self, start: int, stop: int) -> int:
-        """Make the tracks with these indexes never written: how many of them were."""
-        cleared = int(np.count_nonzero(self.locations[start:stop]))
-        self.locations[start:stop] = 0
-        self.sequences[start:stop] = 0
-        self.written -= cleared
-        return cleared
-
-    def _keep(self, absolute: NDArray[np.uint64], oldest: int, newest: int) -> None:
-        """Keep these sequences in four bytes each if they lie close enough together, with room for both limits."""
-        written = absolute[absolute != 0]
-        if len(written):
-            oldest, newest = min(oldest, int(written.min())), max(newest, int(written.max()))
-        narrow = newest - oldest < _RELATIVE_MAX
-        self.base = oldest - 1 if narrow else 0
-        relative = np.where(absolute != 0, absolute - np.uint64(self.base), absolute)
-        self.sequences = relative.astype(np.uint32) if narrow else relative
-        self.newest = newest
-
-
-class Translation:
-    """Turns pointers from where records were to where they are now. Applied twice it does no more than once."""
-
-    def __init__(self, moved: dict[int, int]) -> None:
-        self._old = np.array(sorted(moved), np.uint64)
-        self._new = np.array([_last(moved, old) for old in sorted(moved)], np.uint64)
-
-    def apply(self, page: Page) -> None:
-        """Turn the pointers of one page, whoever shares it."""
-        if not len(self._old):
-            return
-        at = np.searchsorted(self._old, page.locations)
-        at[at == len(self._old)] = 0
-        hit = self._old[at] == page.locations
-        if hit.any():
-            page.locations[hit] = self._new[at[hit]]
-
-
-class SegmentSet:
-    """Tells pointers into some segments from others, a page at a time."""
-
-    def __init__(self, segments: Iterable[int]) -> None:
-        numbers = sorted(segments)
-        self._first = np.uint64(numbers[0] if numbers else 0)
-        span = numbers[-1] - numbers[0] + 1 if numbers else 0
-        self._beyond = np.uint64(span)
-        self._table = np.zeros(span + 1, bool)
-        self._table[[number - numbers[0] for number in numbers]] = True
-
-    def hits(self, locations: Pointers) -> NDArray[np.bool_]:
-        """Which of the locations lie in one of the segments."""
-        hit: NDArray[np.bool_] = self._table[
-            np.minimum((locations >> np.uint64(SEGMENT_SHIFT)) - self._first, self._beyond)  # wraps below the first
-        ]
-        return hit
-
-
-def _last(moved: dict[int, int], location: int) -> int:
-    """Where a record that moved once or more is now."""
-    while location in moved:
-        location = moved[location]
-    return location
-
-
-class Chunk:
-    """References to CHUNK_PAGES neighbouring pages, None where no track is written."""
-
-    __slots__ = ("owner", "pages", "visited")
-
-    def __init__(self, owner: object, pages: list[Page | None]) -> None:
-        self.owner = owner
-        self.pages = pages
-        self.visited = 0
-
-
 class TrackMap:
     """The pointers of one volume. `allocated` counts its written tracks."""
 
@@ -197,7 +62,7 @@ class TrackMap:
 
     def __init__(self, watch: Watch | None = None) -> None:
         self._watch = watch or Watch()
-        self._chunks: dict[int, Chunk] = {}
+        self._chunks: dict[int, Cells] = {}
         self._stop = 0  # no track from here on was ever written
         self._owns_chunks = True
         self._owner = object()
@@ -219,13 +84,13 @@ class TrackMap:
         if page is None:
             return 0, 0
         index = track & _TRACK_MASK
-        return page.locations.item(index), page.sequence_at(index)
+        return page.cells[LOCATIONS].item(index), page.sequence_at(index)
 
     def location(self, track: int) -> int:
         """Location of a track, 0 if never written."""
         chunk = self._chunks.get(track >> PAGE_SHIFT + CHUNK_SHIFT)
-        page = None if chunk is None else chunk.pages[track >> PAGE_SHIFT & _PAGE_MASK]
-        return 0 if page is None else page.locations.item(track & _TRACK_MASK)
+        page = None if chunk is None else chunk[track >> PAGE_SHIFT & _PAGE_MASK]
+        return 0 if page is None else page[LOCATIONS].item(track & _TRACK_MASK)
 
     def locations(self, first: int, stop: int) -> list[tuple[int, int]]:
         """Number and location of every written track from `first` to `stop` - 1, ascending."""
@@ -251,10 +116,7 @@ class TrackMap:
 
     def set(self, track: int, location: int, sequence: int) -> None:
         """Point a track at a record."""
-        page = self._own_page(track >> PAGE_SHIFT)
-        before = page.written
-        page.set(track & _TRACK_MASK, location, sequence)
-        self.allocated += page.written - before
+        self.allocated += self._own_page(track >> PAGE_SHIFT).set(track & _TRACK_MASK, location, sequence)
         if track >= self._stop:
             self._stop = track + 1
 
@@ -308,7 +170,7 @@ class TrackMap:
             if shift & _TRACK_MASK == 0 and (start, end) == (0, PAGE_TRACKS):
                 page = source._page(number + (shift >> PAGE_SHIFT))
                 if page is not None:
-                    page.owner = None  # both sides copy it before they change it
+                    page.disown()  # both sides copy it before they change it
                 self._put_page(number, page)
             else:
                 at = (number << PAGE_SHIFT) + start + shift
@@ -323,10 +185,11 @@ class TrackMap:
             self._owns_chunks = True
         for number in used:
             old, new = self._chunks.pop(number, None), source._chunks.get(number + shift)
-            self.allocated -= _written(old)
+            if old is not None:
+                self.allocated -= Chunk(old).written
             if new is not None:
                 self._chunks[number] = new
-                self.allocated += _written(new)
+                self.allocated += Chunk(new).written
         source._owner = object()  # it owned chunks and pages that this map has, too, by now
 
     def written_since(self, sequence: int) -> NDArray[np.int64]:
@@ -335,7 +198,7 @@ class TrackMap:
         for number, page in self.pages():
             if page.newest > sequence:
                 bound = min(max(sequence - page.base, 0), 2**64 - 1)
-                if bound > _RELATIVE_MAX and page.sequences.itemsize == 4:
+                if bound > RELATIVE_MAX and page.sequences.itemsize == 4:
                     continue
                 (indexes,) = np.nonzero(page.sequences > page.sequences.dtype.type(bound))
                 found.append(indexes + (number << PAGE_SHIFT))
@@ -348,8 +211,8 @@ class TrackMap:
             if mine is theirs:
                 continue
             for position in range(CHUNK_PAGES):
-                one = mine.pages[position] if mine else None
-                two = theirs.pages[position] if theirs else None
+                one = None if mine is None else mine[position]
+                two = None if theirs is None else theirs[position]
                 if one is not two:
                     (indexes,) = np.nonzero(_sequences_of(one) != _sequences_of(two))
                     for at in indexes.tolist():
@@ -358,13 +221,12 @@ class TrackMap:
     def pages(self) -> Iterator[tuple[int, Page]]:
         """All pages with a written track, ascending, by page number."""
         for index in sorted(self._chunks):
-            for position, page in enumerate(self._chunks[index].pages):
-                if page is not None:
-                    yield index << CHUNK_SHIFT | position, page
+            for position, page in Chunk(self._chunks[index]).pages():
+                yield index << CHUNK_SHIFT | position, page
 
     def chunks(self) -> list[tuple[int, Chunk]]:
         """All chunks, ascending, by chunk number."""
-        return sorted(self._chunks.items())
+        return [(index, Chunk(self._chunks[index])) for index in sorted(self._chunks)]
 
     @property
     def stop(self) -> int:
@@ -375,14 +237,16 @@ class TrackMap:
     def restored(cls, watch: Watch, chunks: dict[int, Chunk], stop: int, allocated: int) -> TrackMap:
         """A map from its parts, as a checkpoint keeps them; it owns none of the chunks."""
         found = cls(watch)
-        found._chunks, found._stop, found.allocated = chunks, stop, allocated
+        found._chunks = {index: chunk.cells for index, chunk in chunks.items()}
+        found._stop, found.allocated = stop, allocated
         return found
 
     # Inside
 
     def _page(self, number: int) -> Page | None:
         chunk = self._chunks.get(number >> CHUNK_SHIFT)
-        return None if chunk is None else chunk.pages[number & _PAGE_MASK]
+        cells = None if chunk is None else chunk[number & _PAGE_MASK]
+        return None if cells is None else Page(cells)
 
     def _page_numbers(self, first: int, stop: int) -> Iterator[int]:
         """Numbers of the pages in use from `first` to `stop` - 1, looking only at chunks in use."""
@@ -392,9 +256,9 @@ class TrackMap:
         for index in numbers:
             chunk = self._chunks.get(index)
             if chunk is not None:
-                for position, page in enumerate(chunk.pages):
+                for position, _ in Chunk(chunk).pages():
                     number = index << CHUNK_SHIFT | position
-                    if page is not None and first <= number < stop:
+                    if first <= number < stop:
                         yield number
 
     def _touched_pages(self, source: TrackMap, shift: int, first: int, stop: int) -> list[int]:
@@ -435,35 +299,36 @@ class TrackMap:
     def _put_page(self, number: int, page: Page | None) -> None:
         """Let this map have `page`, or none, under a page number."""
         old = self._page(number)
-        if old is page:
+        if old == page:
             return
-        self._own_chunk(number >> CHUNK_SHIFT).pages[number & _PAGE_MASK] = page
+        chunk = self._own_chunk(number >> CHUNK_SHIFT)
+        chunk.put(number & _PAGE_MASK, page)
         self.allocated += (page.written if page else 0) - (old.written if old else 0)
-        if page is None and not any(self._chunks[number >> CHUNK_SHIFT].pages):
+        if page is None and not chunk.pages():
             del self._chunks[number >> CHUNK_SHIFT]
 
     def _own_chunk(self, index: int) -> Chunk:
-        chunk = self._chunks.get(index)
-        if chunk is not None and chunk.owner is self._owner:
-            return chunk
+        cells = self._chunks.get(index)
+        if cells is not None and cells[CHUNK_OWNER] is self._owner:
+            return Chunk(cells)
         if not self._owns_chunks:
             self._chunks = dict(self._chunks)
             self._owns_chunks = True
-        chunk = Chunk(self._owner, [None] * CHUNK_PAGES if chunk is None else chunk.pages.copy())
-        self._chunks[index] = chunk
+        chunk = Chunk.new(self._owner) if cells is None else Chunk(cells).copy(self._owner)
+        self._chunks[index] = chunk.cells
         return chunk
 
     def _own_page(self, number: int) -> Page:
         page = self._page(number)
-        if page is not None and page.owner is self._owner:
+        if page is not None and page.cells[OWNER] is self._owner:
             return page
         chunk = self._own_chunk(number >> CHUNK_SHIFT)
         if page is None:
-            page = Page(self._owner)
+            page = Page.new(self._owner)
         else:
             self._before_copy(page)
             page = page.copy(self._owner)
-        chunk.pages[number & _PAGE_MASK] = page
+        chunk.put(number & _PAGE_MASK, page)
         return page
 
     def _before_copy(self, page: Page) -> None:
@@ -471,9 +336,5 @@ class TrackMap:
             self._watch.before_copy(page)
 
 
-def _written(chunk: Chunk | None) -> int:
-    return 0 if chunk is None else sum(page.written for page in chunk.pages if page is not None)
-
-
-def _sequences_of(page: Page | None) -> NDArray[np.uint64]:
-    return np.zeros(PAGE_TRACKS, np.uint64) if page is None else page.absolute_sequences()
+def _sequences_of(page: Cells | None) -> NDArray[np.uint64]:
+    return np.zeros(PAGE_TRACKS, np.uint64) if page is None else Page(page).absolute_sequences()

@@ -1,10 +1,12 @@
 """Extents between maps, of whole chunks and whole maps too, against dictionaries."""
 
+import gc
 from random import Random
 
 import pytest
 
-from controller.array.track_map import CHUNK_TRACKS, PAGE_TRACKS, TrackMap
+from controller.array.page import CHUNK_TRACKS, PAGE_TRACKS
+from controller.array.track_map import TrackMap
 
 Oracle = dict[int, tuple[int, int]]
 EDGES = (0, 1, PAGE_TRACKS, CHUNK_TRACKS - 1, CHUNK_TRACKS, CHUNK_TRACKS + 7, 2 * CHUNK_TRACKS, 5 * CHUNK_TRACKS)
@@ -52,3 +54,17 @@ def test_a_whole_map_is_shared_and_not_copied() -> None:
     source.set(2 * PAGE_TRACKS, 6, 1_000_001)
     assert contents(source) == before | {2 * PAGE_TRACKS: (6, 1_000_001)}
     assert contents(target) == before | {PAGE_TRACKS: (5, 1_000_000)}
+
+
+def test_the_garbage_collector_looks_at_no_more_objects_when_more_is_written_and_snapped() -> None:
+    tracks = TrackMap()
+    snapshots: list[TrackMap] = [tracks.snapshot() for _ in range(20)]
+    gc.collect()
+    before = len(gc.get_objects())
+    for number in range(20):
+        for track in range(0, 40 * CHUNK_TRACKS, 8 * PAGE_TRACKS):
+            tracks.set(track, track + 1, 1_000 * number + 1)
+        snapshots[number] = tracks.snapshot()
+    assert sum(1 for _ in tracks.pages()) == 320
+    gc.collect()
+    assert len(gc.get_objects()) - before < 100

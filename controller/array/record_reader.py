@@ -11,9 +11,11 @@ from ccw.stored_track import StoredTrack
 from controller.array.disk import Disk
 from controller.array.errors import CorruptionError
 from controller.array.format import (
+    ALIGNMENT_BYTES,
     FORMAT_VERSION,
     RECORD_HEADER_BYTES,
     RECORD_MAGIC,
+    SEGMENT_SHIFT,
     SIZE_MASK,
     SIZE_UNIT_BYTES,
     Kind,
@@ -29,11 +31,20 @@ RUN_BYTES_MAX = 96 << 10
 """As much is read at once, at most, where records of neighbouring tracks lie one behind the other."""
 _NAMES = {WITH_TRACK: "a track's record", (Kind.CHECKPOINT,): "a checkpoint's record"}
 _CHECKED_BYTES = RECORD_HEADER_BYTES - 8
-# magic; version, kind, codec, flags as one number; raw length, payload length, reserved; both digests
-_TRACK_HEADER = struct.Struct(">II20xIII16xQQ").unpack_from
-_MAGIC = int.from_bytes(RECORD_MAGIC)
-_TRACK_WORDS = frozenset(FORMAT_VERSION << 24 | kind << 16 for kind in WITH_TRACK)
-_NO_CODEC = 0xFFFF00FF
+# magic, version, kind, codec and flags as one number; raw length, payload length, reserved; both digests
+_TRACK_HEADER = struct.Struct(">Q20xIII16xQQ").unpack_from
+_CODECS = {
+    int.from_bytes(RECORD_MAGIC + bytes((FORMAT_VERSION, kind, codec, 0))): codec
+    for kind in WITH_TRACK
+    for codec in range(256)
+}
+"""Codec by the first eight bytes of a track's record."""
+_PLACE_MASK = ~SIZE_MASK
+_PLACE_SHIFT = SIZE_MASK.bit_length()
+_BYTES_SHIFT = _PLACE_SHIFT - 3
+"""Places less their segment are in units of eight bytes."""
+assert 1 << _PLACE_SHIFT - _BYTES_SHIFT == ALIGNMENT_BYTES
+_make = tuple.__new__  # of a StoredTrack, without the cost of its own constructor
 
 
 class RecordReader:
@@ -64,8 +75,8 @@ class RecordReader:
 
     def read_track(self, location: int) -> StoredTrack:
         """The track whose record is at `location`. Raises as `read`."""
-        segment, offset, size = unpack_location(location)
-        data = self._disk_read(segment, offset, size)
+        offset = (location & _OFFSET_MASK) >> _BYTES_SHIFT
+        data = self._disk_read(location >> SEGMENT_SHIFT, offset, (location & SIZE_MASK) * SIZE_UNIT_BYTES)
         return self._track_in(data, 0, location) or self._track_slowly(location)
 
     def read_tracks(self, locations: Iterable[int]) -> Iterator[StoredTrack]:
@@ -74,29 +85,29 @@ class RecordReader:
         Raises as `read`, when it comes to the track that cannot be read.
         """
         for run in _runs(locations):
-            segment, start, _ = unpack_location(run[0])
-            _, last, size = unpack_location(run[-1])
-            data = self._disk_read(segment, start, last + size - start)
+            first = run[0] & _PLACE_MASK
+            size = (((run[-1] & _PLACE_MASK) - first) >> _BYTES_SHIFT) + (run[-1] & SIZE_MASK) * SIZE_UNIT_BYTES
+            data = self._disk_read(first >> SEGMENT_SHIFT, (first & _OFFSET_MASK) >> _BYTES_SHIFT, size)
             for location in run:
-                at = unpack_location(location)[1] - start
+                at = ((location & _PLACE_MASK) - first) >> _BYTES_SHIFT
                 yield self._track_in(data, at, location) or self._track_slowly(location)
 
     def _track_in(self, data: bytes, at: int, location: int) -> StoredTrack | None:
         """The track whose record is in `data` from `at` on; None unless all of it is there and as it was written."""
-        if len(data) - at < RECORD_HEADER_BYTES:
-            return None
-        magic, word, raw_length, length, reserved, payload_digest, header_digest = _TRACK_HEADER(data, at)
         start = at + RECORD_HEADER_BYTES
+        if len(data) < start:
+            return None
+        word, raw_length, length, reserved, payload_digest, header_digest = _TRACK_HEADER(data, at)
+        codec = _CODECS.get(word)
         payload = data[start : start + length]
         if (
-            digest(data[at : at + _CHECKED_BYTES], self._identity ^ (location & ~SIZE_MASK)) != header_digest
-            or magic != _MAGIC
-            or word & _NO_CODEC not in _TRACK_WORDS
-            or reserved
+            digest(data[at : at + _CHECKED_BYTES], self._identity ^ (location & _PLACE_MASK)) != header_digest
             or digest(payload) != payload_digest
+            or codec is None
+            or reserved
         ):
             return None
-        return StoredTrack(word >> 8 & 0xFF, raw_length, payload)
+        return _make(StoredTrack, (codec, raw_length, payload))
 
     def _track_slowly(self, location: int) -> StoredTrack:
         header, payload = self.read(location)
@@ -106,20 +117,21 @@ class RecordReader:
 def _runs(locations: Iterable[int]) -> Iterator[list[int]]:
     """Locations in lists whose records lie one behind the other in one segment, RUN_BYTES_MAX at most."""
     run: list[int] = []
-    first = due = 0  # a record that starts at `due`, or less than one size unit before it, is the next one
+    stop = due = 0  # a record that starts at `due`, or less than one size unit before it, is the next one
     for location in locations:
-        number = location & ~SIZE_MASK
-        size = (location & SIZE_MASK) * SIZE_UNIT_BYTES
-        if run and (not 0 <= due - number < _UNIT or (number >> _SHIFT) + size // 8 - first > RUN_BYTES_MAX // 8):
+        number = location & _PLACE_MASK
+        following = number + ((location & SIZE_MASK) << _UNIT_SHIFT)
+        if run and (not 0 <= due - number < _UNIT or following > stop):
             yield run
             run = []
         if not run:
-            first = number >> _SHIFT
+            stop = number + (RUN_BYTES_MAX << _BYTES_SHIFT)
         run.append(location)
-        due = number + (size // 8 << _SHIFT)
+        due = following
     if run:
         yield run
 
 
-_SHIFT = SIZE_MASK.bit_length()
-_UNIT = SIZE_UNIT_BYTES // 8 << _SHIFT
+_UNIT = SIZE_UNIT_BYTES << _BYTES_SHIFT
+_UNIT_SHIFT = _UNIT.bit_length() - 1
+_OFFSET_MASK = (1 << SEGMENT_SHIFT) - 1 & _PLACE_MASK

@@ -178,10 +178,11 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
         change of the store: records that it points at could be gone. Raises as read.
         """
         placed = self._volume(volume).tracks.locations(first, stop)
-        on_disk = self._reader.read_tracks(location for _, location in placed if location not in self._unwritten)
+        on_disk = self._reader.read_tracks([location for _, location in placed if location not in self._unwritten])
+        unwritten = self._unwritten
         for track, location in placed:
-            stored = self._unwritten.get(location) or next(on_disk)
-            if stored.codec == CODEC_IN_IMAGE:
+            stored = unwritten.get(location) or next(on_disk)
+            if stored[0] == CODEC_IN_IMAGE:
                 stored = compress_track(self._in_image(stored.payload))
             yield track, stored
 

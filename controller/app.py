@@ -75,7 +75,7 @@ def box_settings(config: SystemConfig) -> BoxSettings:
         (0, 0) if model is None else ((model.cache_mb or 0) * MEGABYTE, (model.nvs_mb or 0) * MEGABYTE)
     )
     conventional = config.mode == "conventional"
-    return BoxSettings(own, PROFILES[config.profile], volumes, config.pprc, conventional, *announced)
+    return BoxSettings(own, PROFILES[config.profile], volumes, config.pprc, conventional, *announced, copy=config.copy)
 
 
 def _geometry(volume: VolumeConfig) -> Geometry:

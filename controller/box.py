@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from ccw.geometry import Geometry
@@ -15,6 +15,7 @@ from controller.commands.profiles import Profile
 from controller.remote_copy.core import VolumeShape
 from controller.remote_copy.pair import BoxName
 from controller.remote_copy.ports import ArrayPort, Clock, EventSink, HardenPort, InstalledPort, TimerPort
+from controller.remote_copy.settings import CopySettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class BoxSettings:
     conventional: bool = False  # pairs are mirrored without bridges
     cache_bytes: int = 0  # as Sense Subsystem Status announces them
     nvs_bytes: int = 0
+    copy: CopySettings = field(default_factory=CopySettings)
 
 
 class TrackStorage(ArrayPort, Protocol):

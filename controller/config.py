@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from controller import toml_fields as fields
+from controller.copy_config import COPY_KEYS, copy_settings
+from controller.remote_copy.settings import CopySettings
 from controller.toml_fields import LOOPBACK, Address, ConfigError, networks
 
 __all__ = [
@@ -150,11 +152,13 @@ class SystemConfig:
     schedules: tuple[ScheduleConfig, ...] = ()
     features: frozenset[str] = frozenset()
     model: ModelConfig | None = field(default_factory=ModelConfig)
+    copy: CopySettings = field(default_factory=CopySettings)
 
 
 SYSTEM_KEYS = {
     "name", "serial", "ssid", "lss", "profile", "store", "manufacturer", "plant", "interface_id", "link_protocol",
     "capacity_mb", "pprc", "mode", "features", "volume", "port", "management", "shared_dasd", "model", "schedule",
+    *COPY_KEYS,
 }  # fmt: skip
 CAPACITY_MB_MIN = 512  # 16 segments: fewer leave collection too little room to work in
 STORE_KEYS = {"directory", "devices", "parity"}
@@ -220,6 +224,11 @@ def check_config(table: dict[str, Any], base: Path) -> SystemConfig:
         ),
         features=_features(table),
         model=_model(table.get("model", {})),
+        copy=copy_settings(
+            table,
+            {volume.address for volume in volumes},
+            {port.said for port in ports if port.kind == "peer"},
+        ),
     )
 
 

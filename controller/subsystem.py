@@ -63,7 +63,7 @@ class Subsystem:
             hold_hosts=self.state_changes.hold,
             in_use=self._in_use,
         )
-        self.remote_copy = RemoteCopy(settings.own, self._shapes, around, settings.conventional)
+        self.remote_copy = RemoteCopy(settings.own, self._shapes, around, settings.copy, settings.conventional)
         self.writes = Writes(ports, self.remote_copy, self.busy, lambda volume, tracks: self.on_changed(volume, tracks))
         for address in self.volumes:
             self._make_device(address)
@@ -194,6 +194,10 @@ class Subsystem:
     def link_lost(self, said: int) -> None:
         """The light of a port went out."""
         self.remote_copy.link_lost(said)
+
+    def link_gained(self, said: int) -> None:
+        """A peer port has light."""
+        self.remote_copy.link_gained(said)
 
     # Commands
 

@@ -25,6 +25,7 @@ from host_emulator.session import HostSession
 
 Report = dict[str, Any]
 DUPLEX = 0x02
+COMES_BACK = (0x01, 0x06, 0x08, 0x09)  # pending; suspended by a failure, which a system may get over by itself
 POLL_S = 0.1
 
 STATES = {0x00: "simplex", 0x01: "pending", 0x02: "duplex", **dict.fromkeys(range(3, 11), "suspended")}
@@ -71,7 +72,7 @@ _REPLIES: Mapping[str, Callable[[bytes], Any]] = {
 
 
 async def _wait_duplex(session: HostSession, step: Step, report: Report) -> None:
-    """Ask for the pair's state until it is duplex; a suspended or simplex volume will not get there."""
+    """Ask for the pair's state until it is duplex; a simplex volume, or one that a command has suspended, never is."""
     report["problem"] = f"not duplex within {step.options['timeout']:g} s"
     with trio.move_on_after(step.options["timeout"]):
         while True:
@@ -86,7 +87,7 @@ async def _wait_duplex(session: HostSession, step: Step, report: Report) -> None
                 report["ok"] = True
                 del report["problem"]
                 return
-            if reply.state != 0x01:
+            if reply.state not in COMES_BACK:
                 report["problem"] = f"the volume is {state_name} and is not being copied"
                 return
             await trio.sleep(POLL_S)

@@ -72,6 +72,7 @@ class Adapters:
         self.is_peer: Callable[[PathId], bool] = lambda path: False
         self.make_link: MakeLink
         self.link_lost: Callable[[int], None]
+        self.link_gained: Callable[[int], None] = lambda said: None
         self.say: Say
         self.make_tap: MakeTap | None = None
         self.run_link: RunLink = run_link  # a simulation has a medium of its own
@@ -118,6 +119,8 @@ class Adapters:
         adapter.scopes[link_id] = trio.CancelScope()
         self._said_of[link_id] = said
         self.say("link up", {"link": link_id})
+        if adapter.config.kind == "peer":
+            self.link_gained(said)
         tap = self.make_tap(link_id, config) if self.make_tap else None
         try:
             with adapter.scopes[link_id]:

@@ -86,6 +86,7 @@ class StorageSystem:
             self._server = MeteredServer(self.subsystem, meter, TrioClock(epoch_s), self.timers, paced)
         adapters.make_link = self._make_link
         adapters.link_lost = self.subsystem.link_lost
+        adapters.link_gained = self.subsystem.link_gained
         adapters.is_peer = self.subsystem.is_peer
         adapters.say = lambda text, fields: self.log(None, text, fields)
 

@@ -40,10 +40,26 @@ TAKE_BACK_TRIES, TAKE_BACK_EVERY_S = 5, 1.0
 
 
 def establish_bridge(core: Core, order: pprc.EstablishPair, volume: int) -> Procedure[None]:
-    """Step 602 and what follows from it. Ends when the bridge is ready (614); undoes everything when a step fails."""
-    number = order.bridge_number
-    bridge = _defined_bridge(core, volume, number)
-    box = secondary_box(order.header)
+    """D2 for a data bridge: step 602 and what follows from it. Ends when the bridge is ready (614).
+
+    One that leads to the same volume, and is ready or being set up, is the one that the order wants. Raises Refused.
+    """
+    box, secondary = secondary_box(order.header), order.header.secondary_cca
+    bridge = core.sending.get(order.bridge_number)
+    if bridge is not None and bridge.wanted and (bridge.box, bridge.secondary_volume) == (box, secondary):
+        if bridge.worker.state is BridgeState.ESTABLISHING:
+            yield bridge.on_ended.append
+        if bridge.worker.sender is not None:
+            return
+    yield from set_up_bridge(core, _defined_bridge(core, volume, order.bridge_number), box, secondary)
+
+
+def set_up_bridge(core: Core, bridge: PrimaryBridge, box: BoxName, secondary: int) -> Procedure[None]:
+    """Steps 602-614 of a bridge that is down; undoes everything when a step fails. Raises Refused.
+
+    secondary: unit address of the data bridge volume in the other box.
+    """
+    number, volume = bridge.number, bridge.data_volume
     if box in core.frozen:
         raise reject(Reason.FREEZE)  # before the paths are looked at: a freeze is why there are none
     paths = core.paths.need(box)
@@ -51,11 +67,11 @@ def establish_bridge(core: Core, order: pprc.EstablishPair, volume: int) -> Proc
     if len(free) < 2:
         raise reject(Reason.TWO_PATHS_NEEDED)
     bridge.worker.move("establish")
-    bridge.box, bridge.secondary_volume = box, order.header.secondary_cca
+    bridge.box, bridge.secondary_volume = box, secondary
     bridge.data_path, bridge.status_path = data, status = free[0], free[1]
     data.purpose, status.purpose = DATA_PURPOSE, STATUS_PURPOSE
     data.bridge = status.bridge = number
-    bridge.notified = bridge.status_pair = False
+    bridge.notified = bridge.status_pair = bridge.end_unheard = False
     bridge.pair_id = core.records.next_pair_id()
     core.around.log(602, "establish pair to the primary data bridge", _said(bridge))
     try:
@@ -64,9 +80,19 @@ def establish_bridge(core: Core, order: pprc.EstablishPair, volume: int) -> Proc
     except Refused:
         yield from give_up(core, bridge)
         bridge.worker.move("fail")
+        _set_up_has_ended(bridge, False)
         raise
+    bridge.wanted = True
+    core.records.store_bridge_pair(number, box.volume(secondary))
+    _set_up_has_ended(bridge, True)
     core.around.log(614, "host is notified: the bridge pair is complete", _said(bridge))
     core.around.attention(volume, ATTENTION_STATE_CHANGE)
+
+
+def _set_up_has_ended(bridge: PrimaryBridge, good: bool) -> None:
+    waiting, bridge.on_ended = bridge.on_ended, []
+    for reply in waiting:
+        reply(good)
 
 
 def _defined_bridge(core: Core, volume: int, number: int) -> PrimaryBridge:
@@ -146,9 +172,10 @@ def give_up(core: Core, bridge: PrimaryBridge) -> Procedure[None]:
     assert box is not None
     bridge.data_path = bridge.status_path = bridge.inbox = None
     bridge.status_pair = False
+    bridge.end_unheard = True
     if data is not None and data.good:
         try:
-            yield from core.send(data, bridge.secondary_volume, _data_update(core, bridge, PairState.SIMPLEX), box)
+            yield from tell_end(core, bridge, data)
         except Refused as refused:
             core.around.log(None, "the end of the bridge was not answered", {**_said(bridge), "why": str(refused)})
     if status is not None and status.turned:
@@ -158,6 +185,13 @@ def give_up(core: Core, bridge: PrimaryBridge) -> Procedure[None]:
     for entry in (data, status):
         if entry is not None:
             entry.purpose, entry.bridge = VOLUME_PURPOSE, 0
+
+
+def tell_end(core: Core, bridge: PrimaryBridge, entry: PathEntry) -> Procedure[None]:
+    """D7 to the secondary data bridge volume: the bridge is over, its links are free. Raises Refused."""
+    assert bridge.box is not None
+    yield from core.send(entry, bridge.secondary_volume, _data_update(core, bridge, PairState.SIMPLEX), bridge.box)
+    bridge.end_unheard = False
 
 
 def _take_back(core: Core, box: BoxName, entry: PathEntry) -> Procedure[None]:

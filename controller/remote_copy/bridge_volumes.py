@@ -9,6 +9,7 @@ from ccw import pprc
 from controller.remote_copy.core import Core, PrimaryBridge
 from controller.remote_copy.procedure import Procedure
 from controller.remote_copy.refusal import bad_parameter, reject
+from controller.remote_copy.settings import BridgeVolume
 from controller.remote_copy.states import MAX_BRIDGES, BridgeRole, BridgeState, Reason
 
 NewBridge = Callable[[int, int, int], PrimaryBridge]  # (number, data volume, status volume)
@@ -43,6 +44,16 @@ def define_bridge(core: Core, order: pprc.DefineBridgeVolume, volume: int, new_b
     yield from core.hardened()
 
 
+def define_as_configured(core: Core, bridge: BridgeVolume) -> None:
+    """Give a volume the role that the configuration wants, at a start, unless it has one or is in a pair."""
+    if bridge.volume in core.roles or core.volume_with_role(bridge.role, bridge.number) is not None:
+        return
+    core.roles[bridge.volume] = (bridge.role, bridge.number)
+    core.records.store_bridge(bridge.volume, bridge.role, bridge.number)
+    fields = {"bridge": bridge.number, "role": bridge.role.name, "volume": f"{bridge.volume:02X}"}
+    core.around.log(600, "bridge volume defined", fields)
+
+
 def _undefine(core: Core, volume: int) -> None:
     role, number = core.roles.get(volume, (BridgeRole.UNDEFINED, 0))
     bridge = core.sending.get(number)
@@ -50,6 +61,7 @@ def _undefine(core: Core, volume: int) -> None:
         if bridge.worker.state not in (BridgeState.DEFINED, BridgeState.FAILED):
             raise reject(Reason.STATE)
         del core.sending[number]
+        core.records.store_bridge_pair(number, None)
     if role in (BridgeRole.SECONDARY_DATA, BridgeRole.PRIMARY_STATUS) and number in core.receiving:
         raise reject(Reason.STATE)
     core.roles.pop(volume, None)

@@ -79,7 +79,15 @@ def _suspend_all(core: Core, box: BoxName) -> None:
 
 
 def _remove_paths(core: Core, paths: PathSet) -> Procedure[None]:
-    """Give up the bridges that live on the paths, then the paths. The set stays, so that queries show the freeze."""
+    """Give up the bridges that live on the paths, then the paths. The set stays, so that queries show the freeze.
+
+    None of them comes back by itself.
+    """
+    core.records.forget_paths(paths.box)
+    for bridge in core.sending.values():
+        if bridge.box == paths.box:
+            bridge.wanted = False
+            core.records.store_bridge_pair(bridge.number, None)
     turned = [entry for entry in paths.entries if entry.turned]
     for bridge in core.sending.values():
         if bridge.box == paths.box and bridge.worker.sender is not None:

@@ -14,7 +14,7 @@ from controller.remote_copy.ports import ArrayFault, Surroundings
 from controller.remote_copy.procedure import Procedure
 from controller.remote_copy.records import Records
 from controller.remote_copy.refusal import Refusal, Refused, reject
-from controller.remote_copy.states import BridgeRole, PairEvent, PairState, Reason, next_state
+from controller.remote_copy.states import BridgeRole, PairEvent, PairState, PathStatus, Reason, next_state
 from controller.remote_copy.status_inbox import StatusInbox
 from controller.remote_copy.sync_queue import SyncQueue, SyncWorker
 
@@ -118,9 +118,7 @@ class PairCopier(Protocol):
     def marked(self, pair: Pair, tracks: Sequence[int], done: Callable[[Refusal | None], None]) -> None:
         """A host wrote tracks that are marked: call `done` when it need not wait."""
 
-    def update(
-        self, pair: Pair, writes: Sequence[tuple[int, int]], done: Callable[[Refusal | None], None]
-    ) -> None:
+    def update(self, pair: Pair, writes: Sequence[tuple[int, int]], done: Callable[[Refusal | None], None]) -> None:
         """A host wrote tracks of a pair in step: call `done` when the secondary has them, or cannot."""
 
     @property
@@ -142,6 +140,9 @@ class PrimaryBridge:
     secondary_volume: int = 0  # S-DB in the other box
     pair_id: int = 0
     inbox: StatusInbox | None = None
+    wanted: bool = False  # it was established, and nobody has ended it: it is set up again when it fails
+    end_unheard: bool = False  # the secondary box has not answered that the bridge is over
+    on_ended: list[Callable[[bool], None]] = field(default_factory=list)  # who waits for the set-up under way
     status_pair: bool = False  # the pair on the status volume exists (step 610)
     notified: bool = False  # step 612 has come
     on_notified: list[Callable[[bool], None]] = field(default_factory=list)
@@ -248,6 +249,8 @@ class Core:
         result: ChainResult = yield lambda reply: link.start_chain(
             entry.image, device, commands, reply, self.around.clock.now()
         )
+        if result.failure == "no path":
+            self.path_gone(entry)
         if result.failure == "device exception":
             raise reject(Reason.PEER_REFUSED)  # there is no such device
         if result.failure is not None:
@@ -256,6 +259,14 @@ class Core:
             sense = result.sense.ljust(32, b"\0")
             raise reject(Reason.PEER_REFUSED, peer=int.from_bytes(sense[7:9], "big"))
         return result
+
+    def path_gone(self, entry: PathEntry) -> None:
+        """The other box knows nothing of a path that this one holds for good: it is none, and a bridge on it fails."""
+        if entry.good:
+            entry.status = PathStatus.RETRY_LATER
+        for bridge in self.sending.values():
+            if bridge.data_path is entry and bridge.worker.sender is not None:
+                bridge.worker.sender.fail("the other box has no such path")
 
     def control_path(self, box: BoxName) -> PathEntry:
         """The path that orders to `box` take: a ready bridge's data path, else the first good one. Raises Refused."""

@@ -35,6 +35,8 @@ class HostWrites:
         self._core = core
         self._bridge_of: dict[int, int] = {}  # pair id: number of the bridge that carries its updates
         self._confirmed: dict[int, int] = {}  # pair id: confirmed since the pair was last stored
+        self.on_unpaired: Callable[[int], None] = _nobody  # a host has written to a volume that is no primary
+        self.on_suspended: Callable[[], None] = lambda: None  # a failure has suspended a pair
 
     def give(self, pair: Pair, worker: SyncWorker) -> None:
         """The pair's updates go over this worker's bridge from now on."""
@@ -51,6 +53,7 @@ class HostWrites:
         pair = self._core.primaries.get(volume)
         if pair is None:
             done(None)
+            self.on_unpaired(volume)
             return
         if volume in self._core.long_busy:  # a chain that began before: it is stored, but the host has to ask again
             pair.mark(track for track, _ in writes)
@@ -148,6 +151,7 @@ class HostWrites:
                 # A restart finds the older state and proves it anew: duplex is never assumed then.
                 self._core.around.log(None, "the suspension was not written", {"pair": pair.pair_id, "why": str(fault)})
             run(self._tell_suspended(pair), lambda _: None)
+            self.on_suspended()
         return self._suspension_sense(pair, reason)
 
     def _suspension_sense(self, pair: Pair, reason: int) -> Refusal:
@@ -171,6 +175,10 @@ class HostWrites:
         self._confirmed[pair.pair_id] = count % STORE_EVERY
         if count == STORE_EVERY:
             self._core.store_some_time(pair)
+
+
+def _nobody(_volume: int) -> None:
+    """Nobody wants to know."""
 
 
 class _Countdown:

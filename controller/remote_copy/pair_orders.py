@@ -4,6 +4,8 @@ Each is a procedure (see `procedure`): it ends when the function named for the o
 Source: pprc-commands 2.3, 2.4, 2.9, 4.5-4.7.
 """
 
+from dataclasses import replace
+
 from ccw import pprc
 from controller.remote_copy import orders
 from controller.remote_copy.bridge_setup import establish_bridge
@@ -85,10 +87,13 @@ def _establish_volume(core: Core, order: pprc.EstablishPair, volume: int) -> Pro
     if secondary.box in core.frozen:
         raise reject(Reason.FREEZE)  # before the paths are looked at: a freeze is why there are none
     entry = core.control_path(secondary.box)
-    if pair is None:
-        pair = _new_pair(core, order, volume, secondary)
-    yield from tell_secondary(core, pair, target, entry)
+    again = pair is not None and event is PairEvent.ESTABLISH_COPY
+    pair = pair or _new_pair(core, order, volume, secondary)
+    # A full copy of a suspended pair is a new pair: the other box takes up no pair that has ended there.
+    pair_id = core.records.next_pair_id() if again else pair.pair_id
+    yield from tell_secondary(core, replace(pair, pair_id=pair_id), target, entry)
     core.primaries[volume] = pair
+    pair.pair_id = pair_id
     pair.announce = False
     if target is PairState.DUPLEX_PENDING:
         if event is PairEvent.ESTABLISH_COPY:
@@ -97,6 +102,7 @@ def _establish_volume(core: Core, order: pprc.EstablishPair, volume: int) -> Pro
         elif pair.reconcile:
             yield from reconcile(core, pair, entry)
     core.change(pair, event, "established")
+    core.records.store_left_alone(volume, False)
     if target is PairState.DUPLEX_PENDING:
         enqueue(core, pair)
     yield from core.hardened()
@@ -142,6 +148,7 @@ def delete_pair(core: Core, order: pprc.DeletePair, volume: int) -> Procedure[No
             raise (reject(Reason.PATHS_BLOCKED, pair_id=pair.pair_id) if blocked else refused) from refused
     leave_queue(core, pair)
     core.change(pair, PairEvent.DELETE, "deleted by command")
+    core.records.store_left_alone(volume, True)
     end_long_busy(core, volume, "the pair was deleted")
     yield from core.hardened()
 

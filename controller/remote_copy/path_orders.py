@@ -21,7 +21,9 @@ from controller.remote_copy.paths import (
 )
 from controller.remote_copy.procedure import Procedure
 from controller.remote_copy.refusal import bad_parameter, reject
-from controller.remote_copy.states import MAX_BRIDGES, BridgeState, Reason
+from controller.remote_copy.states import MAX_BRIDGES, BridgeState, PathStatus, Reason
+
+DOWN = (BridgeState.DEFINED, BridgeState.FAILED)  # a bridge that needs no path
 
 
 def establish_paths(core: Core, order: pprc.EstablishPath) -> Procedure[None]:
@@ -49,6 +51,9 @@ def establish_paths(core: Core, order: pprc.EstablishPath) -> Procedure[None]:
     if old is None and len(core.paths.sets) >= MAX_SECONDARIES:
         raise reject(Reason.PATH_COUNT)
     if old is not None and not adding:
+        if _is_same_set(core, old, order):
+            yield from _complete(core, old)
+            return
         yield from _give_up(core, old, order)
     new = [
         PathEntry(
@@ -74,14 +79,34 @@ def establish_paths(core: Core, order: pprc.EstablishPath) -> Procedure[None]:
         status = paths.entries[-1].status
         if not _pairs_with(core, paths):
             del core.paths.sets[box]
+            core.records.forget_paths(box)
+        else:
+            core.records.store_paths(paths)
         raise reject(Reason.NO_WORKING_PATH, path_status=int(status))
+    core.records.store_paths(paths)
     core.work()
+    yield from core.hardened()
+
+
+def _is_same_set(core: Core, old: PathSet, order: pprc.EstablishPath) -> bool:
+    """Does the order name just the paths that there are, while a bridge lives on them?"""
+    here = {(entry.said, entry.link_address, entry.image) for entry in old.entries}
+    lives = any(bridge.box == old.box and bridge.worker.state not in DOWN for bridge in core.sending.values())
+    return lives and here == {(wanted.said, wanted.link_address, wanted.cu_image) for wanted in order.paths}
+
+
+def _complete(core: Core, old: PathSet) -> Procedure[None]:
+    """The order changes nothing but paths that do not work: they are established."""
+    for entry in old.entries:
+        if entry.status is not PathStatus.ESTABLISHED and not entry.turned:
+            yield from establish_path(core.around, core.own, old.box, entry)
+    core.paths.need(old.box)
 
 
 def _give_up(core: Core, old: PathSet, order: pprc.EstablishPath) -> Procedure[None]:
     """The set is replaced: bridges that live on it must be down."""
     for bridge in core.sending.values():
-        if bridge.box == old.box and bridge.worker.state not in (BridgeState.DEFINED, BridgeState.FAILED):
+        if bridge.box == old.box and bridge.worker.state not in DOWN:
             raise reject(Reason.PATHS_IN_USE)
     wanted = {descriptor.said for descriptor in order.paths}
     for entry in old.good():
@@ -108,5 +133,9 @@ def delete_paths(core: Core, order: pprc.DeletePath) -> Procedure[None]:
     for entry in going:
         yield from remove_path(core.around, entry)
         paths.entries.remove(entry)
-    if not paths.entries:
+    if paths.entries:
+        core.records.store_paths(paths)
+    else:
         del core.paths.sets[paths.box]
+        core.records.forget_paths(paths.box)
+    yield from core.hardened()

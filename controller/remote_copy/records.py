@@ -1,7 +1,9 @@
 """Remote copy's own records in the array's log, so that a restart knows pairs, bitmaps and bridge volumes.
 
 Keys: `pair/p/VV` and `pair/s/VV` (VV unit address), `bridge/VV`, `mark/K` (bridge number), `counter/pair`,
-`long_busy/VV` (TOD value at which it ends), `frozen/IDENTITY:SSID:LSS`.
+`long_busy/VV` (TOD value at which it ends), `frozen/BOX`, `ended/VV` (the pair that was here last), `paths/BOX` (a path
+set that comes back after a restart), `bridge_pair/K` (the box and volume that bridge K leads to), `left_alone/VV` (a
+command has deleted the pair). BOX is IDENTITY:SSID:LSS in hexadecimal.
 Values are JSON; a bitmap is the hex of one bit per track, track 0 first.
 The log orders them with the tracks: see `pair`.
 """
@@ -12,8 +14,9 @@ from typing import Any
 from bitarray import bitarray
 
 from controller.remote_copy.pair import BoxName, Pair, VolumeName
+from controller.remote_copy.paths import PathEntry, PathSet
 from controller.remote_copy.ports import ArrayPort
-from controller.remote_copy.states import BridgeRole, PairState
+from controller.remote_copy.states import BridgeRole, PairState, PathStatus
 
 
 def pair_key(pair: Pair) -> str:
@@ -75,6 +78,16 @@ def _volume_name(value: list[Any]) -> VolumeName:
     return VolumeName(bytes.fromhex(value[0]), value[1], value[2], value[3])
 
 
+def _box_key(box: BoxName) -> str:
+    return f"{box.identity.hex()}:{box.ssid:04X}:{box.lss:02X}"
+
+
+def _box_of(key: str) -> BoxName:
+    """The box that `_box_key` has named, behind the slash of a key."""
+    identity, ssid, lss = key.split("/")[1].split(":")
+    return BoxName(bytes.fromhex(identity), int(ssid, 16), int(lss, 16))
+
+
 class Records:
     """Reads and writes them."""
 
@@ -89,6 +102,16 @@ class Records:
 
     def pairs(self) -> list[Pair]:
         return [decode_pair(key, value) for key, value in self._array.items("pair/")]
+
+    def store_ended(self, pair: Pair) -> None:
+        """The pair has ended at this secondary. A primary that does not know it must not go on where it was."""
+        self._array.put(f"ended/{pair.volume:02X}", json.dumps([_name(pair.primary), pair.pair_id]).encode())
+
+    def has_ended(self, volume: int, primary: VolumeName, pair_id: int) -> bool:
+        """Did this pair end here?"""
+        return any(
+            json.loads(value) == [_name(primary), pair_id] for _, value in self._array.items(f"ended/{volume:02X}")
+        )
 
     def store_bridge(self, volume: int, role: BridgeRole, number: int) -> None:
         value = json.dumps([int(role), number]).encode() if role else b""
@@ -116,15 +139,48 @@ class Records:
         return {int(key.split("/")[1], 16): int(value) for key, value in self._array.items("long_busy/")}
 
     def store_frozen(self, box: BoxName, frozen: bool) -> None:
-        key = f"frozen/{box.identity.hex()}:{box.ssid:04X}:{box.lss:02X}"
-        self._array.put(key, b"1" if frozen else b"")
+        self._array.put(f"frozen/{_box_key(box)}", b"1" if frozen else b"")
 
     def frozen(self) -> list[BoxName]:
+        return [_box_of(key) for key, _ in self._array.items("frozen/")]
+
+    def store_paths(self, paths: PathSet) -> None:
+        """The definition of a path set."""
+        entries = [[e.said, e.link_address, e.image, e.secondary_port] for e in paths.entries]
+        value = {"entries": entries, "cgroup": paths.cgroup, "elb_seconds": paths.elb_seconds}
+        self._array.put(f"paths/{_box_key(paths.box)}", json.dumps(value).encode())
+
+    def forget_paths(self, box: BoxName) -> None:
+        """There is no such set any more."""
+        self._array.put(f"paths/{_box_key(box)}", b"")
+
+    def path_sets(self) -> list[PathSet]:
+        """The sets as they were defined; none of their paths is established."""
         found = []
-        for key, _ in self._array.items("frozen/"):
-            identity, ssid, lss = key.split("/")[1].split(":")
-            found.append(BoxName(bytes.fromhex(identity), int(ssid, 16), int(lss, 16)))
+        for key, value in self._array.items("paths/"):
+            record = json.loads(value)
+            entries = [PathEntry(*entry) for entry in record["entries"]]
+            for entry in entries:
+                entry.status = PathStatus.LINK_OFFLINE
+            found.append(PathSet(_box_of(key), entries, record["cgroup"], record["elb_seconds"]))
         return found
+
+    def store_bridge_pair(self, number: int, secondary: VolumeName | None) -> None:
+        """secondary: the data bridge volume that bridge `number` leads to; None: it is not wanted any more."""
+        self._array.put(f"bridge_pair/{number}", json.dumps(_name(secondary)).encode() if secondary else b"")
+
+    def bridge_pairs(self) -> dict[int, VolumeName]:
+        return {
+            int(key.split("/")[1]): _volume_name(json.loads(value)) for key, value in self._array.items("bridge_pair/")
+        }
+
+    def store_left_alone(self, volume: int, alone: bool) -> None:
+        """alone: a command has deleted the pair of this primary volume, so no host's write begins it anew."""
+        if alone != self.left_alone(volume):
+            self._array.put(f"left_alone/{volume:02X}", b"1" if alone else b"")
+
+    def left_alone(self, volume: int) -> bool:
+        return bool(self._array.items(f"left_alone/{volume:02X}"))
 
     def store_mark(self, number: int, sequence: int) -> None:
         self._array.put(f"mark/{number}", str(sequence).encode())

@@ -35,6 +35,7 @@ def recover_pair(core: Core, order: pprc.RecoverPair, volume: int) -> Procedure[
     consistent = pair.state is not PairState.DUPLEX_PENDING
     pair.state = PairState.SIMPLEX
     core.store(pair)
+    core.records.store_ended(pair)
     del core.secondaries[volume]
     if label is not None:
         core.around.array.write_stored(volume, LABEL_TRACK, label)

@@ -1,6 +1,8 @@
 """What the other controller does to our volumes: D7 for a volume pair, and where bridge records may go.
 
-Source: pprc-commands 4.10, 7.2 (708), 8.2.
+A pair that has ended here is not taken up again: its primary, if it did not hear of the end, would send what changed
+there, and not what hosts have written here since.
+Source: pprc-commands 4.10, 7.2 (708), 8.2; that a pair which has ended is refused: project-defined.
 """
 
 from ccw import pprc
@@ -34,6 +36,8 @@ def update_status(core: Core, order: pprc.UpdateSecondaryDeviceStatus, volume: i
     if pair is None:
         if state is PairState.SIMPLEX:
             return
+        if core.records.has_ended(volume, _primary_of(order), order.pair_id):
+            raise reject(Reason.NOT_THE_SECONDARY)
         pair = _become_secondary(core, order, volume, state)
     elif pair.pair_id != order.pair_id or pair.primary.box != primary_box(order.header):
         if state is not PairState.DUPLEX_PENDING or pair.primary != _primary_of(order):
@@ -50,6 +54,7 @@ def update_status(core: Core, order: pprc.UpdateSecondaryDeviceStatus, volume: i
     pair.state = state
     core.store(pair)
     if state is PairState.SIMPLEX:
+        core.records.store_ended(pair)
         del core.secondaries[volume]
     core.around.log(
         None, "secondary device status updated", {"pair": pair.pair_id, "volume": f"{volume:02X}", "state": state.name}

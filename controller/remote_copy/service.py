@@ -17,6 +17,7 @@ from ccw import pprc
 from ccw.bridge import Result
 from controller.commands.outcome import Outcome
 from controller.remote_copy import bridge_volumes, long_busy, orders, pair_acts, pair_orders, path_orders, queries
+from controller.remote_copy.auto_establish import AutoEstablish
 from controller.remote_copy.bridge_setup import (
     accept_data_bridge,
     accept_status_bridge,
@@ -50,10 +51,13 @@ from controller.remote_copy.refusal import (
     bad_parameter,
     reject,
 )
+from controller.remote_copy.resync import is_no_secondary
 from controller.remote_copy.secondary import destination, update_status
+from controller.remote_copy.settings import CopySettings
 from controller.remote_copy.states import MAX_BRIDGES, BridgeRole, PairEvent, PairState, Reason
 from controller.remote_copy.sync_queue import SyncWorker
 from controller.remote_copy.update_chain import accept_update
+from controller.remote_copy.upkeep import Upkeep
 
 CHANNEL_END, DEVICE_END = 0x08, 0x04
 NORMAL_END = CHANNEL_END | DEVICE_END
@@ -67,11 +71,21 @@ class RemoteCopy:
     """Remote copy of one box. All calls come from one thread."""
 
     def __init__(
-        self, own: BoxName, volumes: Mapping[int, VolumeShape], around: Surroundings, conventional: bool = False
+        self,
+        own: BoxName,
+        volumes: Mapping[int, VolumeShape],
+        around: Surroundings,
+        settings: CopySettings | None = None,
+        conventional: bool = False,
     ) -> None:
         """conventional: this box's pairs are mirrored without bridges."""
+        self._settings = settings or CopySettings()
         self.core = Core(own, volumes, around, Records(around.array))
         self.writes = HostWrites(self.core)
+        auto = AutoEstablish(self.core, self._settings.mirrors)
+        self.upkeep = Upkeep(self.core, auto, self._settings.reestablish)
+        auto.begun = self.writes.on_suspended = self.upkeep.soon
+        self.writes.on_unpaired = auto.host_wrote
         if conventional:
             self.core.conventional = ConventionalCopy(self.core, self.writes, self)
 
@@ -79,6 +93,8 @@ class RemoteCopy:
         """After a start: take up what the log says. Duplex is never assumed, it is proven again."""
         core = self.core
         core.roles.update(core.records.bridges())
+        for bridge in self._settings.bridge_volumes:
+            bridge_volumes.define_as_configured(core, bridge)
         core.marks.update(core.records.marks())
         for number in {number for _, number in core.roles.values()}:
             bridge_volumes.link_bridge_volumes(core, number, self._new_bridge)
@@ -94,7 +110,20 @@ class RemoteCopy:
             if pair.state is PairState.DUPLEX_PENDING:
                 core.queue.append(pair)
         core.frozen.update(core.records.frozen())
+        self._restore_paths_and_bridges()
         long_busy.restore(core)
+
+    def _restore_paths_and_bridges(self) -> None:
+        """What was established before; `upkeep` brings it up when there are links."""
+        core = self.core
+        if not self._settings.reestablish:
+            return
+        for paths in core.records.path_sets():
+            core.paths.sets[paths.box] = paths
+        for number, secondary in core.records.bridge_pairs().items():
+            if number in core.sending:
+                bridge = core.sending[number]
+                bridge.wanted, bridge.box, bridge.secondary_volume = True, secondary.box, secondary.cca
 
     # Orders
 
@@ -293,6 +322,10 @@ class RemoteCopy:
             if receiving.data_said == said or (status is not None and status.said == said):
                 drop_secondary_bridge(core, receiving, f"link of port {said:04X} lost")
 
+    def link_gained(self, said: int) -> None:
+        """A port has light: what needs its link may be established again."""
+        self.upkeep.soon()
+
     def peer_gone(self, box: BoxName) -> None:
         """No path of that box leads here any more: its request sequence starts anew."""
         self.core.peers.setdefault(box, PeerSequences()).forget()
@@ -308,7 +341,8 @@ class RemoteCopy:
 
         def prepared(result: Refused | None) -> None:
             if isinstance(result, Refused) and pair.generation == generation:
-                self.writes.suspend(pair, PairEvent.COMMUNICATION_LOST, FB_COMMUNICATION, str(result))
+                lost = PairEvent.SECONDARY_SIMPLEX if is_no_secondary(result) else PairEvent.COMMUNICATION_LOST
+                self.writes.suspend(pair, lost, FB_COMMUNICATION, str(result))
             ready(not isinstance(result, Refused))
 
         run(self._prepare(pair), prepared)
@@ -361,7 +395,7 @@ class RemoteCopy:
         """See `WorkerOwner`."""
         bridge = self.core.sending[worker.number]
         self.core.around.log(None, "bridge has failed", {"bridge": worker.number, "why": text})
-        run(give_up(self.core, bridge), lambda _: None)
+        run(give_up(self.core, bridge), lambda _: self.upkeep.soon())
 
     def track_confirmed(self, pair: Pair) -> None:
         """See `WorkerOwner`."""

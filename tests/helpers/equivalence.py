@@ -48,7 +48,7 @@ class Pair(NamedTuple):
     specified_encode: Callable[[Any], bytes]
     samples: tuple[bytes, ...]
     refine: Callable[[bytearray], bytes] = bytes
-    rebuilds: bool = True               # False: the head of a longer format, which carries counts of what follows
+    rebuilds: bool = True  # False: the head of a longer format, which carries counts of what follows
 
 
 def outcome(function: Callable[[Any], Any], argument: Any) -> Any:
@@ -75,10 +75,22 @@ def with_constants(layout: Layout[Any], data: bytearray) -> bytes:
 
 
 def _layout_pair(layout: Layout[Any]) -> Pair:
-    known = [vector.data[: layout.size] for name, vectors in VECTORS.items() for vector in vectors
-             if any(part is layout for entry in FORMATS if entry.name == name for part in entry.parts[:1])]
-    return Pair(layout.what, layout.decode, layout.encode, layout.specified_decode, layout.specified_encode,
-                tuple(known) or (bytes(layout.size),), lambda data: with_constants(layout, data), _is_whole(layout))
+    known = [
+        vector.data[: layout.size]
+        for name, vectors in VECTORS.items()
+        for vector in vectors
+        if any(part is layout for entry in FORMATS if entry.name == name for part in entry.parts[:1])
+    ]
+    return Pair(
+        layout.what,
+        layout.decode,
+        layout.encode,
+        layout.specified_decode,
+        layout.specified_encode,
+        tuple(known) or (bytes(layout.size),),
+        lambda data: with_constants(layout, data),
+        _is_whole(layout),
+    )
 
 
 def _is_whole(layout: Layout[Any]) -> bool:
@@ -109,8 +121,14 @@ def _ccw_pair(number: int, layout: Construct) -> Pair:
             raise FormatError("CCW", "value", b"") from error
 
     samples = tuple(vector.data for vector in VECTORS[f"CCW, format {number}"])
-    return Pair(f"CCW, format {number}", lambda data: decode_ccw(data, number), lambda ccw: encode_ccw(ccw, number),
-                decode, encode, samples)
+    return Pair(
+        f"CCW, format {number}",
+        lambda data: decode_ccw(data, number),
+        lambda ccw: encode_ccw(ccw, number),
+        decode,
+        encode,
+        samples,
+    )
 
 
 def _specified_track(image: bytes) -> Any:
@@ -123,22 +141,53 @@ def _specified_track(image: bytes) -> Any:
 
 def _build_specified_track(value: Any) -> bytes:
     home, records = value
-    return bytes(TRACK.build({"home_address_flag": home[0], "home_address": CCHH.decode(home[1:]), "end_mark": None,
-                              "records": [record._asdict() for record in records]}))
+    return bytes(
+        TRACK.build(
+            {
+                "home_address_flag": home[0],
+                "home_address": CCHH.decode(home[1:]),
+                "end_mark": None,
+                "records": [record._asdict() for record in records],
+            }
+        )
+    )
 
 
-_IMAGE = build_image(bytes(5), [Record(b"\0\0\0\0\0\0\0\x08", b"", bytes(8)),
-                                Record(b"\0\0\0\0\1\2\0\x03", b"ab", b"cde"), Record(b"\0\0\0\0\2\0\0\0", b"", b"")])
-_DEVICE = tuple(vector.data for name in ("command frame", "data frame", "data request", "status frame", "control frame")
-                for vector in VECTORS[name])
+_IMAGE = build_image(
+    bytes(5),
+    [
+        Record(b"\0\0\0\0\0\0\0\x08", b"", bytes(8)),
+        Record(b"\0\0\0\0\1\2\0\x03", b"ab", b"cde"),
+        Record(b"\0\0\0\0\2\0\0\0", b"", b""),
+    ],
+)
+_DEVICE = tuple(
+    vector.data
+    for name in ("command frame", "data frame", "data request", "status frame", "control frame")
+    for vector in VECTORS[name]
+)
 HOT = [
-    Pair("frame", decode_frame, encode_frame, specified_decode_frame, specified_encode_frame,
-         tuple(vector.data for vector in VECTORS["frame"])
-         + tuple(b"\x60\x02\x40\x01\0" + data + b"\0\0" for data in _DEVICE), _with_crc),
+    Pair(
+        "frame",
+        decode_frame,
+        encode_frame,
+        specified_decode_frame,
+        specified_encode_frame,
+        tuple(vector.data for vector in VECTORS["frame"])
+        + tuple(b"\x60\x02\x40\x01\0" + data + b"\0\0" for data in _DEVICE),
+        _with_crc,
+    ),
     Pair("device frame", decode_device, encode_device, specified_decode_device, specified_encode_device, _DEVICE),
-    _ccw_pair(0, CCW_FORMAT_0), _ccw_pair(1, CCW_FORMAT_1),
-    Pair("track image", lambda image: (image[:5], parse_track(image)), lambda value: build_image(*value),
-         _specified_track, _build_specified_track, (_IMAGE,)),
+    _ccw_pair(0, CCW_FORMAT_0),
+    _ccw_pair(1, CCW_FORMAT_1),
+    Pair(
+        "track image",
+        lambda image: (image[:5], parse_track(image)),
+        lambda value: build_image(*value),
+        _specified_track,
+        _build_specified_track,
+        (_IMAGE,),
+    ),
 ]
 PAIRS = [*HOT, *map(_layout_pair, layouts())]
 
@@ -154,8 +203,10 @@ def quick_pairs() -> list[Pair]:
     return [
         HOT[0]._replace(specified_decode=quick_decode_frame, specified_encode=quick_encode_frame),
         HOT[1]._replace(specified_decode=quick_decode_device, specified_encode=quick_encode_device),
-        _ccw_pair(0, quick(CCW_FORMAT_0)), _ccw_pair(1, quick(CCW_FORMAT_1)), HOT[4],
-        *map(_quick_layout_pair, PAIRS[len(HOT):], layouts()),
+        _ccw_pair(0, quick(CCW_FORMAT_0)),
+        _ccw_pair(1, quick(CCW_FORMAT_1)),
+        HOT[4],
+        *map(_quick_layout_pair, PAIRS[len(HOT) :], layouts()),
     ]
 
 

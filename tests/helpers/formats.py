@@ -6,8 +6,12 @@ from tests.helpers.vectors import Vector, load_vectors
 
 # What pprc.toml calls the formats whose golden vectors it has.
 _GOLDEN = {
-    "D0": "establish path", "D2": "establish pair", "D7": "update secondary device status",
-    "track header": "bridge header", "status packet": "status packet", "order 18": "prepare for read subsystem data",
+    "D0": "establish path",
+    "D2": "establish pair",
+    "D7": "update secondary device status",
+    "track header": "bridge header",
+    "status packet": "status packet",
+    "order 18": "prepare for read subsystem data",
     "extended query": "extended query",
 }
 # Formats with more than one right length; all others have one, given their content.

@@ -38,9 +38,7 @@ class ManyLinks(Box):
         self.hardening: deque[Callable[[bool], None]] = deque()
         settings = HostLinkSettings(CHANNEL_ADDRESS, 0, OWN_ADDRESS, solicit_sense=solicit_sense)
         for name in names:
-            self.links[name] = Link(
-                name, self.subsystem, NODE, own_address=OWN_ADDRESS, peer_address=CHANNEL_ADDRESS
-            )
+            self.links[name] = Link(name, self.subsystem, NODE, own_address=OWN_ADDRESS, peer_address=CHANNEL_ADDRESS)
             self.channels[name] = HostLink(settings)
             self.in_flight[name, True] = deque()
             self.in_flight[name, False] = deque()

@@ -1,6 +1,6 @@
 """Fills an array with tracks that cannot be compressed, as a running system would, until it is killed.
 
-    python -m tests.helpers.log_filler DIRECTORY BYTES      says "full" when that much log is there, and goes on
+python -m tests.helpers.log_filler DIRECTORY BYTES      says "full" when that much log is there, and goes on
 """
 
 import sys

@@ -52,7 +52,7 @@ class Tabulated(Construct):  # type: ignore[misc]
         known = self.built.get(key)
         if known is None:
             output = BytesIO()
-            result = self.original._build(obj, output, context, path)   # ConstructError goes through, and is not kept
+            result = self.original._build(obj, output, context, path)  # ConstructError goes through, and is not kept
             known = output.getvalue(), result
             if len(self.built) < 4096:
                 self.built[key] = known

@@ -26,6 +26,7 @@ from controller.links.adapters import Adapters
 from controller.links.committer import RunBlocking
 from controller.links.system import StorageSystem
 from controller.remote_copy.pair import BoxName
+from controller.remote_copy.settings import CopySettings
 from host_emulator.session import HostSession, session_over
 
 CYLINDERS = 2
@@ -38,6 +39,7 @@ SERIALS = {"A": "000000012345", "B": "000000067890"}
 SSIDS = {"A": 0x0100, "B": 0x0200}
 EPOCH_S = 1_000_000_000.0  # time of day at the start of a rig: fixed, so that runs repeat
 
+BY_COMMAND = {"A": CopySettings(reestablish=False)}  # for a rig: nothing comes back that no command brings back
 Join = Callable[[str], tuple[trio.abc.Stream, trio.abc.Stream]]
 
 
@@ -45,13 +47,15 @@ def box(name: str) -> BoxName:
     return BoxName(SERIALS[name].encode("cp037"), SSIDS[name], 0)
 
 
-def box_settings(name: str, cylinders: int = CYLINDERS, *, conventional: bool = False) -> BoxSettings:
+def box_settings(
+    name: str, cylinders: int = CYLINDERS, copy: CopySettings | None = None, *, conventional: bool = False
+) -> BoxSettings:
     geometry = geometry_for("3390", cylinders)
     volumes = tuple(
         VolumeSettings(address, geometry, DeviceIdentity(address, SSIDS[name], SERIALS[name]))
         for address in (*VOLUMES, *BRIDGES)
     )
-    return BoxSettings(box(name), PROFILES["2107"], volumes, conventional=conventional)
+    return BoxSettings(box(name), PROFILES["2107"], volumes, copy=copy or CopySettings(), conventional=conventional)
 
 
 async def run_inline(action: Callable[..., Any], *arguments: Any) -> Any:
@@ -76,13 +80,14 @@ class Site:
         events: list[dict[str, object]],
         cylinders: int = CYLINDERS,
         run_blocking: RunBlocking = run_inline,
+        copy: CopySettings | None = None,
         conventional: bool = False,
     ) -> None:
         self.name = name
         self.medium = MemoryDisk()
         self.disk: Disk = self.medium
         self.events = events
-        self.settings = box_settings(name, cylinders, conventional=conventional)
+        self.settings = box_settings(name, cylinders, copy, conventional=conventional)
         self.run_blocking = run_blocking
         self.epoch_s = EPOCH_S  # time of day at the next start
         self.system: StorageSystem | None = None
@@ -139,12 +144,18 @@ class Rig:
     """Both sites and the links between them."""
 
     def __init__(
-        self, nursery: trio.Nursery, join_link: Join = join, cylinders: int = CYLINDERS, conventional: bool = False
+        self,
+        nursery: trio.Nursery,
+        join_link: Join = join,
+        cylinders: int = CYLINDERS,
+        copy: dict[str, CopySettings] | None = None,
+        conventional: bool = False,
     ) -> None:
         self.nursery = nursery
         self.events: list[dict[str, object]] = []
-        self.a = Site("A", self.events, cylinders, conventional=conventional)
-        self.b = Site("B", self.events, cylinders)
+        copy = copy or {}
+        self.a = Site("A", self.events, cylinders, copy=copy.get("A"), conventional=conventional)
+        self.b = Site("B", self.events, cylinders, copy=copy.get("B"))
         self._join = join_link
 
     async def start(self) -> None:
@@ -183,11 +194,18 @@ class Rig:
 
 @asynccontextmanager
 async def rig(
-    join_link: Join = join, cylinders: int = CYLINDERS, *, conventional: bool = False
+    join_link: Join = join,
+    cylinders: int = CYLINDERS,
+    copy: dict[str, CopySettings] | None = None,
+    *,
+    conventional: bool = False,
 ) -> AsyncIterator[Rig]:
-    """Two running, connected sites; everything ends with the block. conventional: A mirrors without bridges."""
+    """Two running, connected sites; everything ends with the block.
+
+    copy: settings of remote copy, by site; conventional: A mirrors without bridges.
+    """
     async with trio.open_nursery() as nursery:
-        made = Rig(nursery, join_link, cylinders, conventional)
+        made = Rig(nursery, join_link, cylinders, copy, conventional)
         await made.start()
         yield made
         nursery.cancel_scope.cancel()

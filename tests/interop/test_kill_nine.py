@@ -1,12 +1,14 @@
-"""Real processes and SIGKILL: system A dies while it synchronises, or while it writes in duplex, and comes back.
+"""Real processes: system A is killed (SIGKILL), or B is, or all links between them are cut, while a host writes.
 
-Every acknowledged write is there, and the pair resynchronises from its bitmap.
+What died is started again and nobody sends an order: paths, bridge and pair come back by themselves. Every
+acknowledged write is there, and both stores are equal.
 """
 
 from __future__ import annotations
 
+import re
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -27,27 +29,41 @@ from tools.demo_sites import DATA_BRIDGE, PEER_PORTS, STATUS_BRIDGE, Plan, SiteP
 from tools.recording import load_recording
 
 VOLUME, CYLINDERS, HEADS = 0x00, 20, 15
-PENDING, DUPLEX, POWER = 1, 2, 9
+DUPLEX = 2
+SUSPENDED = 0xFB  # sense byte 7: the write is stored, but its copy failed
 GEOMETRY = geometry_for("3390", CYLINDERS)
 
 
 class Rig:
-    """Both systems as processes; A can be killed and started again."""
+    """Both systems as processes; each can be killed and started again at the same addresses."""
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, stack: ExitStack, way: Callable[[dict[int, str]], dict[int, str]]) -> None:
+        """way: where A finds the ports of B, which listens there."""
         self.plan = Plan(next(iter(load_recording(RECORDING).devices.values())))
         self.a_name, self.b_name = self.plan.system("A"), self.plan.system("B")
         self._folder, self._stack = folder, stack
-        self.b: SiteProcess = stack.enter_context(start_site(folder, write_config(folder, "B", self.plan, None)))
-        self._config = write_config(folder, "A", self.plan, self.b.listening)
-        self.start_a()
+        self._configs = {"B": write_config(folder, "B", self.plan, None)}
+        self.b = self._start("B")
+        self._configs["A"] = write_config(folder, "A", self.plan, way(self.b.listening))
+        self.a = self._start("A")
 
-    def start_a(self) -> None:
-        self.a = self._stack.enter_context(start_site(self._folder, self._config))
+    def _start(self, name: str) -> SiteProcess:
+        """Start a system; from then on it listens where it listened first."""
+        config = self._configs[name]
+        site = self._stack.enter_context(start_site(self._folder, config))
+        text = config.read_text(encoding="utf-8")
+        for said, address in site.listening.items():
+            text = re.sub(rf'(said = "{said:04X}"\nkind = "\w+"\n)listen = "[^"]*"', rf'\1listen = "{address}"', text)
+        config.write_text(text, encoding="utf-8")
+        return site
 
-    def kill_a(self) -> None:
-        self.a.process.send_signal(signal.SIGKILL)
-        assert self.a.process.wait(10) == -signal.SIGKILL
+    def kill(self, name: str) -> None:
+        site = {"A": self.a, "B": self.b}[name]
+        site.process.send_signal(signal.SIGKILL)
+        assert site.process.wait(10) == -signal.SIGKILL
+
+    def start_again(self, name: str) -> None:
+        setattr(self, name.lower(), self._start(name))
 
     @asynccontextmanager
     async def host(self, site: SiteProcess) -> AsyncIterator[HostSession]:
@@ -55,7 +71,7 @@ class Rig:
             yield session
 
     async def set_up(self) -> None:
-        """Paths, bridge; retried while the links come up again."""
+        """Paths, bridge; retried while the links come up."""
         async with self.host(self.a) as to_a, self.host(self.b) as to_b:
             for session, system, device, role in (
                 (to_a, self.a_name, DATA_BRIDGE, 1),
@@ -73,9 +89,8 @@ class Rig:
             )
             await run(to_a, DATA_BRIDGE, orders.pprc(pair))
 
-    async def establish(self, session: HostSession, mode: int = 0) -> None:
-        pair = orders.establish_pair(self.a_name, self.b_name, VOLUME, VOLUME, mode=mode)
-        await run(session, VOLUME, orders.pprc(pair))
+    async def establish(self, session: HostSession) -> None:
+        await run(session, VOLUME, orders.pprc(orders.establish_pair(self.a_name, self.b_name, VOLUME, VOLUME)))
 
     async def wait_duplex(self, session: HostSession) -> None:
         with trio.fail_after(60):
@@ -97,28 +112,25 @@ def text(track: int, generation: int) -> bytes:
     return f"TRACK {track:04d} GENERATION {generation:05d}".ljust(800).encode("cp037")
 
 
-async def write_until_killed(rig: Rig, acknowledged: dict[int, int], random: Random, kill_after_s: float) -> None:
-    """Write random tracks; note each acknowledged generation. A is killed in the middle."""
+async def write(rig: Rig, acknowledged: dict[int, int], random: Random, stop: trio.Event) -> None:
+    """Write random tracks until A is gone, or `stop`; note each acknowledged generation.
 
-    async def killer() -> None:
-        await trio.sleep(kill_after_s)
-        await trio.to_thread.run_sync(rig.kill_a)
-
+    A write that fails because the secondary cannot be reached is not acknowledged; a host repeats it.
+    """
     generation = 0
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(killer)
-        async with rig.host(rig.a) as session:
-            while True:
-                generation += 1
-                track = random.randrange(GEOMETRY.tracks)
-                program = orders.format_track(
-                    Cchh(*divmod(track, HEADS)), [orders.NewRecord(text(track, generation))] * 3
-                )
-                result = await session.run_program(VOLUME, program)
-                if result.channel_status == ChannelStatus.INTERFACE_CONTROL_CHECK:
-                    break  # the link went down with the process
-                assert result.completed, result
+    async with rig.host(rig.a) as session:
+        while not stop.is_set():
+            generation += 1
+            track = random.randrange(GEOMETRY.tracks)
+            program = orders.format_track(Cchh(*divmod(track, HEADS)), [orders.NewRecord(text(track, generation))] * 3)
+            result = await session.run_program(VOLUME, program)
+            if result.channel_status == ChannelStatus.INTERFACE_CONTROL_CHECK:
+                return  # the link went down with the process
+            if result.completed:
                 acknowledged[track] = generation
+            else:
+                assert result.sense is not None
+                assert result.sense[7] == SUSPENDED, result
 
 
 def generation_of(image: bytes | None) -> int:
@@ -129,38 +141,124 @@ def generation_of(image: bytes | None) -> int:
     return int(words[1][:5].decode("cp037")) if len(words) == 2 else 0
 
 
-@pytest.mark.parametrize("when", ["synchronising", "duplex"])
-async def test_kill_a(tmp_path: Path, when: str) -> None:
+@pytest.mark.parametrize(("victim", "when"), [("A", "synchronising"), ("A", "duplex"), ("B", "duplex")])
+async def test_kill(tmp_path: Path, victim: str, when: str) -> None:
     random = Random(f"{when} 1")
     acknowledged: dict[int, int] = {}
     with ExitStack() as stack:
-        rig = Rig(tmp_path, stack)
-        await rig.set_up()
-        async with rig.host(rig.a) as session:
-            for track in range(0, GEOMETRY.tracks, 3):
-                program = orders.format_track(Cchh(*divmod(track, HEADS)), [orders.NewRecord(text(track, 0))] * 3)
-                await run(session, VOLUME, program)
-            await rig.establish(session)
-            if when == "duplex":
-                await rig.wait_duplex(session)
-        await write_until_killed(rig, acknowledged, random, 0.4)
+        rig = Rig(tmp_path, stack, lambda listening: listening)
+        await begin(rig, wait=when == "duplex")
+        stop = trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(write, rig, acknowledged, random, stop)
+            await trio.sleep(0.4)
+            await trio.to_thread.run_sync(rig.kill, victim)
+            if victim == "B":
+                await trio.sleep(0.4)  # the host goes on without a secondary
+                stop.set()
         assert acknowledged
-        rig.start_a()
-        async with rig.host(rig.a) as session:
-            state = await query(session)
-            assert state.state in ((PENDING, POWER) if when == "synchronising" else (POWER,))
-            assert 0 < state.out_of_sync_tracks <= GEOMETRY.tracks
-            for track, generation in acknowledged.items():
-                data = (await run(session, VOLUME, orders.read_record(Cchh(*divmod(track, HEADS)), 1))).data
-                assert data >= text(track, generation)[: len(data)]
-        await rig.set_up()
-        async with rig.host(rig.a) as session:
-            if state.state == POWER:
-                await rig.establish(session, mode=2)
+        rig.start_again(victim)
+        await finish(rig, acknowledged)
+
+
+class CutWay:
+    """A way from A to B through this process, which can be cut."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+        self._listeners: list[trio.SocketListener] = []
+        self._living: list[trio.SocketStream] = []
+        self.open = True
+
+    async def prepare(self, count: int) -> None:
+        """Listen at that many free ports."""
+        for _ in range(count):
+            self._listeners += await trio.open_tcp_listeners(0, host="127.0.0.1")
+
+    def lead(self, listening: dict[int, str]) -> dict[int, str]:
+        """The addresses of this way's ports in place of B's; whoever connects is passed on."""
+        peers = {said: address for said, address in listening.items() if said in PEER_PORTS["B"]}
+        ways = {}
+        for (said, address), listener in zip(peers.items(), self._listeners, strict=True):
+            host, _, port = address.rpartition(":")
+            self._nursery.start_soon(
+                trio.serve_listeners, lambda stream, to=(host, int(port)): self._pass(stream, to), [listener]
+            )
+            ways[said] = "{}:{}".format(*listener.socket.getsockname())
+        return {**listening, **ways}
+
+    async def _pass(self, near: trio.SocketStream, to: tuple[str, int]) -> None:
+        if not self.open:
+            await near.aclose()
+            return
+        far = await trio.open_tcp_stream(*to)
+        self._living += [near, far]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._pump, near, far)
+            nursery.start_soon(self._pump, far, near)
+
+    async def _pump(self, source: trio.SocketStream, target: trio.SocketStream) -> None:
+        try:
+            async for data in source:
+                await target.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # cut
+        finally:
+            await trio.aclose_forcefully(source)
+            await trio.aclose_forcefully(target)
+
+    async def cut(self) -> None:
+        """All connections end now, and none is made until `open`."""
+        self.open = False
+        for stream in self._living:
+            await trio.aclose_forcefully(stream)
+        self._living.clear()
+
+
+async def test_cut_all_links(tmp_path: Path) -> None:
+    acknowledged: dict[int, int] = {}
+    async with trio.open_nursery() as ways:
+        way = CutWay(ways)
+        await way.prepare(len(PEER_PORTS["B"]))
+        with ExitStack() as stack:
+            rig = Rig(tmp_path, stack, way.lead)
+            await begin(rig, wait=True)
+            stop = trio.Event()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(write, rig, acknowledged, Random("cut"), stop)
+                for _ in range(3):
+                    await trio.sleep(0.3)
+                    await way.cut()
+                    await trio.sleep(0.3)
+                    way.open = True
+                stop.set()
+            assert acknowledged
+            await finish(rig, acknowledged)
+        ways.cancel_scope.cancel()
+
+
+async def begin(rig: Rig, *, wait: bool) -> None:
+    """Fill every third track, and mirror; `wait`: until that is duplex."""
+    await rig.set_up()
+    async with rig.host(rig.a) as session:
+        for track in range(0, GEOMETRY.tracks, 3):
+            program = orders.format_track(Cchh(*divmod(track, HEADS)), [orders.NewRecord(text(track, 0))] * 3)
+            await run(session, VOLUME, program)
+        await rig.establish(session)
+        if wait:
             await rig.wait_duplex(session)
-        await rig.a.stop()
-        await rig.b.stop()
-        compare(rig, acknowledged)
+
+
+async def finish(rig: Rig, acknowledged: dict[int, int]) -> None:
+    """Everything that was acknowledged is read; the pair becomes duplex without an order; both stores are equal."""
+    async with rig.host(rig.a) as session:
+        for track, generation in acknowledged.items():
+            data = (await run(session, VOLUME, orders.read_record(Cchh(*divmod(track, HEADS)), 1))).data
+            assert data >= text(track, generation)[: len(data)]
+        await rig.wait_duplex(session)
+    await rig.a.stop()
+    await rig.b.stop()
+    compare(rig, acknowledged)
 
 
 def compare(rig: Rig, acknowledged: dict[int, int]) -> None:

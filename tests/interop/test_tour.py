@@ -65,7 +65,7 @@ def test_tour(tmp_path: Path) -> None:
     with ExitStack() as stack:
         stack.enter_context(start_site(tmp_path, tmp_path / "b.toml"))
         stack.enter_context(start_site(tmp_path, tmp_path / "a.toml"))
-        assert host(ports["4000"], tmp_path / "resync.txt", give_up_s=20)[-1]["state_name"] == "duplex"
+        assert host(ports["4000"], tmp_path / "after-restart.txt", give_up_s=20)[-1]["state_name"] == "duplex"
     assert all(report["ok"] for report in reports)
     assert reports[-1]["state_name"] == "duplex"
 

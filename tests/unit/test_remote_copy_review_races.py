@@ -17,7 +17,7 @@ from host_emulator.channel import ProgramResult
 from host_emulator.session import HostSession
 from tests.helpers import operator
 from tests.helpers.operator import order, set_up_bridge
-from tests.helpers.two_systems import PEER_PORTS, Rig, rig, until
+from tests.helpers.two_systems import BY_COMMAND, PEER_PORTS, Rig, rig, until
 from tests.unit.test_remote_copy_sync import RESYNC, core, duplex, equal, format_track
 
 NOCOPY = 1
@@ -205,7 +205,7 @@ async def test_two_bridges_may_be_established_at_once(autojump_clock: object) ->
 
 async def test_a_failed_bridge_is_established_again_over_the_same_paths(autojump_clock: object) -> None:
     """Its links are alive: the secondary box is told, the turned link comes back, and one order is enough."""
-    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+    async with rig(copy=BY_COMMAND) as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
         await duplex_pair(r, to_a, to_b, 0)
         bridge = core(r.a).sending[1]
         assert bridge.worker.sender is not None

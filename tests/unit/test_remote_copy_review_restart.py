@@ -11,7 +11,7 @@ from controller.remote_copy import bridge_receiver, pair_acts, queries
 from controller.remote_copy.states import PairState
 from tests.helpers import operator
 from tests.helpers.operator import order, set_up_bridge
-from tests.helpers.two_systems import rig, until
+from tests.helpers.two_systems import BY_COMMAND, rig, until
 from tests.unit.test_remote_copy_review_races import duplex_pair
 from tests.unit.test_remote_copy_sync import RESYNC, core, duplex, equal, format_track
 
@@ -27,7 +27,7 @@ async def test_what_b_holds_beyond_a_is_found_after_other_volumes_were_copied(
     monkeypatch.setattr(bridge_receiver, "MARK_EVERY_RECORDS", 1)
     monkeypatch.setattr(queries, "BITMAP_TRACKS_MAX", bitmap_tracks_max)
     monkeypatch.setattr(pair_acts, "BITMAP_TRACKS_MAX", bitmap_tracks_max)
-    async with rig(cylinders=10) as r:
+    async with rig(cylinders=10, copy=BY_COMMAND) as r:
         async with r.host(r.a) as to_a, r.host(r.b) as to_b:
             await format_track(to_a, 0, 5, "both have it")
             await duplex_pair(r, to_a, to_b, 0, 1)

@@ -19,7 +19,7 @@ TABLE = [
     (PairEvent.SUSPEND_AT_SECONDARY, None, PairState(4), PairState(4), "same"),
     (PairEvent.DELETE, None, PairState.SIMPLEX, PairState.SIMPLEX, PairState.SIMPLEX),
     (PairEvent.COMMUNICATION_LOST, None, PairState(6), PairState(6), "same"),
-    (PairEvent.SECONDARY_SIMPLEX, None, PairState(7), PairState(7), "same"),
+    (PairEvent.SECONDARY_SIMPLEX, None, PairState(7), PairState(7), PairState(7)),
     (PairEvent.SECONDARY_ERROR, None, PairState(8), PairState(8), "same"),
     (PairEvent.PRIMARY_ERROR, None, PairState(6), PairState(6), "same"),
     (PairEvent.FREEZE, None, PairState(10), PairState(10), "same"),

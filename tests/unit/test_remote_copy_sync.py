@@ -14,7 +14,7 @@ from host_emulator import orders
 from host_emulator.session import HostSession
 from tests.helpers import operator
 from tests.helpers.operator import order, query_volume, set_up_bridge
-from tests.helpers.two_systems import HEADS, PEER_PORTS, Rig, Site, rig, until
+from tests.helpers.two_systems import BY_COMMAND, HEADS, PEER_PORTS, Rig, Site, rig, until
 
 RESYNC = 2
 
@@ -179,7 +179,7 @@ async def test_cut_paths_suspend_on_the_next_write(autojump_clock: object) -> No
 @pytest.mark.parametrize("when", ["copying", "duplex"])
 async def test_primary_crashes_and_resynchronises_from_its_bitmap(autojump_clock: object, when: str, seed: int) -> None:
     acknowledged: dict[int, str] = {}
-    async with rig() as r:
+    async with rig(copy=BY_COMMAND) as r:
         async with r.host(r.a) as to_a, r.host(r.b) as to_b:
             for track in range(30):
                 await format_track(to_a, 0, track, "before")

@@ -23,6 +23,7 @@ ROOMS = (
     "controller.sharing",
     "controller.links",
     "controller.config",
+    "controller.copy_config",
     "controller.toml_fields",
     "controller.app",
     "host_emulator",
@@ -46,7 +47,8 @@ MAY_IMPORT = {
         "ccw", "controller.box", "controller.channel", "controller.commands", "controller.remote_copy",
     },
     "controller.sharing": {"ccw", "controller.commands", "controller.remote_copy", "controller.subsystem"},
-    "controller.config": {"controller.toml_fields"},
+    "controller.config": {"controller.copy_config", "controller.remote_copy", "controller.toml_fields"},
+    "controller.copy_config": {"controller.remote_copy", "controller.toml_fields"},
     "controller.toml_fields": set(),
     "controller.links": {
         "ccw", "controller.array", "controller.box", "controller.channel", "controller.commands", "controller.config",

@@ -1,0 +1,174 @@
+"""What was established comes back by itself; what somebody has ended does not."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+import trio
+
+from controller.remote_copy.states import BridgeState, PairState, PathStatus
+from tests.helpers import operator
+from tests.helpers.operator import order, set_up_bridge
+from tests.helpers.two_systems import Rig, rig, until
+from tests.unit.test_remote_copy_review_races import duplex_pair
+from tests.unit.test_remote_copy_sync import RESYNC, core, duplex, equal, format_track
+
+LONG_S = 200.0  # beyond every wait between two attempts
+
+
+def bridge_ready(r: Rig) -> bool:
+    bridge = core(r.a).sending.get(1)
+    return bridge is not None and bridge.worker.sender is not None
+
+
+@pytest.mark.parametrize("who", ["A", "B", "both"])
+async def test_after_a_restart_everything_comes_back_and_the_pair_is_reconciled(
+    autojump_clock: object, who: str
+) -> None:
+    async with rig() as r:
+        async with r.host(r.a) as to_a, r.host(r.b) as to_b:
+            await format_track(to_a, 0, 5, "before")
+            await duplex_pair(r, to_a, to_b, 0, 1)
+            await trio.sleep(0.1)  # the states are durable
+        for site in (r.a, r.b):
+            if who in (site.name, "both"):
+                await site.crash(Random(1))
+        for site in (r.a, r.b):
+            if site.system is None:
+                await site.start(r.nursery)
+        await r.connect()
+        await until(lambda: duplex(r, 0) and duplex(r, 1), LONG_S)
+        async with r.host(r.a) as to_a:
+            await format_track(to_a, 0, 6, "after")
+        assert equal(r, 0)
+        reconciled = [event for event in r.events if event["text"] == "reconciled with the secondary"]
+        assert {event["pair"] for event in reconciled} == ({1, 2} if who != "B" else set()) or len(reconciled) >= 2
+
+
+async def test_a_write_that_the_secondary_missed_is_copied_when_the_links_are_back(autojump_clock: object) -> None:
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await duplex_pair(r, to_a, to_b, 0)
+        for adapter in r.a.running.adapters.by_said.values():
+            if adapter.config.kind == "peer":
+                r.a.running.adapters._end_links(adapter)
+        program_ended = await _write(to_a, 0, 3, "missed")
+        assert not program_ended  # format F message B
+        assert core(r.a).primaries[0].state is PairState.SUSPENDED_INTERNAL
+        await r.connect()
+        await until(lambda: duplex(r, 0), LONG_S)
+        assert equal(r, 0)
+
+
+async def _write(session: object, volume: int, track: int, text: str) -> bool:
+    try:
+        await format_track(session, volume, track, text)  # type: ignore[arg-type]
+    except AssertionError:
+        return False
+    return True
+
+
+async def test_a_bridge_that_fails_on_living_links_is_set_up_again(autojump_clock: object) -> None:
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await duplex_pair(r, to_a, to_b, 0)
+        sender = core(r.a).sending[1].worker.sender
+        assert sender is not None
+        sender.fail("no status")
+        await until(lambda: bridge_ready(r), LONG_S)
+        await format_track(to_a, 0, 3, "again")
+        assert duplex(r, 0)
+        assert equal(r, 0)
+
+
+async def test_a_path_that_the_other_box_has_forgotten_is_noticed_and_established_again(autojump_clock: object) -> None:
+    """The link lives, the bridge is idle, and the other box answers that there is no such path."""
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await set_up_bridge(to_a, to_b)
+        data = core(r.a).sending[1].data_path
+        assert data is not None
+        link = r.a.running.adapters.by_said[data.said].link
+        assert link is not None
+        link._channel.images.discard(data.image)
+        await order(to_a, 0, operator.establish_pair(0))
+        await until(lambda: bridge_ready(r), LONG_S)
+        assert data.status is PathStatus.ESTABLISHED
+        assert (await order(to_a, 1, operator.establish_pair(1))).completed
+
+
+async def test_a_pair_suspended_by_command_stays_suspended(autojump_clock: object) -> None:
+    async with rig() as r:
+        async with r.host(r.a) as to_a, r.host(r.b) as to_b:
+            await duplex_pair(r, to_a, to_b, 0, 1)
+            assert (await order(to_a, 0, operator.suspend_pair(0))).completed
+        await r.b.crash(Random(1))
+        await r.b.start(r.nursery)
+        await r.connect()
+        await until(lambda: bridge_ready(r), LONG_S)
+        await trio.sleep(LONG_S)
+        assert core(r.a).primaries[0].state is PairState.SUSPENDED_PRIMARY_COMMAND
+        assert duplex(r, 1)
+
+
+async def test_a_recovered_secondary_is_not_overwritten(autojump_clock: object) -> None:
+    """Hosts went on at B. The primary that comes back learns that it has no secondary any more, and copies nothing."""
+    async with rig() as r:
+        async with r.host(r.a) as to_a, r.host(r.b) as to_b:
+            await format_track(to_a, 0, 3, "from A")
+            await duplex_pair(r, to_a, to_b, 0)
+            await trio.sleep(0.1)
+            await r.a.crash(Random(1))
+            recovered = operator.orders.recover_pair(operator.A, operator.B, 0, 0).encode()
+            assert (await order(to_b, 0, recovered)).completed
+            await format_track(to_b, 0, 3, "newer, at B")
+        newer = r.b.running.store.read(0, 3)
+        await r.a.start(r.nursery)
+        await r.connect()
+        await until(lambda: core(r.a).primaries[0].state is PairState.SUSPENDED_SECONDARY_SIMPLEX, LONG_S)
+        await trio.sleep(LONG_S)
+        assert r.b.running.store.read(0, 3) == newer
+        async with r.host(r.a) as to_a:
+            assert not (await order(to_a, 0, operator.establish_pair(0, mode=RESYNC))).completed
+        assert r.b.running.store.read(0, 3) == newer
+
+
+async def test_a_consistency_group_waits_for_its_operator(autojump_clock: object) -> None:
+    async with rig() as r:
+        async with r.host(r.a) as to_a, r.host(r.b) as to_b:
+            await set_up_bridge(to_a, to_b, consistency_group=True)
+            assert (await order(to_a, 0, operator.establish_pair(0))).completed
+            await until(lambda: duplex(r, 0))
+            await trio.sleep(0.1)
+        await r.a.crash(Random(1))
+        await r.a.start(r.nursery)
+        await r.connect()
+        await until(lambda: bridge_ready(r), LONG_S)
+        await trio.sleep(LONG_S)
+        assert core(r.a).primaries[0].state is PairState.SUSPENDED_POWER
+
+
+async def test_what_a_freeze_has_removed_stays_away(autojump_clock: object) -> None:
+    async with rig() as r:
+        async with r.host(r.a) as to_a, r.host(r.b) as to_b:
+            await duplex_pair(r, to_a, to_b, 0)
+            freeze = operator.orders.consistency_group(operator.A, operator.B).encode()
+            assert (await order(to_a, 0, freeze)).completed
+            await trio.sleep(LONG_S)
+            assert core(r.a).sending[1].worker.state is BridgeState.FAILED
+            assert not [entry for paths in core(r.a).paths for entry in paths.entries if entry.good]
+        await r.a.crash(Random(1))
+        await r.a.start(r.nursery)
+        await r.connect()
+        await trio.sleep(LONG_S)
+        assert not list(core(r.a).paths)
+        assert core(r.a).primaries[0].state is PairState.SUSPENDED_FREEZE
+
+
+async def test_an_order_for_what_is_there_already_succeeds(autojump_clock: object) -> None:
+    """An operator's script runs again after a restart: it meets paths and a bridge that have come back meanwhile."""
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await duplex_pair(r, to_a, to_b, 0)
+        assert (await order(to_a, 0, operator.establish_path())).completed
+        assert (await order(to_a, 0xF0, operator.establish_bridge())).completed
+        assert duplex(r, 0)
+        others = operator.establish_path(operator.PEER_PORTS["A"][:2])
+        assert not (await order(to_a, 0, others)).completed  # another set, while a bridge lives on this one

@@ -53,13 +53,13 @@ class SharedError(Exception):
 class SharedClient:
     """One connection to one device. Context manager: disconnects at the end.
 
-    `algorithms`: what it can unpack (0: it wants plain images); `level`: the zlib level it asks for. Raises OSError for
-    the network, SharedError for refusals.
+    `address`: host and port, or a local socket's path. `algorithms`: what it can unpack (0: it wants plain images);
+    `level`: the zlib level it asks for. Raises OSError for the network, SharedError for refusals.
     """
 
     def __init__(
         self,
-        address: tuple[str, int],
+        address: tuple[str, int] | str,
         device: int,
         *,
         release: int = RELEASE_3_13,
@@ -71,8 +71,7 @@ class SharedClient:
         self.device = device
         self.identifier = identifier
         self.algorithms = algorithms
-        self._socket = socket.create_connection(address, timeout_s)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket = _connected(address, timeout_s)
         self._incoming = bytearray()
         self.server_release = 0
         try:
@@ -187,6 +186,21 @@ class SharedClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _connected(address: tuple[str, int] | str, timeout_s: float | None) -> socket.socket:
+    if isinstance(address, tuple):
+        sock = socket.create_connection(address, timeout_s)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(timeout_s)
+        sock.connect(address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def unpacked(reply: Reply) -> bytes:

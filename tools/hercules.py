@@ -36,7 +36,7 @@ class HerculesError(Exception):
 
 
 def shared_device(number: int, model: str, address: tuple[str, int], *options: str) -> str:
-    """The configuration line of a shared device. The host must not be `localhost`, which means a local socket."""
+    """The configuration line of a shared device. The host `localhost` means the local socket of that port."""
     return " ".join((f"{number:04X} {model} {address[0]}:{address[1]}:{number:04X}", *options))
 
 

@@ -1,7 +1,14 @@
-"""Group commit: one task that makes what was appended durable and tells who waits for it."""
+"""Group commit: makes what was appended durable and tells who waits for it.
+
+    take a batch -> write and sync it, off the core -> tell, in sequence order -> a little background work -> again
+
+A running system has a thread for it, that sends the answers itself: a wake-up of the event loop, and one of a worker,
+cost more than a sync does. A simulation runs the same steps as a task.
+"""
 
 import heapq
-from collections.abc import Awaitable, Callable
+import queue
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from itertools import count
 from typing import Any
@@ -9,6 +16,8 @@ from typing import Any
 import trio
 
 from controller.array import DiskError, VirtualArrayStore
+from controller.array.log import Batch
+from controller.links.threads import Bell, CoreLock, run_in_thread
 from controller.remote_copy.ports import ArrayFault
 
 HOUSEKEEPING_S = 0.01  # of background work between two commits, at most, and one step
@@ -21,10 +30,10 @@ RunBlocking = Callable[..., Awaitable[Any]]
 
 
 class Committer:
-    """Owns the commit of one array. Replies come in sequence order, on the event loop's thread.
+    """Owns the commit of one array. Replies come in sequence order, by whoever has the core.
 
-    run_blocking: runs the commit off the loop (`trio.to_thread.run_sync`); a simulation passes its own. say: takes what
-    the operator should know of the background work, a line at a time.
+    run_blocking: runs what takes long off the loop (`trio.to_thread.run_sync`); a simulation passes its own. say: takes
+    what the operator should know of the background work, a line at a time.
     """
 
     def __init__(
@@ -36,15 +45,23 @@ class Committer:
     ) -> None:
         self._store = store
         self._say = say
-        self._segment_begun = trio.Event()
+        self._segment_begun = Bell()
         self._run_blocking = run_blocking
         self._on_fenced = on_fenced
         self._waiting: list[tuple[int, int, Callable[[bool], None]]] = []
         self._tie = count()
-        self._wanted = trio.Event()
+        self._wanted = Bell()
+        self._asked: queue.SimpleQueue[None] | None = None  # in place of `_wanted` when a thread commits
+        self._clock = trio.lowlevel.current_clock()
+        self.busy = False  # a batch is being written
         self.fenced = False
         self.idle_commit_s = IDLE_COMMIT_S
         self.commits = 0
+
+    @property
+    def awaited(self) -> bool:
+        """Does anybody wait for a commit?"""
+        return bool(self._waiting)
 
     def when_durable(self, sequence: int, reply: Callable[[bool], None]) -> None:
         """See `HardenPort`."""
@@ -54,16 +71,81 @@ class Committer:
             reply(True)
         else:
             heapq.heappush(self._waiting, (sequence, next(self._tie), reply))
-            self._wanted.set()
+            if self._asked is None:
+                self._wanted.ring()
+            elif not self.busy:
+                self._asked.put(None)
+
+    async def durable(self, sequence: int) -> bool:
+        """Wait until everything up to `sequence` is durable; False when it never will be."""
+        answered = Bell()
+        answers: list[bool] = []
+
+        def reply(good: bool) -> None:
+            answers.append(good)
+            answered.ring()
+
+        self.when_durable(sequence, reply)
+        await answered.wait()
+        return answers[0]
 
     async def run(self) -> None:
-        """Commit for ever."""
+        """Commit for ever, as a task."""
         while True:
             with trio.move_on_after(self.idle_commit_s):
                 await self._wanted.wait()
-            self._wanted = trio.Event()
-            if not self.fenced:
-                await self._housekeep(await self._commit() or IDLE_WORK_BYTES)
+            if self.fenced:
+                continue
+            batch = self._take()
+            if batch is not None:
+                try:
+                    await self._run_blocking(self._store.commit, batch)
+                except DiskError as error:
+                    self._failed(batch, error)
+                else:
+                    self._committed(batch)
+            for _ in self._housekeeping(batch):
+                await trio.lowlevel.checkpoint()
+
+    async def run_in_thread(self) -> None:
+        """Commit for ever, in a thread of its own."""
+        asked = self._asked = queue.SimpleQueue()
+        core = CoreLock.of_this_run()
+        stopped = False
+
+        def stop() -> None:
+            nonlocal stopped
+            stopped = True
+            asked.put(None)
+
+        def commit() -> None:
+            while not stopped:
+                if not self._waiting:
+                    with suppress(queue.Empty):
+                        asked.get(timeout=IDLE_COMMIT_S)
+                if not self.fenced:
+                    self._turn(core)
+
+        await run_in_thread(commit, stop)
+
+    def _turn(self, core: CoreLock) -> None:
+        """One batch, and the background work that goes with it."""
+        with core:
+            batch = self._take()
+        if batch is not None:
+            try:
+                self._store.commit(batch)
+            except DiskError as error:
+                with core:
+                    self._failed(batch, error)
+            else:
+                with core:
+                    self._committed(batch)
+        steps = self._housekeeping(batch)
+        more = True
+        while more:
+            with core:
+                more = next(steps, None) is not None
 
     async def keep_room(self) -> None:
         """For ever, hold room for the next segment, so that no write waits for one to be filled with zeros.
@@ -74,38 +156,42 @@ class Committer:
             with suppress(DiskError):
                 await self._run_blocking(self._store.prepare)
             await self._segment_begun.wait()
-            self._segment_begun = trio.Event()
 
-    async def _housekeep(self, written: int) -> None:
+    def _housekeeping(self, batch: Batch | None) -> Iterator[int]:
         """Go on with checkpoints and collection, in steps so short that links are served between them."""
-        budget = self._store.housekeeping_budget(written)
-        until = trio.current_time() + (HOUSEKEEPING_IN_NEED_S if self._store.short_of_room else HOUSEKEEPING_S)
+        if self.fenced:
+            return
+        budget = self._store.housekeeping_budget(batch.bytes if batch is not None else IDLE_WORK_BYTES)
+        until = self._clock.current_time() + (
+            HOUSEKEEPING_IN_NEED_S if self._store.short_of_room else HOUSEKEEPING_S
+        )
         while budget > 0 and (done := self._store.housekeep(min(budget, HOUSEKEEPING_STEP_BYTES))):
             budget -= done
-            await trio.lowlevel.checkpoint()
-            if trio.current_time() > until:
+            yield done
+            if self._clock.current_time() > until:
                 break
         while self._store.notices:
             self._say(self._store.notices.pop(0))
 
-    async def _commit(self) -> int:
-        """Commit what was appended; how many bytes that were."""
+    def _take(self) -> Batch | None:
+        """What was appended, to be committed."""
         batch = self._store.take_batch()
-        if batch is None:
-            return 0
-        if batch.begins_segment:
-            self._segment_begun.set()
-        try:
-            await self._run_blocking(self._store.commit, batch)
-        except DiskError as error:
-            self._store.failed(batch)
-            self.fenced = True
-            self._on_fenced(str(error))
-            self._answer(None)
-        else:
-            self.commits += 1
-            self._answer(self._store.committed(batch))
-        return batch.bytes
+        self.busy = batch is not None
+        if batch is not None and batch.begins_segment:
+            self._segment_begun.ring()
+        return batch
+
+    def _committed(self, batch: Batch) -> None:
+        self.busy = False
+        self.commits += 1
+        self._answer(self._store.committed(batch))
+
+    def _failed(self, batch: Batch, error: DiskError) -> None:
+        self.busy = False
+        self._store.failed(batch)
+        self.fenced = True
+        self._on_fenced(str(error))
+        self._answer(None)
 
     def _answer(self, durable: int | None) -> None:
         while self._waiting and (durable is None or self._waiting[0][0] <= durable):

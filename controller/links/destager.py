@@ -49,7 +49,7 @@ class Destager:
         if destage is None:
             return False
         try:
-            durable = await self._durable(destage.needs)
+            durable = await self._committer.durable(destage.needs)
         except trio.Cancelled:
             volume.abandon()
             raise
@@ -71,19 +71,6 @@ class Destager:
             volume.finish(destage)
         except StoreError as error:  # the file is ahead of the log: the tracks stay pending
             self._say(volume, str(error))
-
-    async def _durable(self, sequence: int) -> bool:
-        """Wait until the log holds everything up to `sequence`; False when it never will."""
-        answered = trio.Event()
-        answers: list[bool] = []
-
-        def reply(durable: bool) -> None:
-            answers.append(durable)
-            answered.set()
-
-        self._committer.when_durable(sequence, reply)
-        await answered.wait()
-        return answers[0]
 
     def _say(self, volume: InPlaceVolume, why: str) -> None:
         if why not in self._told:

@@ -248,17 +248,7 @@ class Operations:
         }
 
     async def _durable(self, sequence: int) -> None:
-        done = trio.Event()
-        good = False
-
-        def answer(durable: bool) -> None:
-            nonlocal good
-            good = durable
-            done.set()
-
-        self._system.committer.when_durable(sequence, answer)
-        await done.wait()
-        if not good:
+        if not await self._system.committer.durable(sequence):
             raise StoreError("the array is fenced: the change may be lost")
 
 

@@ -17,6 +17,7 @@ from ccw.errors import FormatError
 from ccw.frames import Frame
 from ccw.records import RecordReader, encode_raw, encode_record, encode_sequence
 from controller.channel import Link
+from controller.links.threads import Bell
 from controller.remote_copy.ports import ArrayFault
 
 RECEIVE_BYTES = 262_144
@@ -64,7 +65,7 @@ class _Runner:
         self._link = link
         self._stream = stream
         self._descriptor = stream.socket.fileno() if isinstance(stream, trio.SocketStream) else None
-        self._event = trio.Event()
+        self._news = Bell()
         self._armed = math.inf  # when keep_time wakes by itself
         self._backlog: list[bytes] = []  # what the socket did not take at once
         self._backlog_event = trio.Event()
@@ -72,7 +73,7 @@ class _Runner:
 
     def wake(self) -> None:
         """The link has something to say outside of `receive`."""
-        self._event.set()
+        self._news.ring()
 
     async def read(self) -> None:
         """Feed the link from the stream until it ends."""
@@ -93,7 +94,7 @@ class _Runner:
             self._say(now)
             deadline = link.next_wake
             if deadline is not None and deadline < self._armed:
-                self._event.set()
+                self._news.ring()
 
     async def _receive(self) -> bytes:
         """What comes next. A socket is waited for and then read: asked first, it has nothing nearly every time."""
@@ -111,11 +112,10 @@ class _Runner:
         """Pass on what the link says on its own account, wake it when it is due, watch over a stuck peer."""
         link = self._link
         while True:
-            self._event = trio.Event()
             self._say(trio.current_time())
             self._armed = self._deadline()
             with trio.move_on_at(self._armed):
-                await self._event.wait()
+                await self._news.wait()
             now = trio.current_time()
             if self._sending_since is not None and now >= self._sending_since + SEND_TIMEOUT_S:  # as in _deadline
                 raise LinkError(f"the peer took nothing for {SEND_TIMEOUT_S:.0f} s")
@@ -132,7 +132,7 @@ class _Runner:
                 data = b"".join(self._backlog)
                 self._backlog.clear()
                 self._sending_since = trio.current_time()
-                self._event.set()  # keep_time watches from now on
+                self._news.ring()  # keep_time watches from now on
                 await self._stream.send_all(data)
                 self._sending_since = None
 

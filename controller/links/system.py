@@ -43,19 +43,28 @@ class StorageSystem:
         node: NodeDescriptor,
         write_event: EventWriter,
         epoch_s: float,
-        run_blocking: RunBlocking = trio.to_thread.run_sync,
+        run_blocking: RunBlocking | None = None,
         shared: SharedDasd | None = None,
         meter: Meter | None = None,
         paced: bool = False,
     ) -> None:
-        """`meter`: measures every chain by the models; `paced`: answers wait for them."""
+        """`run_blocking`: runs commits, None: they have a thread of their own. `meter`: measures every chain by the
+        models; `paced`: answers wait for them.
+        """
         self.store = store
         self.adapters = adapters
         self._node = node
         self._write_event = write_event
         self._path_table = PathTable()
         self.timers = Timers()
-        self.committer = Committer(store, run_blocking, self._fenced, lambda text: self.log(None, text, {}))
+        self._clock = TrioClock(epoch_s)
+        self.committer = Committer(
+            store,
+            run_blocking or trio.to_thread.run_sync,
+            self._fenced,
+            lambda text: self.log(None, text, {}),
+        )
+        self._commit = self.committer.run_in_thread if run_blocking is None else self.committer.run
         geometries = {volume.unit_address: volume.geometry for volume in settings.volumes}
         numbers = {volume.unit_address: volume.number for volume in settings.volumes if volume.number is not None}
         self.array = ArrayAdapter(store, geometries, self._full, numbers)
@@ -67,7 +76,7 @@ class StorageSystem:
                 hardener=self.committer,
                 adapters=adapters.by_said,
                 links=adapters,
-                clock=TrioClock(epoch_s),
+                clock=self._clock,
                 timers=self.timers,
                 log=self.log,
                 cache_counts=(lambda unit: meter.counters(unit).words()) if meter is not None else None,
@@ -77,13 +86,18 @@ class StorageSystem:
         self.shared = None
         if shared is not None:
             server = ShareServer(self.subsystem, shared.settings)
-            self.shared = SharedDasdServer(shared.config, server, lambda text, fields: self.log(None, text, fields))
+            self.shared = SharedDasdServer(
+                shared.config,
+                server,
+                lambda text, fields: self.log(None, text, fields),
+                lambda: self.committer.awaited,
+            )
         self.meter = meter
         self._server: CommandServer = self.subsystem
         if meter is not None:
             for volume in settings.volumes:
                 meter.add_volume(volume.unit_address, volume.geometry)
-            self._server = MeteredServer(self.subsystem, meter, TrioClock(epoch_s), self.timers, paced)
+            self._server = MeteredServer(self.subsystem, meter, self._clock, self.timers, paced)
         adapters.make_link = self._make_link
         adapters.link_lost = self.subsystem.link_lost
         adapters.link_gained = self.subsystem.link_gained
@@ -101,7 +115,7 @@ class StorageSystem:
 
     def log(self, step: int | None, text: str, fields: Mapping[str, object]) -> None:
         """One event; `step` is its number in the patent's figures."""
-        self._write_event(trio.current_time(), step, text, fields)
+        self._write_event(self._clock.now(), step, text, fields)
 
     def statistics(self) -> dict[str, object]:
         """Figures since the start; bytes_raw are uncompressed track bytes sent on bridges, bytes_wire frame bytes."""
@@ -149,7 +163,7 @@ class StorageSystem:
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled. Started when every listening port listens."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.committer.run)
+            nursery.start_soon(self._commit)
             nursery.start_soon(self.committer.keep_room)
             nursery.start_soon(self.timers.run)
             await nursery.start(self.adapters.run)

@@ -45,18 +45,16 @@ class ShareServer:
         volume = SharedVolume(self._subsystem, unit_address, number)
         self._volumes[number] = self._by_address[unit_address] = volume
 
-    def session(self, peer: str, send: Send, close: Callable[[], None]) -> Session:
-        """A new connection from `peer`. `send` takes the parts of one message, `close` ends the connection after it."""
-        return Session(self, peer, send, close)
+    def session(self, peer: str, send: Send, close: Callable[[], None], *, near: bool = False) -> Session:
+        """A new connection from `peer`, which may be `near`: on the same machine.
+
+        `send` takes the parts of one message, `close` ends the connection after it.
+        """
+        return Session(self, peer, send, close, near=near)
 
     def volume(self, number: int) -> SharedVolume | None:
         """The device of that number."""
         return self._volumes.get(number)
-
-    @property
-    def volumes(self) -> list[SharedVolume]:
-        """All shared devices."""
-        return list(self._volumes.values())
 
     def has_room(self, volume: SharedVolume) -> bool:
         """May one more client use the device?"""

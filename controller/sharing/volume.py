@@ -46,9 +46,6 @@ class Client(Protocol):
     def others_changed(self, tracks: list[int]) -> None:
         """Tracks were changed by somebody else."""
 
-    def forget_all(self) -> None:
-        """Any track may have been changed."""
-
 
 class SharedVolume:
     """One device as its clients share it. `tracks` and `track_size` (bytes of the largest image) are its shape."""
@@ -191,11 +188,6 @@ class SharedVolume:
         for session in self.sessions.values():
             if session is not by:
                 session.others_changed(tracks)
-
-    def changed_everywhere(self) -> None:
-        """Any track may have changed."""
-        for session in self.sessions.values():
-            session.forget_all()
 
     def when_hardened(self, track: int, read: Done) -> None:
         """Call `read` when no write of the track is under way any more: now, mostly (S3)."""

@@ -79,7 +79,7 @@ class Site:
         name: str,
         events: list[dict[str, object]],
         cylinders: int = CYLINDERS,
-        run_blocking: RunBlocking = run_inline,
+        run_blocking: RunBlocking | None = run_inline,
         copy: CopySettings | None = None,
         conventional: bool = False,
     ) -> None:

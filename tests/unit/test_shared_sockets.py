@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 import trio
 
-from ccw.shared_dasd import HEADER, TRACK, Request
+from ccw.shared_dasd import HEADER, TRACK, Answer, Request
 from ccw.tracks import null_track
+from controller.array import DiskError
 from controller.config import Address, SharedConfig
 from controller.links.shared_dasd import SharedDasdServer
 from controller.sharing import ShareServer, ShareSettings
-from host_emulator.shared_client import SharedClient, SharedError
-from tests.helpers.shared import RECORD_AT, image_with, record_one
-from tests.helpers.two_systems import Rig, rig, until
+from host_emulator.shared_client import SharedClient, SharedError, unpacked
+from tests.helpers.shared import RECORD_AT, CoreClient, image_with, record_one
+from tests.helpers.two_systems import Site, until
 
 DEVICE = 0x0120
 Value = TypeVar("Value")
 
 
 class Server:
-    """A running server over site A of a rig."""
+    """A running server over a storage system."""
 
-    def __init__(self, made: Rig, server: SharedDasdServer) -> None:
-        self.rig = made
+    def __init__(self, site: Site, server: SharedDasdServer) -> None:
+        self.site = site
         self.server = server
 
     @property
@@ -43,20 +47,22 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(**config: Any) -> AsyncIterator[Server]:
-    async with rig() as made:
-        core = ShareServer(made.a.running.subsystem, ShareSettings({DEVICE: 0}))
+async def serving(port: int = 0, **config: Any) -> AsyncIterator[Server]:
+    """One system as it runs live, with a thread that commits and one for the connections; its disk is memory."""
+    async with trio.open_nursery() as nursery:
+        site = Site("A", [], run_blocking=None)
+        await site.start(nursery)
+        core = ShareServer(site.running.subsystem, ShareSettings({DEVICE: 0}))
         server = SharedDasdServer(
-            SharedConfig(Address("127.0.0.1", 0), **config),
+            SharedConfig(Address("127.0.0.1", port), **config),
             core,
-            lambda text, fields: made.events.append({"text": text, **fields}),
+            lambda text, fields: site.events.append({"text": text, **fields}),
+            lambda: site.running.committer.awaited,
         )
-        async with trio.open_nursery() as nursery:
-            await nursery.start(server.run)
-            with trio.fail_after(60):
-                yield Server(made, server)
-                await until(lambda: not server.owing)
-            nursery.cancel_scope.cancel()
+        await nursery.start(server.run)
+        with trio.fail_after(60):
+            yield Server(site, server)
+        nursery.cancel_scope.cancel()
 
 
 async def call(function: Callable[..., Value], *arguments: Any) -> Value:
@@ -116,7 +122,72 @@ async def test_a_client_that_vanishes_frees_what_it_held() -> None:
         await call(waiting.receive)
         assert await call(waiting.read, 4) == null_track(0, 4)
         await call(waiting.close)
-        await until(lambda: not server.rig.a.running.subsystem.attached)
+        await until(lambda: not server.site.running.subsystem.attached)
+
+
+async def test_an_end_whose_sync_fails_is_held_while_the_rest_is_answered() -> None:
+    """Rule 14, on the thread that commits: no answer at all, not an error and not an end of the connection."""
+
+    def failing(_segment: int) -> None:
+        raise DiskError("sync failed")
+
+    def write_and_wait(server: Server) -> str:
+        with server.client() as writer, server.client() as reader:
+            server.site.medium.sync = failing  # type: ignore[method-assign]
+            writer.start()
+            writer.write(4, RECORD_AT, record_one(4, b"never hardened"))
+            writer.send(Request.END)
+            writer._socket.settimeout(1.5)
+            with pytest.raises(TimeoutError):
+                writer.receive()
+            reader.start()
+            with pytest.raises(SharedError) as refused:
+                reader.read(3)
+            reader.end()
+            return str(refused.value)
+
+    async with serving() as server:
+        assert "hardened" in await call(write_and_wait, server)
+        assert server.site.running.committer.fenced
+        assert server.server.owing == 0  # its client has gone meanwhile
+        held = [event for event in server.site.events if "held unanswered" in str(event["text"])]
+        assert [event["device"] for event in held] == ["0120"]
+
+
+async def test_ends_are_answered_when_the_sync_returns_and_not_before() -> None:
+    """Meanwhile others are served: what is not being hardened can be read, what is cannot be seen yet."""
+    synced = threading.Event()
+
+    def wait_for_the_disk(server: Server) -> None:
+        with server.client() as writer, server.client() as reader:
+            sync = server.site.medium.sync
+
+            def slow(segment: int) -> None:
+                synced.wait(20)
+                sync(segment)
+
+            server.site.medium.sync = slow  # type: ignore[method-assign]
+            writer.start()
+            writer.write(4, RECORD_AT, record_one(4, b"new"))
+            writer.send(Request.END)
+            reader.start()
+            assert reader.read(3) == null_track(0, 3)
+            reader.send(Request.READ, 0, TRACK.pack(4))
+            for client in (writer, reader):
+                client._socket.settimeout(0.3)
+                with pytest.raises(TimeoutError):
+                    client.receive()
+                client._socket.settimeout(10.0)
+            synced.set()
+            assert writer.receive().code == 0
+            assert unpacked(reader.receive()) == image_with(4, b"new")
+            reader.end()
+
+    async with serving() as server:
+        try:
+            await call(wait_for_the_disk, server)
+        finally:
+            synced.set()
 
 
 async def test_a_message_may_come_byte_by_byte_and_several_at_once() -> None:
@@ -167,13 +238,72 @@ async def test_only_addresses_on_the_list_are_let_in() -> None:
         assert (await call(from_seven))[:2] == b"\0\x03"
 
 
+async def test_the_local_socket_leads_to_the_same_volumes_and_goes_with_the_server() -> None:
+    """What Hercules uses when the host of a device line is `localhost`."""
+
+    def at(path: str) -> bytes:
+        with SharedClient(path, DEVICE, timeout_s=10.0) as client, client.program():
+            return client.read(3)
+
+    async with serving() as server:
+        path = server.server.local_socket
+        assert path == f"/tmp/hercules_shared.{server.address[1]}"
+        await call(write_and_read, server, 3, b"abc", False)
+        assert await call(at, path) == image_with(3, b"abc")
+    assert not os.path.exists(path)
+
+
+async def test_no_local_socket_for_a_server_that_lets_only_other_machines_in() -> None:
+    async with serving(allow=("127.0.0.7/32",)) as server:
+        assert server.server.local_socket is None
+
+
+@pytest.mark.parametrize("what", ["stale", "a file", "another server"])
+async def test_what_stands_where_the_local_socket_belongs(what: str) -> None:
+    """A socket that a killed server left is replaced; what belongs to somebody else stays, and the port serves on."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    path = Path(f"/tmp/hercules_shared.{port}")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
+        if what == "a file":
+            path.write_text("mine")
+        else:
+            other.bind(str(path))
+        if what == "another server":
+            other.listen()
+        try:
+            async with serving(port=port) as server:
+                assert (server.server.local_socket is not None) == (what == "stale")
+                assert await call(read_once, server, 3) == null_track(0, 3)
+                said = [event for event in server.site.events if event["text"] == "no local socket for shared devices"]
+                assert len(said) == (what != "stale")
+            assert path.exists() == (what != "stale")
+        finally:
+            path.unlink(missing_ok=True)
+
+
+async def test_a_client_on_this_machine_gets_plain_images_and_another_the_stored_ones() -> None:
+    async with serving() as server:
+        await call(write_and_read, server, 3, b"abc" * 900, False)
+
+        def code_of_read() -> int:
+            with server.client() as client, client.program():
+                return client.ask(Request.READ, 0, TRACK.pack(3)).code
+
+        assert await call(code_of_read) == 0
+        far = CoreClient(server.server.core, DEVICE, "192.0.2.7").connect()
+        far.good(Request.START)
+        assert far.good(Request.READ, 0, TRACK.pack(3)).code == Answer.PACKED
+        far.good(Request.END)
+
+
 async def test_connections_are_limited() -> None:
     async with serving(connections_max=1) as server:
         first = await call(server.client)
         with pytest.raises(OSError):
             await call(server.client)
         await call(first.close)
-        await until(lambda: not server.server._connections)
+        await until(lambda: not server.server.connections)
         assert await call(read_once, server, 2)
 
 

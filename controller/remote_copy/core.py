@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
+from bitarray import bitarray
+
 from ccw import pprc
 from controller.channel import ChainCommand, ChainResult
 from controller.remote_copy.bridge_receiver import BridgeReceiver
@@ -284,6 +286,11 @@ class Core:
         target = next_state(before, event)
         if target.suspended and not before.suspended:
             pair.suspend_tod = self.around.clock.tod()
+        if target is PairState.DUPLEX:
+            pair.alone_since = -1
+            pair.consistent = True
+        elif before is PairState.DUPLEX:
+            pair.alone_since = self.around.array.appended
         pair.change(event)
         fault = self._try_to_store(pair)
         if pair.state is PairState.SIMPLEX:
@@ -341,6 +348,18 @@ class Core:
         before; the pair's own epoch was fixed then, and stands until the pair is proven equal (`reconcile`).
         """
         return pair.epoch if pair.reconcile else max(pair.epoch, min(self.marks.values(), default=0))
+
+    def uncertain_tracks(self, pair: Pair) -> bitarray:
+        """Tracks of a secondary that its primary may have otherwise: lost in a crash, or changed in the other role."""
+        bits = pair.dirty.copy()
+        for track in self.around.array.written_since(pair.volume, self.uncertain_epoch(pair)):
+            if track < pair.tracks:
+                bits[int(track)] = 1
+        return bits
+
+    def written_alone(self, pair: Pair) -> bool:
+        """Were hosts told that a write to this primary is safe that its secondary lacks?"""
+        return pair.alone_since >= 0 and len(self.around.array.written_since(pair.volume, pair.alone_since)) > 0
 
     def bridge_begins(self, number: int, box: BoxName) -> None:
         """A bridge from `box` is set up: fix what is uncertain of the traffic before, and mark where its own begins."""

@@ -37,11 +37,11 @@ def header(
 
 
 def update_pair(
-    pair: Pair, state: PairState, tod: int, cylinders: int, device_type: int
+    pair: Pair, state: PairState, tod: int, cylinders: int, device_type: int, flags: int = 0
 ) -> pprc.UpdateSecondaryDeviceStatus:
-    """D7 for a volume pair: what the secondary is to be."""
+    """D7 for a volume pair: what the secondary is to be. flags: StatusUpdateFlag."""
     return pprc.UpdateSecondaryDeviceStatus(
-        header=header(pprc.Order.UPDATE_SECONDARY_DEVICE_STATUS, 72, pair.primary, pair.secondary),
+        header=header(pprc.Order.UPDATE_SECONDARY_DEVICE_STATUS, 72, pair.primary, pair.secondary, flags),
         new_state=int(state),
         expected_state=ANY_STATE,
         pair_id=pair.pair_id,

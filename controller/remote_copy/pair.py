@@ -14,7 +14,11 @@ The bitmap survives a restart by the log's own order: the stored pair record hol
 sequence `epoch` it describes; every track of the volume with a later record is changed as well. A track is
 therefore in the recorded bitmap before its write is acknowledged, because the write itself is that record.
 While duplex, `epoch` moves on as the secondary confirms; it never passes a write that is not confirmed.
-For the epoch of a secondary see `Core.uncertain_epoch`.
+For the epoch of a secondary see `Core.uncertain_epoch`. Its `dirty` holds what it changed as a primary, before the
+roles were exchanged (failback), until it is proven equal.
+
+What a resynchronisation might overwrite is told by two fields: a primary's hosts were told of no write behind the array
+sequence `alone_since` that the secondary has, and a secondary is `consistent` once its copy has been complete.
 """
 
 from collections.abc import Iterable
@@ -76,14 +80,18 @@ class Pair:
     not_before: int = 0  # secondary: TOD of the order that last made it pending; older records are not for this copy
     update_sequence: int = 0  # of the last update chain, since the secondary was last made pending
     generation: int = 0  # goes up whenever what is under way is given back
+    began: int = 0  # array sequence at which this side took its role
+    alone_since: int = 0  # primary: writes behind this sequence were acknowledged without the secondary; -1: none are
+    consistent: bool = False  # its copy was complete when last heard of, and no later copy has begun
     draining: bool = False  # end of a copy: host writes go through at once
     unconfirmed: dict[int, int] = field(default_factory=dict)  # updates under way: array sequence -> track
     waiting: bitarray = field(default_factory=bitarray)
     in_flight: bitarray = field(default_factory=bitarray)
     dirty: bitarray = field(default_factory=bitarray)
+    uncertain: bitarray = field(default_factory=bitarray)  # after failover: what the other box may have lost
 
     def __post_init__(self) -> None:
-        for name in ("waiting", "in_flight", "dirty"):
+        for name in ("waiting", "in_flight", "dirty", "uncertain"):
             if len(getattr(self, name)) != self.tracks:
                 setattr(self, name, zeros(self.tracks))
 

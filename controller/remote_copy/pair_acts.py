@@ -9,7 +9,7 @@ from ccw import pprc
 from ccw.pprc_query import BITMAP_TRACKS_MAX
 from controller.remote_copy import orders, queries
 from controller.remote_copy.core import Core
-from controller.remote_copy.pair import Pair
+from controller.remote_copy.pair import Pair, VolumeName
 from controller.remote_copy.paths import PathEntry
 from controller.remote_copy.procedure import Procedure, Result
 from controller.remote_copy.refusal import Refused, reject
@@ -44,6 +44,14 @@ def need_primary(core: Core, volume: int, pair_id: int) -> Pair:
     return pair
 
 
+def may_copy(core: Core, secondary: VolumeName) -> None:
+    """Is there room in the queue, and no freeze? Raises Refused (51, 53)."""
+    if len(core.queue) >= core.queue.limit:
+        raise reject(Reason.QUEUE_FULL)
+    if secondary.box in core.frozen:
+        raise reject(Reason.FREEZE)  # before the paths are looked at: a freeze is why there are none
+
+
 def set_secondary(core: Core, pair: Pair, state: PairState) -> Procedure[None]:
     """D7 to the pair's secondary, over another path when one does not answer. Raises Refused."""
     first = core.control_path(pair.secondary.box)
@@ -58,10 +66,10 @@ def set_secondary(core: Core, pair: Pair, state: PairState) -> Procedure[None]:
             return
 
 
-def tell_secondary(core: Core, pair: Pair, state: PairState, entry: PathEntry) -> Procedure[None]:
-    """D7 to the pair's secondary over a path. Raises Refused."""
+def tell_secondary(core: Core, pair: Pair, state: PairState, entry: PathEntry, flags: int = 0) -> Procedure[None]:
+    """D7 to the pair's secondary over a path; flags: StatusUpdateFlag. Raises Refused."""
     shape = core.shape(pair.volume)
-    order = orders.update_pair(pair, state, core.around.clock.tod(), shape.cylinders, shape.device_type)
+    order = orders.update_pair(pair, state, core.around.clock.tod(), shape.cylinders, shape.device_type, flags)
     yield from core.send(entry, pair.secondary.cca, order, pair.secondary.box)
 
 

@@ -11,12 +11,14 @@ from controller.remote_copy import orders
 from controller.remote_copy.bridge_setup import establish_bridge
 from controller.remote_copy.checks import check_boxes, secondary_box
 from controller.remote_copy.core import Core
+from controller.remote_copy.failover import FAILBACK, FAILOVER, NO_ACTION, fail_back, fail_over
 from controller.remote_copy.long_busy import end_long_busy
 from controller.remote_copy.pair import Pair, VolumeName
 from controller.remote_copy.pair_acts import (
     alone,
     enqueue,
     leave_queue,
+    may_copy,
     need_named,
     need_primary,
     reconcile,
@@ -45,9 +47,8 @@ def establish_pair(core: Core, order: pprc.EstablishPair, volume: int) -> Proced
         raise reject(Reason.BRIDGE_VOLUME)  # between controllers only
     if volume in core.roles:
         raise reject(Reason.BRIDGE_VOLUME)
-    if volume in core.secondaries:
-        raise reject(Reason.ALREADY_SECONDARY)
-    pair = yield from alone(core, volume, _establish_volume(core, order, volume))
+    acts = {NO_ACTION: _establish_volume, FAILOVER: fail_over, FAILBACK: fail_back}
+    pair = yield from alone(core, volume, acts[order.action](core, order, volume))
     if header.flags & pprc.PairFlag.MESSAGE_REQUIRED and pair.state is PairState.DUPLEX_PENDING:
         waiters = core.duplex_waiters.setdefault(pair.pair_id, [])
         if not (yield waiters.append):
@@ -56,12 +57,12 @@ def establish_pair(core: Core, order: pprc.EstablishPair, volume: int) -> Proced
 
 def _check_pair_bytes(order: pprc.EstablishPair) -> None:
     """Values that this box does not know, lowest offset first."""
-    if order.header.flags & (pprc.PairFlag.FORCE | pprc.PairFlag.CASCADE):
+    if order.header.flags & pprc.PairFlag.CASCADE or (order.header.flags & pprc.PairFlag.FORCE and not order.action):
         raise bad_parameter(1)
     for pointer, wrong in (
         (40, order.mode > RESYNC),
         (41, order.option != 0),
-        (42, order.action != 0),
+        (42, order.action > FAILBACK),
         (44, order.bridge_role > orders.STATUS_BRIDGE),
         (45, (order.bridge_number != 0) != (order.bridge_role != 0) or order.bridge_number > MAX_BRIDGES),
         (46, order.resync_control != 0),
@@ -72,6 +73,8 @@ def _check_pair_bytes(order: pprc.EstablishPair) -> None:
 
 def _establish_volume(core: Core, order: pprc.EstablishPair, volume: int) -> Procedure[Pair]:
     secondary = secondary_box(order.header).volume(order.header.secondary_cca)
+    if volume in core.secondaries:
+        raise reject(Reason.ALREADY_SECONDARY)
     pair = core.primaries.get(volume)
     if pair is not None and pair.secondary != secondary:
         raise reject(Reason.ALREADY_PRIMARY)
@@ -82,10 +85,7 @@ def _establish_volume(core: Core, order: pprc.EstablishPair, volume: int) -> Pro
         raise reject(Reason.NOT_IN_PAIR if pair is None else Reason.STATE) from illegal
     if pair is not None and pair.state is PairState.DUPLEX:
         return pair  # RESYNC of a duplex pair: no action
-    if len(core.queue) >= core.queue.limit:
-        raise reject(Reason.QUEUE_FULL)
-    if secondary.box in core.frozen:
-        raise reject(Reason.FREEZE)  # before the paths are looked at: a freeze is why there are none
+    may_copy(core, secondary)
     entry = core.control_path(secondary.box)
     again = pair is not None and event is PairEvent.ESTABLISH_COPY
     pair = pair or _new_pair(core, order, volume, secondary)
@@ -132,6 +132,8 @@ def _new_pair(core: Core, order: pprc.EstablishPair, volume: int, secondary: Vol
         heads=shape.heads,
         attributes=int(attributes),
         pace=order.pace or DEFAULT_PACE,
+        began=core.around.array.appended,
+        consistent=True,
     )
 
 

@@ -7,7 +7,6 @@ Scopes: 01 paths of the control-unit image, 02 one volume, 03 queue and bridges,
 from math import ceil
 
 from bitarray import bitarray
-from bitarray.util import zeros
 
 from ccw.errors import FormatError
 from ccw.pprc_extended_query import ExtendedEntry, ExtendedQuery, RelationFlag
@@ -242,7 +241,7 @@ def _extended(core: Core, volume: int) -> bytes:
 
 
 def _bitmap(core: Core, volume: int) -> bytes:
-    """Primary: out of sync tracks. Secondary: tracks that a crash may have taken from the primary.
+    """Primary: out of sync tracks. Secondary: tracks that its primary may have otherwise.
 
     Raises Refused: 43 in no pair, 49 more tracks than the reply can tell of.
     """
@@ -256,10 +255,7 @@ def _bitmap(core: Core, volume: int) -> bytes:
     if pair.is_primary:
         bits = pair.out_of_sync
     else:
-        bits = zeros(pair.tracks)
-        for track in core.around.array.written_since(volume, core.uncertain_epoch(pair)):
-            if track < pair.tracks:
-                bits[int(track)] = 1
+        bits = core.uncertain_tracks(pair)
     return ChangeBitmap(track_count=pair.tracks, bitmap=bits.tobytes()).encode()
 
 

@@ -1,9 +1,9 @@
 """Remote copy's own records in the array's log, so that a restart knows pairs, bitmaps and bridge volumes.
 
 Keys: `pair/p/VV` and `pair/s/VV` (VV unit address), `bridge/VV`, `mark/K` (bridge number), `counter/pair`,
-`long_busy/VV` (TOD value at which it ends), `frozen/BOX`, `ended/VV` (the pair that was here last), `paths/BOX` (a path
-set that comes back after a restart), `bridge_pair/K` (the box and volume that bridge K leads to), `left_alone/VV` (a
-command has deleted the pair). BOX is IDENTITY:SSID:LSS in hexadecimal.
+`long_busy/VV` (TOD value at which it ends), `frozen/BOX`, `ended/VV` (the last pair that this box ended), `paths/BOX`
+(a path set that comes back after a restart), `bridge_pair/K` (the box and volume that bridge K leads to),
+`left_alone/VV` (a command has deleted the pair). BOX is IDENTITY:SSID:LSS in hexadecimal.
 Values are JSON; a bitmap is the hex of one bit per track, track 0 first.
 The log orders them with the tracks: see `pair`.
 """
@@ -25,7 +25,6 @@ def pair_key(pair: Pair) -> str:
 
 def encode_pair(pair: Pair) -> bytes:
     """The pair with everything a restart needs; the bitmap is what is out of sync now."""
-    bits = pair.out_of_sync
     return json.dumps(
         {
             "id": pair.pair_id,
@@ -40,7 +39,11 @@ def encode_pair(pair: Pair) -> bytes:
             "epoch": pair.epoch,
             "suspend_tod": pair.suspend_tod,
             "fixed": not pair.is_primary and pair.reconcile,
-            "out_of_sync": bits.tobytes().hex() if bits.any() else "",
+            "began": pair.began,
+            "alone_since": pair.alone_since,
+            "consistent": pair.consistent,
+            "out_of_sync": _hex(pair.out_of_sync),
+            "uncertain": _hex(pair.uncertain),
         }
     ).encode()
 
@@ -62,12 +65,25 @@ def decode_pair(key: str, value: bytes) -> Pair:
         epoch=record["epoch"],
         suspend_tod=record["suspend_tod"],
         reconcile=record.get("fixed", False),
+        began=record.get("began", 0),
+        alone_since=record.get("alone_since", 0),
+        consistent=record.get("consistent", False),
     )
     if record["out_of_sync"]:
-        bits = bitarray()
-        bits.frombytes(bytes.fromhex(record["out_of_sync"]))
-        pair.dirty = bits[: pair.tracks]
+        pair.dirty = _bits(record["out_of_sync"], pair.tracks)
+    if record.get("uncertain"):
+        pair.uncertain = _bits(record["uncertain"], pair.tracks)
     return pair
+
+
+def _hex(bits: bitarray) -> str:
+    return bits.tobytes().hex() if bits.any() else ""
+
+
+def _bits(text: str, tracks: int) -> bitarray:
+    bits = bitarray()
+    bits.frombytes(bytes.fromhex(text))
+    return bits[:tracks]
 
 
 def _name(name: VolumeName) -> list[str | int]:
@@ -104,11 +120,11 @@ class Records:
         return [decode_pair(key, value) for key, value in self._array.items("pair/")]
 
     def store_ended(self, pair: Pair) -> None:
-        """The pair has ended at this secondary. A primary that does not know it must not go on where it was."""
+        """This box has ended the pair at its secondary. A primary that does not know it must not go on where it was."""
         self._array.put(f"ended/{pair.volume:02X}", json.dumps([_name(pair.primary), pair.pair_id]).encode())
 
     def has_ended(self, volume: int, primary: VolumeName, pair_id: int) -> bool:
-        """Did this pair end here?"""
+        """Has this box ended the pair?"""
         return any(
             json.loads(value) == [_name(primary), pair_id] for _, value in self._array.items(f"ended/{volume:02X}")
         )

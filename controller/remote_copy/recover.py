@@ -32,7 +32,6 @@ def recover_pair(core: Core, order: pprc.RecoverPair, volume: int) -> Procedure[
     if primary_box(order.header).volume(order.header.primary_cca) != pair.primary:
         raise reject(Reason.NOT_THE_ONE_NAMED, pair_id=pair.pair_id)
     label = _new_label(core, order, volume)
-    consistent = pair.state is not PairState.DUPLEX_PENDING
     pair.state = PairState.SIMPLEX
     core.store(pair)
     core.records.store_ended(pair)
@@ -41,7 +40,7 @@ def recover_pair(core: Core, order: pprc.RecoverPair, volume: int) -> Procedure[
         core.around.array.write_stored(volume, LABEL_TRACK, label)
     core.around.log(
         None,
-        "recovered: the secondary is simplex" if consistent else "recovered, but its copy was never complete",
+        "recovered: the secondary is simplex" if pair.consistent else "recovered, but its copy was never complete",
         {"pair": pair.pair_id, "volume": f"{volume:02X}"},
     )
     yield from core.hardened()

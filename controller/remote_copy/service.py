@@ -37,7 +37,7 @@ from controller.remote_copy.host_writes import (
     RESULT_EVENTS,
     HostWrites,
 )
-from controller.remote_copy.pair import BoxName, Pair
+from controller.remote_copy.pair import BoxName, Pair, VolumeName
 from controller.remote_copy.ports import Surroundings
 from controller.remote_copy.procedure import Procedure, run
 from controller.remote_copy.records import Records
@@ -98,7 +98,7 @@ class RemoteCopy:
         core.marks.update(core.records.marks())
         for number in {number for _, number in core.roles.values()}:
             bridge_volumes.link_bridge_volumes(core, number, self._new_bridge)
-        for pair in core.records.pairs():
+        for pair in _one_role_each(core.records.pairs()):
             if not pair.is_primary:
                 core.secondaries[pair.volume] = pair
                 continue
@@ -400,6 +400,16 @@ class RemoteCopy:
     def track_confirmed(self, pair: Pair) -> None:
         """See `WorkerOwner`."""
         self.writes.count_confirmed(pair)
+
+
+def _one_role_each(pairs: list[Pair]) -> list[Pair]:
+    """Without the older side, where one volume has both of the same pair: a crash fell into an exchange of roles."""
+    newest: dict[tuple[int, frozenset[VolumeName]], Pair] = {}
+    for pair in pairs:
+        both = (pair.volume, frozenset({pair.primary, pair.secondary}))
+        if both not in newest or newest[both].began < pair.began:
+            newest[both] = pair
+    return list(newest.values())
 
 
 def _nothing() -> Procedure[None]:

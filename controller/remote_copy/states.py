@@ -29,6 +29,7 @@ class PairEvent(Enum):
     SECONDARY_ERROR = auto()
     PRIMARY_ERROR = auto()
     FREEZE = auto()
+    FAILBACK = auto()
     RESTART = auto()
 
 
@@ -40,6 +41,7 @@ NEXT: dict[tuple[PairState, PairEvent], PairState] = {
     (PairState.SIMPLEX, PairEvent.ESTABLISH_NOCOPY): _D,
     (_S, PairEvent.ESTABLISH_COPY): _P,
     (_S, PairEvent.RESYNC): _P,
+    (_S, PairEvent.FAILBACK): _P,
     (_D, PairEvent.RESYNC): _D,  # no action
     (_P, PairEvent.COPY_COMPLETE): _D,
     (_P, PairEvent.SUSPEND_AT_PRIMARY): PairState.SUSPENDED_PRIMARY_COMMAND,

@@ -8,7 +8,7 @@ from host_emulator.channel import ProgramResult
 from host_emulator.orders import System
 from host_emulator.program import ProgramBuilder
 from host_emulator.session import HostSession
-from tests.helpers.two_systems import PEER_PORTS, SERIALS, SSIDS
+from tests.helpers.two_systems import BRIDGES_BACK, PEER_PORTS, SERIALS, SSIDS
 
 PSF = 0x27
 SYSTEMS = {name: System(SSIDS[name], 0, SERIALS[name]) for name in SERIALS}
@@ -51,7 +51,13 @@ def delete_pair(volume: int) -> bytes:
     return orders.delete_pair(A, B, volume, volume).encode()
 
 
-async def set_up_bridge(to_a: HostSession, to_b: HostSession, *, consistency_group: bool = False) -> None:
+async def set_up_bridge(
+    to_a: HostSession,
+    to_b: HostSession,
+    *,
+    consistency_group: bool = False,
+    saids: tuple[int, ...] = PEER_PORTS["A"],
+) -> None:
     """Steps 600 to 614."""
     for session, site, volume, role in (
         (to_a, "A", 0xF0, 1),
@@ -61,7 +67,25 @@ async def set_up_bridge(to_a: HostSession, to_b: HostSession, *, consistency_gro
     ):
         result = await order(session, volume, define_bridge(site, volume, role))
         assert result.completed, result
-    result = await order(to_a, 0x00, establish_path(consistency_group=consistency_group))
+    result = await order(to_a, 0x00, establish_path(saids, consistency_group=consistency_group))
     assert result.completed, result
     result = await order(to_a, 0xF0, establish_bridge())
+    assert result.completed, result
+
+
+async def set_up_bridge_back(to_a: HostSession, to_b: HostSession, saids: tuple[int, ...] = PEER_PORTS["B"]) -> None:
+    """The same for bridge 2, from B to A. The ports must carry no paths of A."""
+    for session, site, volume, role in (
+        (to_b, "B", BRIDGES_BACK[0], 1),
+        (to_b, "B", BRIDGES_BACK[1], 4),
+        (to_a, "A", BRIDGES_BACK[0], 2),
+        (to_a, "A", BRIDGES_BACK[1], 3),
+    ):
+        result = await order(session, volume, define_bridge(site, volume, role, 2))
+        assert result.completed, result
+    result = await order(to_b, 0x00, orders.establish_path(B, A, saids).encode())
+    assert result.completed, result
+    volume = BRIDGES_BACK[0]
+    bridge = orders.establish_pair(B, A, volume, volume, mode=1, bridge_role=1, bridge_number=2, flags=0x20)
+    result = await order(to_b, volume, bridge.encode())
     assert result.completed, result

@@ -1,8 +1,8 @@
 """Two whole storage systems in one trio run, joined by memory streams: the rig of remote-copy tests and simulation.
 
-A: serial 000000012345, SSID 0100; B: serial 000000067890, SSID 0200; both LSS 00, volumes 00-03, bridge volumes F0, F1,
-host port 0001, four peer ports (A 0010-0013, B 0020-0023), each pair one link. Arrays live on memory disks that
-survive `crash`.
+A: serial 000000012345, SSID 0100; B: serial 000000067890, SSID 0200; both LSS 00, volumes 00-03, bridge volumes F0, F1
+and, for a bridge the other way, F2, F3; host port 0001, four peer ports (A 0010-0013, B 0020-0023), each pair one
+link. Arrays live on memory disks that survive `crash`.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ CYLINDERS = 2
 HEADS = 15
 VOLUMES = (0x00, 0x01, 0x02, 0x03)
 BRIDGES = (0xF0, 0xF1)
+BRIDGES_BACK = (0xF2, 0xF3)
 HOST_PORT = 0x0001
 PEER_PORTS = {"A": (0x10, 0x11, 0x12, 0x13), "B": (0x20, 0x21, 0x22, 0x23)}
 SERIALS = {"A": "000000012345", "B": "000000067890"}
@@ -53,7 +54,7 @@ def box_settings(
     geometry = geometry_for("3390", cylinders)
     volumes = tuple(
         VolumeSettings(address, geometry, DeviceIdentity(address, SSIDS[name], SERIALS[name]))
-        for address in (*VOLUMES, *BRIDGES)
+        for address in (*VOLUMES, *BRIDGES, *BRIDGES_BACK)
     )
     return BoxSettings(box(name), PROFILES["2107"], volumes, copy=copy or CopySettings(), conventional=conventional)
 

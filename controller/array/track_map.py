@@ -256,9 +256,9 @@ class TrackMap:
         for index in numbers:
             chunk = self._chunks.get(index)
             if chunk is not None:
-                for position, _ in Chunk(chunk).pages():
-                    number = index << CHUNK_SHIFT | position
-                    if first <= number < stop:
+                begin = index << CHUNK_SHIFT
+                for number in range(max(first, begin), min(stop, begin + CHUNK_PAGES)):
+                    if chunk[number - begin] is not None:
                         yield number
 
     def _touched_pages(self, source: TrackMap, shift: int, first: int, stop: int) -> list[int]:
@@ -304,7 +304,7 @@ class TrackMap:
         chunk = self._own_chunk(number >> CHUNK_SHIFT)
         chunk.put(number & _PAGE_MASK, page)
         self.allocated += (page.written if page else 0) - (old.written if old else 0)
-        if page is None and not chunk.pages():
+        if page is None and chunk.empty:
             del self._chunks[number >> CHUNK_SHIFT]
 
     def _own_chunk(self, index: int) -> Chunk:

@@ -16,9 +16,11 @@ from controller.array.format import (
     SegmentHeader,
     decode_record_header,
     decode_segment_header,
+    digest,
     encode_record_header,
     encode_segment_header,
     pack_location,
+    peek_record_header,
     unpack_location,
 )
 from controller.array.track_map import TrackMap
@@ -53,6 +55,9 @@ def test_a_record_header_survives(header: RecordHeader, seed: int) -> None:
     assert decode_record_header(data + b"more", seed) == header
     assert decode_record_header(data, seed ^ 1) is None
     assert decode_record_header(data[:-1], seed) is None
+    peeked = (header.kind, header.track, header.payload_length, header.sequence, header.epoch)
+    assert peek_record_header(b"at" + data, seed, 2) == peeked
+    assert peek_record_header(data[:-1], seed, 0) is None
 
 
 @given(record_headers, u64, st.integers(0, RECORD_HEADER_BYTES * 8 - 1))
@@ -60,6 +65,16 @@ def test_any_flipped_bit_of_a_record_header_is_seen(header: RecordHeader, seed: 
     data = bytearray(encode_record_header(header, seed))
     data[bit // 8] ^= 1 << bit % 8
     assert decode_record_header(bytes(data), seed) is None
+    assert peek_record_header(bytes(data), seed, 0) is None
+
+
+def test_a_record_of_a_later_version_is_refused_and_not_passed_over() -> None:
+    data = bytearray(encode_record_header(RecordHeader(Kind.MOVE, 0, 3, 1, 5, 1, 9, 0, 0, 1001, 998, 0), 7))
+    data[4] = 3
+    data[64:] = digest(bytes(data[:64]), 7).to_bytes(8)
+    for decode in (lambda: decode_record_header(bytes(data), 7), lambda: peek_record_header(bytes(data), 7, 0)):
+        with pytest.raises(FormatError, match="later program"):
+            decode()
 
 
 @given(st.binary(max_size=200), u64)

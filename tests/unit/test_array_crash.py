@@ -197,7 +197,7 @@ def stale_records(patch: pytest.MonkeyPatch) -> None:
     """I6: takes what a removed segment held at this place for the next record."""
     for module in ("log", "recovery", "record_reader"):
         patch.setattr(f"controller.array.{module}.place", lambda segment, offset: offset)
-    patch.setattr("controller.array.recovery._is_next", lambda header, sequence, epoch: True)
+    patch.setattr("controller.array.recovery._is_next", lambda *numbers: True)
 
 
 def numbers_used_again(patch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Writes of hosts on their way to both sides: to the array's log and, for a pair in step, to the secondary.
 
-Changed tracks are appended at once; both hardenings run in parallel, and a command's outcome waits for both.
+Changed tracks are appended at once; both hardenings run in parallel, and a command's outcome waits for both. Where the
+array has no room but its collection may find some, the outcome waits for that first, ROOM_WAIT_S at most.
 """
 
 from collections.abc import Callable
@@ -10,12 +11,20 @@ from controller.channel import PathId
 from controller.channel.busy import ControlUnitBusy
 from controller.commands.device import Device
 from controller.commands.outcome import Command, Outcome, TrackWrite, UnitCheck
-from controller.remote_copy.ports import ArrayFault
+from controller.remote_copy.ports import ArrayFault, ArrayFull
 from controller.remote_copy.refusal import LONG_BUSY, Refusal
 from controller.remote_copy.service import RemoteCopy
 
 CONTROL_UNIT_END = 0x20
 EQUIPMENT_CHECK = UnitCheck(0x10, 0x00, 0x10)  # the array cannot make it durable
+INTERVENTION_REQUIRED = UnitCheck(0x40, 0x00, 0x19)  # no room in the array: eckd-commands 4.4, device not ready
+ROOM_RETRY_S = 0.02
+ROOM_WAIT_S = 15.0  # half of what hosts give a disk before they miss its interrupt
+
+
+def check_of(fault: ArrayFault) -> UnitCheck:
+    """What a host is told when the array does not take its write."""
+    return INTERVENTION_REQUIRED if isinstance(fault, ArrayFull) else EQUIPMENT_CHECK
 
 
 class Hardening:
@@ -115,8 +124,43 @@ class Writes:
     def complete(
         self, device: Device, path: PathId, command: Command, outcome: Outcome, reply: Callable[[Outcome], None]
     ) -> None:
-        """Reply when the outcome's writes are durable here and, for a pair in step, at the secondary."""
-        stored = self._append(outcome.writes)
+        """Reply when the outcome's writes are durable here and, for a pair in step, at the secondary.
+
+        Raises ArrayFault when the array refuses at once.
+        """
+        until = self._ports.clock.now() + ROOM_WAIT_S
+        chain = device.active_chain
+
+        def again() -> None:
+            if device.active_chain is chain:
+                try:
+                    attempt()
+                except ArrayFault as fault:
+                    reply(device.refuse(path, command, check_of(fault)))
+            elif chain is not None and chain.cut_off:
+                reply(outcome)  # what it wrote is not stored, as the host has to expect
+
+        def attempt() -> None:
+            try:
+                stored = self._append(outcome.writes)
+            except ArrayFull as full:
+                if not full.passing or self._ports.clock.now() >= until:
+                    raise
+                self._ports.timers.call_at(self._ports.clock.now() + ROOM_RETRY_S, again)
+            else:
+                self._appended(device, path, command, outcome, stored, reply)
+
+        attempt()
+
+    def _appended(
+        self,
+        device: Device,
+        path: PathId,
+        command: Command,
+        outcome: Outcome,
+        stored: list[tuple[int, int]],
+        reply: Callable[[Outcome], None],
+    ) -> None:
         self._busy.entered()
         waiting = Hardening(device, path, command, outcome, reply, self._hardened)
         self._both(outcome.writes[0].volume, stored, waiting.local, waiting.remote)

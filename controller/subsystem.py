@@ -20,10 +20,10 @@ from controller.commands.device_state import SubsystemModes
 from controller.commands.outcome import Command, Outcome, UnitCheck
 from controller.commands.profiles import PROFILES
 from controller.commands.subsystem_functions import REMOTE_WRITE_PREFIX
-from controller.hardening import EQUIPMENT_CHECK, Writes
+from controller.hardening import Writes, check_of
 from controller.remote_copy.checks import primary_box
 from controller.remote_copy.pair import BoxName
-from controller.remote_copy.ports import ArrayFault, ArrayFull, Surroundings
+from controller.remote_copy.ports import ArrayFault, Surroundings
 from controller.remote_copy.queries import SUBORDER_PPRC
 from controller.remote_copy.refusal import Refusal, Refused
 from controller.remote_copy.service import RemoteCopy
@@ -32,7 +32,6 @@ from controller.state_changes import StateChanges
 DEVICE_END = 0x04
 CONTROL_UNIT_BUSY = 0x50
 NO_SUCH_IMAGE = 4  # LPR reason
-INTERVENTION_REQUIRED = UnitCheck(0x40, 0x00, 0x19)  # no room in the array: eckd-commands 4.4, device not ready
 BRIDGE_PROFILE = PROFILES["3990-6"]  # for bridge volumes of a profile without Locate Record Extended
 
 
@@ -216,8 +215,7 @@ class Subsystem:
         try:
             self._run(device, path, command, sender, reply)
         except ArrayFault as fault:
-            check = INTERVENTION_REQUIRED if isinstance(fault, ArrayFull) else EQUIPMENT_CHECK
-            reply(device.refuse(path, command, check))
+            reply(device.refuse(path, command, check_of(fault)))
 
     def _run(
         self,

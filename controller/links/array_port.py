@@ -87,8 +87,10 @@ class ArrayAdapter:
         try:
             result = action(*arguments)
         except DiskFullError as error:
-            self._tell_full(str(error))
-            raise ArrayFull(str(error)) from error
+            passing = self._store.short_of_room
+            if not passing:
+                self._tell_full(str(error))
+            raise ArrayFull(str(error), passing=passing) from error
         except StoreError as error:
             raise ArrayFault(str(error)) from error
         return result

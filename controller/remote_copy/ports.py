@@ -16,7 +16,14 @@ class ArrayFault(Exception):
 
 
 class ArrayFull(ArrayFault):
-    """The array has no room for the record now; nothing else is wrong with it, and later it may have."""
+    """The array has no room for the record now; nothing else is wrong with it, and later it may have.
+
+    `passing`: free-space collection is at work, and may make room soon.
+    """
+
+    def __init__(self, why: str, *, passing: bool = False) -> None:
+        super().__init__(why)
+        self.passing = passing
 
 
 class ArrayPort(Protocol):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
+import trio
+
 from ccw.geometry import Cchh
 from host_emulator import orders
 from tests.helpers.two_systems import HEADS, rig
@@ -44,3 +47,37 @@ async def test_a_full_array_asks_for_intervention_and_goes_on_when_it_has_room(a
         program = orders.format_track(Cchh(0, 0), [orders.NewRecord(b"room")])
         assert (await host.run_program(0, program)).completed
         assert r.events[-1]["text"] == "the array takes writes again"
+
+
+async def test_a_write_waits_for_room_that_collection_finds(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Collection has fallen behind, and there is no room though most of the array is not in use any more."""
+    async with rig() as r, r.host(r.a) as host:
+        store, medium = r.a.running.store, r.a.medium
+        medium.capacity_bytes = sum(medium.segments().values()) + (9 << 18)
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "housekeep", lambda limit: 0)
+            turn = 0
+            ended: list[bool] = []
+
+            async def write(track: int) -> None:
+                data = Random(turn).randbytes(TRACK_BYTES)
+                program = orders.format_track(Cchh(*divmod(track, HEADS)), [orders.NewRecord(data)])
+                ended.append((await host.run_program(0, program)).completed)
+
+            async with trio.open_nursery() as nursery:
+                while len(ended) == turn:
+                    turn += 1
+                    assert turn < 200
+                    nursery.start_soon(write, turn % 4)
+                    await trio.sleep(1)
+                assert all(ended)
+                assert store.short_of_room
+                patch.undo()
+        assert ended == [True] * turn
+        for track in range(turn - 3, turn + 1):
+            image = store.read(0, track % 4)
+            assert image is not None
+            assert Random(track).randbytes(TRACK_BYTES) in image
+        assert not [event for event in r.events if "full" in str(event["text"])]

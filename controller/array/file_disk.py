@@ -77,6 +77,8 @@ class FileDisk:
                 found = f"it holds {foreign[0]}" if foreign else f"it has no file {MARKER_NAME}"
                 raise StoreError(f"{self.directory} is not a track store: {found}")
             self._lock()
+            if self.writable and MARKER_NAME not in names:
+                _sync_directory(self.directory)  # no other file may come first: without the marker it is not ours
             marker = os.pread(self._marker, 4096, 0)
             if marker not in (b"", MARKER_TEXT):
                 raise StoreError(f"{self.directory} is not a track store that this program reads: see {MARKER_NAME}")

@@ -39,15 +39,15 @@ class Examiner:
         self.recoveries += 1
         return open_store(disk)
 
-    def play(self, steps: list[Step], medium: CrashMedium, *, every: int = 1) -> Player:
-        """Play the script, and look at every `every`-th boundary."""
+    def play(self, steps: list[Step], medium: CrashMedium, *, every: int = 1, part: int = 0) -> Player:
+        """Play the script, and look at every `every`-th boundary, those that leave `part`: all parts make a whole."""
         player = Player(medium)
 
         def watch(operation: str) -> None:
             if operation == "reserve":
                 return
             self.boundaries += 1
-            if self.boundaries % every == 0:
+            if self.boundaries % every == part:
                 self.boundary(medium, player.history, player.acknowledged, player.highest)
 
         medium.watch = watch

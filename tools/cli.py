@@ -28,6 +28,7 @@ COMMANDS = {
     "replay": "tools.replay",
     "serve": "tools.serve",
     "snap": "tools.snap",
+    "top": "tools.top",
     "volume": "tools.volume",
 }  # name: module; the module's attribute of the same name (- as _) is the command
 

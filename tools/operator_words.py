@@ -30,7 +30,7 @@ from host_emulator.words.wait import Progress as Copied
 from tools.addresses import Target, tcp_target
 from tools.bad_input import BadInput
 from tools.captures import CaptureFile, capture_option, capturing
-from tools.sessions import TARGET_VARIABLE, open_target
+from tools.sessions import TARGET_VARIABLE, is_interrupt, open_target
 from tools.system_client import SystemClient
 
 INTERRUPTED = 130
@@ -139,13 +139,15 @@ def _perform(
 
     try:
         return trio.run(run)
-    except KeyboardInterrupt:
-        click.echo("trackbridge: interrupted; what was begun goes on", err=True)
-        sys.exit(INTERRUPTED)
     except OSError as error:
         why = error.strerror or str(error)
     except (InterfaceControlCheck, trio.TooSlowError) as error:
         why = str(error) or "no answer"
+    except BaseException as error:
+        if not is_interrupt(error):
+            raise
+        click.echo("trackbridge: interrupted; what was begun goes on", err=True)
+        sys.exit(INTERRUPTED)
     return [Outcome(Verdict.UNANSWERED, "", f"{target}: {why}")]
 
 

@@ -17,6 +17,13 @@ TARGET_VARIABLE = "TRACKBRIDGE_TARGET"  # stands for --target where it is left o
 CONNECT_TIMEOUT_S = 10.0
 
 
+def is_interrupt(error: BaseException) -> bool:
+    """Is it Ctrl-C, alone or among what it ended?"""
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(KeyboardInterrupt) is not None
+    return isinstance(error, KeyboardInterrupt)
+
+
 @asynccontextmanager
 async def open_target(target: Target, image: int, capture: CaptureFile | None) -> AsyncIterator[HostSession]:
     """A session with a control-unit image of the target. Raises OSError, LinkFailure, trio.TooSlowError."""

@@ -50,7 +50,6 @@ CODES: dict[str, str] = {
     "waiting-bridge": "in the queue, and no bridge is up: none is defined, set up, or left",
     "path-down": "to be copied, and no path to the secondary works",
     "copying": "being copied",
-    "pending": "to be copied",
     "extended-distance": "extended distance never becomes duplex",
     "host-command": "suspended by a host's command to the primary",
     "host-command-secondary": "suspended by a host's command to the secondary",
@@ -142,17 +141,18 @@ def _pending(volume: VolumeQuery, queue: QueueReport, secondary: SecondaryPaths 
     if volume.flags & Flag.BEING_COPIED or (copying is not None and not volume.flags & Flag.QUEUED):
         return Why("copying", f"{_by(copying)}{left}")
     down = _down(secondary)
+    remedy = "mkpprcpath, then mkbridge" if queue.bridges else "mkpprcpath"
     if volume.flags & Flag.QUEUED or volume.queue_position:
         place = f"queued at position {volume.queue_position} of {len(queue.queue)}"
         if down:
-            return Why("path-down", f"{place}; {down}", "mkpprcpath, then mkbridge")
+            return Why("path-down", f"{place}; {down}", remedy)
         bridge = _bridges(queue.bridges)
         return Why(f"waiting-{bridge.code}", f"{place}; {bridge.text}", bridge.remedy)
     if down:
-        return Why("path-down", down, "mkpprcpath, then mkbridge")
+        return Why("path-down", down, remedy)
     if volume.flags & Flag.EXTENDED_DISTANCE:
         return Why("extended-distance", f"extended distance never becomes duplex; {left}", "mkpprc -type mmir")
-    return Why("pending", left)
+    return Why("copying", f"being copied, {left}")
 
 
 def _by(bridge: BridgeEntry | None) -> str:

@@ -137,6 +137,11 @@ def test_what_goes_wrong_has_an_exit_status(sites: Sites) -> None:
         waiting.expect("trackbridge: resumepprc: 05:15: no answer: ")
         assert ended(waiting) == 3
     assert word(a, "pair lspprc", 3)["results"][0]["verdict"] == "unanswered"
+    command = [sys.executable, "-m", "tools", "top", "--once", "--json", "--target", a, "--target", sites.to_b]
+    looked = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    lost, left = map(json.loads, looked.stdout.splitlines())
+    assert looked.returncode == 3 and looked.stderr == "" and lost["problem"]
+    assert (left["problem"], left["pairs"][0]["state_name"]) == (None, "Target Copy Pending")
 
 
 def test_the_prompt_and_the_bar(sites: Sites) -> None:
@@ -147,10 +152,16 @@ def test_the_prompt_and_the_bar(sites: Sites) -> None:
         child.kill(signal.SIGINT)
         child.expect("interrupted; what was begun goes on")
         assert ended(child) == 130
+    with on_a_terminal("top", "--target", sites.to_a, "--target", sites.to_b, "--interval", "0.2") as child:
+        child.expect("1 copy pending; 300 tracks to copy")
+        sites.b.process.kill()
+        child.expect("paths: 0 of 2 work")
+        child.kill(signal.SIGINT)
+        assert ended(child) == 0
     with on_a_terminal("host", "--target", sites.to_a, term="dumb", state=sites.a.folder) as child:
         child.expect("host --> ")
         child.sendline("lspprc")
-        child.expect("why: queued at position 1 of 1; waiting for a bridge: none is defined")
+        child.expect("why: queued at position 1 of 1; no path works: 0010 link offline")
         child.sendline("mkpprc 05")
         child.expect("column 8: '05' is not SOURCE:TARGET")
         child.sendline("help cquery")

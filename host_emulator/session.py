@@ -10,10 +10,8 @@ A busy device is tried again when its device end comes. A program is repeated on
 
 from __future__ import annotations
 
-import math
-import os
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Generator, Iterable
+from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -21,16 +19,11 @@ from typing import Any, TypeVar, cast
 import trio
 
 from ccw.ccws import ChannelStatus, UnitStatus
-from ccw.errors import FormatError
-from ccw.frames import Frame
-from ccw.records import RawFrame, RecordReader, SequenceRecord, encode_raw, encode_record, encode_sequence
 from host_emulator.channel import ChannelProgram, InterfaceControlCheck, ProgramResult, Response, Start, run_program
 from host_emulator.link import HostCounters, HostLink, HostLinkSettings, LinkFailure, NoPath, Unsolicited
+from host_emulator.wire import Tap, Wire
 
-RECEIVE_BYTES = 65_536
 ATTENTIONS_KEPT = 4096
-
-Tap = Callable[[bool, bytes, float], None]  # (sent, record, trio time): is shown every record; must not raise or wait
 
 T = TypeVar("T")
 
@@ -91,21 +84,14 @@ class HostSession:
         """
         self._keep_device_ends = keep_device_ends
         self.on_program: Callable[[int, ChannelProgram, ProgramResult], None] | None = None  # told of each that ended
-        self._stream = stream
-        self._tap = tap
         self._link = HostLink(settings)
+        self.wire = Wire(stream, self._link, heard=self._heard, changed=self._notify, tap=tap)
         self._busy_timeout_s = busy_timeout_s
         self._statuses: deque[Unsolicited] = deque(maxlen=ATTENTIONS_KEPT)
         self._freed: set[tuple[int | None, int]] = set()  # (unit, device end), (None, control-unit end): came lately
         self._changed = trio.Event()
         self._exchange = trio.Lock()
         self._run: _Run | None = None
-        self._last_words = trio.lowlevel.ParkingLot()
-        self._is_sending = False
-        self._descriptor = stream.socket.fileno() if isinstance(stream, trio.SocketStream) else None
-        self._rearm = trio.Event()
-        self._armed = math.inf
-        self._bytes_received = self._bytes_sent = 0
         self._programs = self._commands = self._busy_waits = 0
 
     # Link level
@@ -156,7 +142,7 @@ class HostSession:
                 self._link.end_chain()
                 if self._link.busy:  # cancelled in the middle
                     self._link.abandon(trio.current_time())
-                self._last_words.unpark()
+                self.wire.say_last_words()
         finally:
             self._exchange.release()
 
@@ -291,90 +277,29 @@ class HostSession:
     def statistics(self) -> SessionStatistics:
         """Counts so far."""
         return SessionStatistics(
-            self._bytes_received,
-            self._bytes_sent,
+            self.wire.bytes_received,
+            self.wire.bytes_sent,
             self._programs,
             self._commands,
             self._busy_waits,
             self._link.counters,
         )
 
-    # The stream
+    # What the wire brings
 
     async def _perform(self, script: Generator[float, Any, Any]) -> Any:
         """Carry one exchange of the link to its end."""
         link = self._link
         link.begin(script, trio.current_time())
-        await self._flush()
-        self._arm()
+        await self.wire.flush()
+        self.wire.arm()
         while link.busy:
             await self._changed.wait()
         return link.result()
 
-    async def read(self) -> None:
-        """Feed the link from the stream until it ends. Run by `session_over`."""
-        reader = RecordReader()
-        try:
-            while data := await self._receive():
-                self._bytes_received += len(data)
-                self._hear(reader.feed(data))
-                await self._flush()
-                self._arm()
-        except (trio.BrokenResourceError, trio.ClosedResourceError, FormatError):
-            pass  # a stream that broke or carries no records is over, as one that ended
-        self._lose()
-
-    async def _receive(self) -> bytes:
-        """What comes next. A socket is waited for and then read: asked first, it has nothing nearly every time."""
-        if self._descriptor is None:
-            return bytes(await self._stream.receive_some(RECEIVE_BYTES))
-        await trio.lowlevel.wait_readable(self._descriptor)
-        try:
-            return os.read(self._descriptor, RECEIVE_BYTES)
-        except BlockingIOError:
-            return bytes(await self._stream.receive_some(RECEIVE_BYTES))
-        except OSError as error:
-            raise trio.BrokenResourceError from error
-
-    async def keep_time(self) -> None:
-        """Wake the link when an exchange has waited long enough. Run by `session_over`."""
+    def _heard(self, was_busy: bool) -> None:
+        """Records came: go on with the program under way, and keep the statuses that nobody asked for."""
         link = self._link
-        while True:
-            self._rearm = trio.Event()
-            deadline = link.next_wake
-            self._armed = math.inf if deadline is None else deadline
-            with trio.move_on_at(self._armed):
-                await self._rearm.wait()
-            was_busy = link.busy
-            link.wake(trio.current_time())
-            await self._flush()
-            if was_busy and not link.busy:
-                self._notify()
-
-    async def send_last_words(self) -> None:
-        """Accept the last status of a chain, when nothing else has been sent by then. Run by `session_over`.
-
-        A program that follows at once takes the acceptance along with its first command.
-        """
-        while True:
-            await self._last_words.park()
-            await self._flush()
-
-    def _arm(self) -> None:
-        """Let `keep_time` know of an earlier deadline; later ones it finds by itself when it wakes."""
-        deadline = self._link.next_wake
-        if deadline is not None and deadline < self._armed:
-            self._rearm.set()
-
-    def _hear(self, records: Iterable[RawFrame | SequenceRecord]) -> None:
-        """Take what came, and tell whoever waits for it."""
-        link = self._link
-        was_busy = link.busy
-        now = trio.current_time()
-        for record in records:
-            if self._tap is not None:
-                self._tap(False, encode_raw(record), now)
-            link.receive(record, now)
         if link.unsolicited or (was_busy and not link.busy and not self._go_on()):
             self._notify()
         while link.unsolicited:
@@ -388,43 +313,6 @@ class HostSession:
             self._freed.add((None, int(UnitStatus.CONTROL_UNIT_END)))
         if self._keep_device_ends or status.status & ~(UnitStatus.DEVICE_END | UnitStatus.CONTROL_UNIT_END):
             self._statuses.append(status)
-
-    async def _flush(self) -> None:
-        """Send what the link has to say. When another task is sending, it takes this along."""
-        if self._is_sending:
-            return
-        self._is_sending = True
-        try:
-            while items := self._link.take():
-                records = [
-                    encode_record(item) if isinstance(item, Frame) else encode_sequence(item.kind) for item in items
-                ]
-                if self._tap is not None:
-                    now = trio.current_time()
-                    for record in records:
-                        self._tap(True, record, now)
-                data = b"".join(records)
-                self._bytes_sent += len(data)
-                written = self._write_now(data)
-                if written < len(data):
-                    await self._stream.send_all(data[written:])
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            self._lose()
-        finally:
-            self._is_sending = False
-
-    def _write_now(self, data: bytes) -> int:
-        """Bytes that the socket took without waiting; a stream that is no socket takes none this way."""
-        if self._descriptor is None:
-            return 0
-        try:
-            return os.write(self._descriptor, data)
-        except OSError:  # would block, or broken: send_all finds out
-            return 0
-
-    def _lose(self) -> None:
-        self._link.connection_lost(trio.current_time())
-        self._notify()
 
     def _notify(self) -> None:
         self._changed.set()
@@ -448,9 +336,9 @@ async def session_over(
             session = HostSession(
                 stream, settings, busy_timeout_s=busy_timeout_s, tap=tap, keep_device_ends=keep_device_ends
             )
-            nursery.start_soon(session.read)
-            nursery.start_soon(session.keep_time)
-            nursery.start_soon(session.send_last_words)
+            nursery.start_soon(session.wire.read)
+            nursery.start_soon(session.wire.keep_time)
+            nursery.start_soon(session.wire.send_last_words)
             await session.connect(image, header)
             yield session
             nursery.cancel_scope.cancel()

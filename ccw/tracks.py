@@ -1,4 +1,4 @@
-"""Track images: the common emulated count-key-data form, and plain CKD image files.
+"""Track images: the common emulated count-key-data form.
 
 Track image, big-endian:
 
@@ -11,25 +11,15 @@ Track image, big-endian:
 
 Count area, 8 bytes: CC HH R (5), key length (1), data length (2). Count FF x 8 is no record: it is the end mark.
 
-Plain image file: a header of 512 bytes, then every track in a slot of `track size` bytes: its image and padding.
-
-         0      8  CKD_P370 (ASCII)
-         8      4  heads, little-endian
-        12      4  track size, little-endian
-        16      1  low byte of the device type: 90 for a 3390
-        17      1  file number
-        18      2  highest cylinder when there are several files, little-endian
-        20    492  zero, kept
-
 Source: Hercules image form (hercules-interop); record zero standard form: IBM SA22-1025 and the Linux driver.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
 
-from construct import Byte, Bytes, Check, Const, GreedyRange, Int16ub, Int16ul, Int32ul, Struct, Terminated, this
+from construct import Byte, Bytes, Check, Const, GreedyRange, Int16ub, Struct, Terminated, this
 
 from ccw.errors import FormatError
 from ccw.geometry import CCHH, Cchh, cchh_of_halves, track_address_bytes
@@ -38,7 +28,6 @@ from ccw.layout import Layout, Nested, wrong_length
 HOME_ADDRESS_LENGTH = 5
 COUNT_LENGTH = 8
 END_MARK = b"\xff" * 8
-FILE_HEADER_LENGTH = 512
 NULL_TRACK_LENGTH = HOME_ADDRESS_LENGTH + COUNT_LENGTH + 8 + len(END_MARK)
 
 TRACK_RECORD = Struct(
@@ -173,93 +162,3 @@ def track_digest(image: bytes) -> str:
     if not image.endswith(END_MARK):
         raise FormatError("track image", "no end mark", image, len(image))
     return sha256(memoryview(image)[: -len(END_MARK)]).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class ImageFileHeader:
-    """Header of a plain CKD image file. `track_size`: bytes of a track's slot."""
-
-    heads: int
-    track_size: int
-    device_type: int
-    file_number: int
-    highest_cylinder: int
-    reserved_20: bytes = bytes(492)
-
-    def encode(self) -> bytes:
-        """512 bytes."""
-        return IMAGE_FILE_HEADER.encode(self)
-
-    @classmethod
-    def decode(cls, data: bytes) -> "ImageFileHeader":
-        """FormatError unless 512 bytes that begin with CKD_P370."""
-        return IMAGE_FILE_HEADER.decode(data)
-
-
-IMAGE_FILE_HEADER = Layout("CKD image header", ImageFileHeader, Struct(
-    "eye_catcher" / Const(b"CKD_P370"),  # 0-7
-    "heads" / Int32ul,                   # 8-11
-    "track_size" / Int32ul,              # 12-15
-    "device_type" / Byte,                # 16
-    "file_number" / Byte,                # 17
-    "highest_cylinder" / Int16ul,        # 18-19
-    "reserved_20" / Bytes(492),          # 20-511
-), FILE_HEADER_LENGTH, little_endian=True)
-
-
-def read_image_file(read: Callable[[int], bytes]) -> tuple[ImageFileHeader, Iterator[tuple[int, bytes]]]:
-    """As `split_image_file`, of a file that `read` delivers in the order of its bytes: one slot at a time is held.
-
-    `read` returns as many bytes as asked for, fewer at the end of the file only. Offsets in the iterator's errors count
-    from the track's slot.
-    """
-    header = _image_header(read(FILE_HEADER_LENGTH))
-    return header, _tracks_read(read, header.track_size)
-
-
-def _tracks_read(read: Callable[[int], bytes], size: int) -> Iterator[tuple[int, bytes]]:
-    track = 0
-    while slot := read(size):
-        if len(slot) != size:
-            raise FormatError("CKD image", f"track {track} cut short", slot, len(slot))
-        try:
-            length = track_image_length(slot)
-        except FormatError as error:
-            raise FormatError("CKD image", f"track {track}: {error.where}", slot, error.offset) from error
-        yield track, slot[:length]
-        track += 1
-
-
-def _image_header(data: bytes) -> ImageFileHeader:
-    header = ImageFileHeader.decode(data)
-    if header.track_size < HOME_ADDRESS_LENGTH + len(END_MARK):
-        raise FormatError("CKD image header", "track size", data, 12)
-    if not header.heads:
-        raise FormatError("CKD image header", "heads", data, 8)
-    return header
-
-
-def split_image_file(data: bytes) -> tuple[ImageFileHeader, Iterator[tuple[int, bytes]]]:
-    """Header of a plain CKD image file and an iterator over (track number, image without padding).
-
-    Raises FormatError for a bad header or a file that is not a whole number of slots; the iterator raises it, with the
-    offset in the file, for a track whose image does not end inside its slot.
-    """
-    header = _image_header(data[:FILE_HEADER_LENGTH])
-    size = header.track_size
-    count, rest = divmod(len(data) - FILE_HEADER_LENGTH, size)
-    if rest:
-        raise FormatError("CKD image", "last track cut short", data, len(data))
-    return header, _tracks(data, size, count)
-
-
-def _tracks(data: bytes, size: int, count: int) -> Iterator[tuple[int, bytes]]:
-    for track in range(count):
-        start = FILE_HEADER_LENGTH + track * size
-        slot = data[start : start + size]
-        try:
-            length = track_image_length(slot)
-        except FormatError as error:
-            offset = start + (error.offset or 0)
-            raise FormatError("CKD image", f"track {track}: {error.where}", data, offset) from error
-        yield track, slot[:length]

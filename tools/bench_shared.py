@@ -24,7 +24,8 @@ from statistics import median
 from typing import Any
 
 from ccw.geometry import Geometry, geometry_for
-from ccw.tracks import END_MARK, ImageFileHeader, null_track
+from ccw.plain_images import plain_header
+from ccw.tracks import END_MARK, null_track
 from host_emulator.shared_client import BOTH_ALGORITHMS, SharedClient
 from tools.hercules import Hercules
 
@@ -99,7 +100,7 @@ def track_record(track: int) -> bytes:
 def make_volume(path: Path, geometry: Geometry) -> None:
     """A plain image full of full tracks."""
     with path.open("wb") as file:
-        file.write(ImageFileHeader(geometry.heads, geometry.track_size, 0x90, 0, 0).encode())
+        file.write(plain_header(geometry.heads, geometry.track_size, 0x3390))
         for track in range(geometry.tracks):
             image = null_track(*divmod(track, geometry.heads))[:RECORD_AT] + track_record(track)
             file.write(image.ljust(geometry.track_size, b"\0"))

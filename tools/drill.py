@@ -25,8 +25,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ccw.geometry import geometry_for
+from ccw.plain_images import plain_header
 from ccw.pprc_query import VolumeQuery
-from ccw.tracks import ImageFileHeader, null_track
+from ccw.tracks import null_track
 from host_emulator import orders
 from host_emulator.channel import ChannelProgram
 from host_emulator.session import HostSession, open_session
@@ -142,7 +143,7 @@ def _reading() -> Task:
 def _boot_image(path: Path, program: bytes) -> None:
     geometry = geometry_for("3390", CYLINDERS)
     with path.open("wb") as file:
-        file.write(ImageFileHeader(HEADS, geometry.track_size, 0x90, 0, 0).encode())
+        file.write(plain_header(HEADS, geometry.track_size, 0x3390))
         for track in range(geometry.tracks):
             image = boot_track(program) if track == 0 else null_track(*divmod(track, HEADS))
             file.write(image.ljust(geometry.track_size, b"\0"))

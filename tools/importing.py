@@ -20,7 +20,7 @@ import click
 
 from ccw.errors import FormatError
 from ccw.geometry import geometry_for
-from ccw.tracks import split_image_file
+from ccw.plain_images import split_image_file
 from tools.bad_input import BadInput
 from tools.capture_import import CaptureImport
 from tools.captures import Place, begin, open_capture, packets_of

@@ -23,7 +23,7 @@ from typing import Any
 from isal import igzip, igzip_lib
 
 from ccw.errors import FormatError
-from ccw.tracks import read_image_file
+from ccw.plain_images import read_image_file
 from host_emulator.channel import Start
 
 DESCRIPTION = "recording.toml"

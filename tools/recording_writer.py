@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, cast
 
 from ccw.ccws import ChannelStatus
 from ccw.geometry import geometry_for
-from ccw.tracks import ImageFileHeader
+from ccw.plain_images import plain_header
 from host_emulator.channel import ChannelProgram, ProgramResult, Response, Start, is_input
 from tools.recording import (
     DESCRIPTION,
@@ -136,10 +136,10 @@ class RecordingWriter:
 
     def _write_image(self, path: Path, device: RecordedDevice, tracks: Iterable[tuple[int, bytes]]) -> None:
         geometry = geometry_for(device.device_type, device.cylinders)
-        header = ImageFileHeader(geometry.heads, geometry.track_size, geometry.device_type & 0xFF, 0, 0)
+        header = plain_header(geometry.heads, geometry.track_size, geometry.device_type)
         try:
             with gzip.GzipFile(path, "wb", COMPRESSION, mtime=0) as stream:
-                stream.write(header.encode())
+                stream.write(header)
                 for _, image in tracks:
                     stream.write(image.ljust(geometry.track_size, b"\0"))
         except OSError as error:

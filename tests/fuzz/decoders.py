@@ -28,10 +28,10 @@ from ccw import (
     link_control_fields,
     pcap,
     pcapng,
+    plain_images,
     records,
     sequences,
     stored_track,
-    tracks,
 )
 from ccw.delimited import delimited, record_of
 from ccw.errors import FormatError
@@ -77,7 +77,7 @@ def _link_control(data: bytes) -> Any:
 
 
 def _image_file(data: bytes) -> Any:
-    header, images = tracks.split_image_file(data)
+    header, images = plain_images.split_image_file(data)
     return header, list(images)
 
 
@@ -131,7 +131,7 @@ ADAPTED: dict[str, tuple[Decode, Encode | None]] = {
     "stored_track.expand_track": (lambda data: stored_track.expand_track(_stored(data or b"\0")), None),
     "stored_track.expand_payload": (
         lambda data: stored_track.expand_payload(int.from_bytes(data[:4], "big"), data[4:]), None),
-    "tracks.split_image_file": (_image_file, None),
+    "plain_images.split_image_file": (_image_file, None),
     "delimited.record_of": (record_of, delimited),
     "records.decode_record": (records.decode_record, records.encode_raw),
     "frames_spec.specified_decode_frame": (frames_spec.specified_decode_frame, frames_spec.specified_encode_frame),

@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from ccw.geometry import geometry_for
-from ccw.tracks import ImageFileHeader, null_track, parse_track
+from ccw.plain_images import plain_header
+from ccw.tracks import null_track, parse_track
 from host_emulator.shared_client import SharedClient
 from tests.helpers.served import serve
 from tests.helpers.shared import RECORD_AT, record_one
@@ -44,8 +45,7 @@ def boot_image(path: Path, program: bytes, device_type: str = "3390") -> Path:
     """A plain image of CYLINDERS cylinders that boots `program`."""
     geometry = geometry_for(device_type, CYLINDERS)
     with path.open("wb") as file:
-        header = ImageFileHeader(geometry.heads, geometry.track_size, int(device_type[2:], 16), 0, 0)
-        file.write(header.encode())
+        file.write(plain_header(geometry.heads, geometry.track_size, geometry.device_type))
         for track in range(geometry.tracks):
             image = boot_track(program) if track == 0 else null_track(*divmod(track, geometry.heads))
             file.write(image.ljust(geometry.track_size, b"\0"))

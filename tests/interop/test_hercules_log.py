@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from ccw.geometry import geometry_for
-from ccw.tracks import ImageFileHeader, null_track
+from ccw.plain_images import plain_header
+from ccw.tracks import null_track
 from tools.cli import main
 from tools.guest import Task, boot_track, writer_program
 from tools.hercules import PRINTER, PROGRAM, Hercules
@@ -23,10 +24,10 @@ GEOMETRY = geometry_for("3390", 5)
 def volume(path: Path) -> None:
     """A volume that boots the writer and is empty otherwise."""
     task = Task(DEVICE, PRINTER, first_track=15, tracks=RECORDS, count=RECORDS, heads=GEOMETRY.heads)
-    header = ImageFileHeader(GEOMETRY.heads, GEOMETRY.track_size, 0x90, 0, 0)
+    header = plain_header(GEOMETRY.heads, GEOMETRY.track_size, GEOMETRY.device_type)
     tracks = [null_track(*divmod(track, GEOMETRY.heads)) for track in range(GEOMETRY.tracks)]
     tracks[0] = boot_track(writer_program(task))
-    path.write_bytes(header.encode() + b"".join(track.ljust(GEOMETRY.track_size, b"\0") for track in tracks))
+    path.write_bytes(header + b"".join(track.ljust(GEOMETRY.track_size, b"\0") for track in tracks))
 
 
 def test_a_log_of_the_real_thing(tmp_path: Path) -> None:

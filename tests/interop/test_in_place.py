@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from ccw.tracks import split_image_file, track_digest
+from ccw.plain_images import split_image_file
+from ccw.tracks import track_digest
 from controller import app
 from controller.array import VirtualArrayStore
 from controller.array.in_place import ImageFile, InPlaceVolume

@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from ccw.tracks import null_track, split_image_file
+from ccw.plain_images import split_image_file
+from ccw.tracks import null_track
 from controller.links.management import VERBS
 from host_emulator.shared_client import SharedClient
 from tests.helpers.served import Served, serve

@@ -31,10 +31,11 @@ from ccw.errors import FormatError
 from ccw.geometry import Cchh
 from ccw.identity import SenseId, SubsystemStatus
 from ccw.layout import Layout
+from ccw.plain_images import split_image_file
 from ccw.pprc import ORDERS, decode_order, order_length, reserved_error
 from ccw.pprc_extended_query import ExtendedQuery
 from ccw.pprc_query import ChangeBitmap, PathReport, QueueReport
-from ccw.tracks import TRACK, Record, build_image, parse_track, split_image_file, track_image_length
+from ccw.tracks import TRACK, Record, build_image, parse_track, track_image_length
 
 MODULES = (
     bridge, characteristics, configuration, eckd, geometry, identity, link_control, pprc,

@@ -8,17 +8,17 @@ import pytest
 
 from ccw.errors import FormatError
 from ccw.geometry import CCHH, Cchh, Geometry, geometry_for
+from ccw.image_files import DeviceHeader, ImageForm
+from ccw.plain_images import plain_header, split_image_file
 from ccw.tracks import (
     END_MARK,
     NULL_TRACK_LENGTH,
     CountArea,
-    ImageFileHeader,
     Record,
     build_image,
     build_track,
     null_track,
     parse_track,
-    split_image_file,
     standard_record_zero,
     track_digest,
     track_image_length,
@@ -180,12 +180,12 @@ def test_count_area() -> None:
     assert count.address == Cchh(0x21234, 3)
 
 
-HEADER = ImageFileHeader(15, 512, 0x90, 0, 0)
+HEADER = DeviceHeader(ImageForm.PLAIN.value, 15, 512, 0x90)
 
 
 def test_image_file_header() -> None:
     data = b"CKD_P370" + bytes.fromhex("0F000000 00DE0000 90 00 0000") + bytes(492)
-    assert check_exact(ImageFileHeader.decode, ImageFileHeader.encode, data) == ImageFileHeader(15, 56832, 0x90, 0, 0)
+    assert check_exact(DeviceHeader.decode, DeviceHeader.encode, data).encode() == plain_header(15, 56832, 0x3390)
 
 
 def test_image_file() -> None:
@@ -207,9 +207,9 @@ def test_image_file_with_a_bad_track_says_which() -> None:
 
 
 @pytest.mark.parametrize(("data", "where"), [
-    (b"", "length"), (b"CKD_C370" + bytes(504), "eye catcher"),
-    (ImageFileHeader(15, 12, 0, 0, 0).encode(), "track size"),
-    (ImageFileHeader(0, 512, 0, 0, 0).encode(), "heads"),
+    (b"", "length"), (b"CKD_C370" + bytes(504), "not a plain image"), (b"CKD_X370" + bytes(504), "form"),
+    (plain_header(15, 12, 0x3390), "track size"),
+    (plain_header(0, 512, 0x3390), "heads"),
 ])
 def test_image_file_that_is_refused(data: bytes, where: str) -> None:
     assert expect_format_error(split_image_file, data).where == where

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from ccw.tracks import ImageFileHeader, null_track
+from ccw.plain_images import plain_header
+from ccw.tracks import null_track
 from controller.config import ConfigError, load_config
 from tools.cli import main
 from tools.hercules_cnf import dasd_lines, shared_line
@@ -19,7 +20,7 @@ TRACK_SIZES = {"3390": (15, 56832), "3350": (30, 19456)}
 def image(path: Path, device_type: str = "3390") -> Path:
     heads, size = TRACK_SIZES[device_type]
     tracks = b"".join(null_track(0, head).ljust(size, b"\0") for head in range(heads))
-    path.write_bytes(ImageFileHeader(heads, size, int(device_type[2:], 16), 0, 0).encode() + tracks)
+    path.write_bytes(plain_header(heads, size, int(device_type, 16)) + tracks)
     return path
 
 

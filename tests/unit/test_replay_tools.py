@@ -12,7 +12,8 @@ import trio
 from click.testing import CliRunner, Result
 
 from ccw.geometry import Cchh
-from ccw.tracks import ImageFileHeader, Record, build_track, null_track, standard_record_zero
+from ccw.plain_images import plain_header
+from ccw.tracks import Record, build_track, null_track, standard_record_zero
 from controller import app
 from controller.config import load_config
 from controller.links.system import StorageSystem
@@ -246,9 +247,9 @@ def volume(path: Path) -> None:
     """A 2311 whose first track has a volume label behind 24 bytes of record 1."""
     label = bytes.fromhex("E5D6D3F1F0F1F2F3F4F5404040404040").ljust(80, b"\x40")
     first = build_track(0, 0, [standard_record_zero(0, 0), Record(bytes.fromhex("0000000001000050"), b"", label)])
-    header = ImageFileHeader(10, 4096, 0x11, 0, 0)
+    header = plain_header(10, 4096, 0x2311)
     slots = [first, *(null_track(*divmod(track, 10)) for track in range(1, 2030))]
-    path.write_bytes(header.encode() + b"".join(slot.ljust(4096, b"\0") for slot in slots))
+    path.write_bytes(header + b"".join(slot.ljust(4096, b"\0") for slot in slots))
 
 
 def test_a_log_is_replayed_against_its_volume(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from host_emulator.channel import InterfaceControlCheck, Start
-from tools.deviations import Deviation, Found, explain, repeats
+from tools.deviations import Deviation, explain, repeats
+from tools.found import Found
 from tools.recording import RecordedCommand, RecordedProgram
 
 CHAIN_COMMAND = 0x40
@@ -104,8 +105,8 @@ class Followed:
         name: str,
         expected: bytes | int | bool | None,
         got: bytes | int | bool | None,
-    ) -> None:
-        """Record one difference, explained or not."""
+    ) -> bool:
+        """Record one difference; is it explained?"""
         device = program.device
         found = Found(program, index, name, expected, got, device in self.left_groups, self.flags_of(device))
         before = self.explained_senses.get(device)
@@ -128,6 +129,7 @@ class Followed:
             chain=_chain_around(program, index),
         )
         (self.differences if deviation is None else self.explained).append(difference)
+        return deviation is not None
 
 
 def follow(program: RecordedProgram, followed: Followed) -> Generator[Start, Answer, None]:
@@ -161,7 +163,7 @@ def follow(program: RecordedProgram, followed: Followed) -> Generator[Start, Ans
             and (long_record == command.more or code & 1)
         )
         if not alike and not _same(command, answer, channel_status):
-            _compare(program, index, command, answer, channel_status, followed)
+            channel_status = _compare(program, index, command, answer, channel_status, followed)
         if code == SET_PATH_GROUP and status == NORMAL_END and command.data_out[0] & DISBAND_OR_RESIGN:
             followed.left_groups.add(program.device)
         if code == WRITE_HOME_ADDRESS and status == NORMAL_END and command.data_out:
@@ -247,7 +249,9 @@ def _compare(
     response: Answer,
     channel_status: int,
     followed: Followed,
-) -> None:
+) -> int:
+    """Compare everything. The channel status to go on with: the recorded one where a rule explains that it differs,
+    for the channel is on this side, and what it took no notice of did not end the chain."""
     pairs: list[tuple[str, bytes | int | bool | None, bytes | int | bool | None]] = [
         ("status", command.status, response.status),
         ("channel status", command.channel_status, channel_status),
@@ -259,8 +263,9 @@ def _compare(
     if command.code & 3 in (0, 2) and command.more is not None:  # only reads and senses can be seen to have had more
         pairs.append(("more", command.more, response.long_record))
     for name, expected, got in pairs:
-        if expected != got:
-            followed.note(program, index, name, expected, got)
+        if expected != got and followed.note(program, index, name, expected, got) and name == "channel status":
+            channel_status = command.channel_status
+    return channel_status
 
 
 def _compare_end(

@@ -94,6 +94,7 @@ class LogSummary:
 
     lines: int = 0
     programs: int = 0
+    newer: bool = False  # lines are those of 4.9
     left_out: dict[str, int] = field(default_factory=dict)
 
 
@@ -105,7 +106,6 @@ class HerculesLog:
         self._open: dict[int, _Program] = {}
         self._format: dict[int, int] = {}  # last known of a device
         self._clock_us = self._first_us = 0
-        self._new = False  # lines are those of 4.9
 
     def programs(self, lines: Iterable[bytes]) -> Iterator[RecordedProgram]:
         """Yield the channel programs of the lines of a log, in the order they ended."""
@@ -117,7 +117,7 @@ class HerculesLog:
                 match = pattern.search(line)
                 if match is not None:
                     self.summary.lines += 1
-                    self._new = MARK[1] in line
+                    self.summary.newer = MARK[1] in line
                     yield from self._take(kind, int(match[1], 16), match.groups()[1:])
                     break
         for program in list(self._open.values()):
@@ -199,7 +199,7 @@ class HerculesLog:
             return
         ccw_format = self._format[program.device] = self._format_of(program)
         try:
-            commands = tuple(_command(step, ccw_format, self._new) for step in program.steps if step.ended)
+            commands = tuple(_command(step, ccw_format, self.summary.newer) for step in program.steps if step.ended)
         except _Unusable as problem:
             self.summary.left_out[str(problem)] = self.summary.left_out.get(str(problem), 0) + 1
             return

@@ -23,7 +23,7 @@ from controller.commands.outcome import Command, Outcome
 from controller.models.meter import Meter
 from controller.models.work import CommandWork
 from host_emulator.channel import InterfaceControlCheck, Response, Start
-from tools.deviations import flag_not_stored_on_track
+from tools.deviation_rules import flag_not_stored_on_track
 from tools.follower import follow
 from tools.recording import RecordedDevice, RecordedProgram, Recording, RecordingError
 from tools.replay_report import ReplayReport

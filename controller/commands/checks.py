@@ -50,9 +50,12 @@ def count_too_small() -> UnitCheck:
     return UnitCheck(COMMAND_REJECT, 0, COUNT_TOO_SMALL)
 
 
-def file_protected(*, imprecise: bool = False) -> UnitCheck:
-    """Outside the extent or forbidden by the file mask; `imprecise` when a domain stepped there."""
-    return UnitCheck(0, FILE_PROTECTED | (IMPRECISE_ENDING if imprecise else 0))
+def file_protected(*, imprecise: bool = False, moved: int | None = None) -> UnitCheck:
+    """Outside the extent or forbidden by the file mask; `imprecise` when a domain stepped there.
+
+    `moved`: parameter bytes that count as moved, by default all that the command needs.
+    """
+    return UnitCheck(0, FILE_PROTECTED | (IMPRECISE_ENDING if imprecise else 0), moved=moved)
 
 
 def no_record_found() -> UnitCheck:

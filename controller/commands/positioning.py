@@ -32,10 +32,10 @@ _SEEK_CONTROL_MAX = {SEEK: 0, SEEK_CYLINDER: 1, SEEK_HEAD: 2}
 
 
 def seek(chain: ChainState, command: Command) -> Ending:
-    """Seek 07, Seek Cylinder 0B, Seek Head 1B: 00 00 CC CC HH HH. The file mask is looked at before the count."""
+    """Seek 07, Seek Cylinder 0B, Seek Head 1B: 00 00 CC CC HH HH. The mask is looked at first: nothing is moved."""
     code = command.code
     if (chain.mask >> 3 & 3) > _SEEK_CONTROL_MAX[code]:
-        raise file_protected()
+        raise file_protected(moved=0)
     if len(command.data) < SEEK_BYTES:
         raise _bad_seek(chain, count_too_small())
     data = command.data

@@ -22,8 +22,9 @@ from controller.commands.device import Device
 from controller.commands.outcome import Command, Outcome
 from controller.links.stream_link import run_link
 from host_emulator.session import session_over
-from tools.deviations import DEVIATIONS, Found, explain
+from tools.deviations import DEVIATIONS, explain
 from tools.follower import first_difference
+from tools.found import Found
 from tools.recording import RecordedProgram, Recording, load_recording
 from tools.replay import replay
 from tools.replayer import MemoryTracks, Replayer, device_geometry, device_settings

@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from ccw.tracks import null_track, track_digest
-from tools.deviations import Found, explain, flag_not_stored_on_track, repeats
+from tools.deviation_rules import flag_not_stored_on_track
+from tools.deviations import explain, repeats
+from tools.found import Found
 from tools.recording import RecordedCommand, RecordedProgram
 
 TAIL = bytes(16) + b"\x80" + bytes(7)
@@ -21,7 +23,7 @@ def command(code: int, **fields: object) -> RecordedCommand:
 
 def found(name: str, expected: object, got: object, *commands: RecordedCommand, **fields: object) -> Found:
     """A difference in the last of `commands`."""
-    program = RecordedProgram(1, 0x120, 1, False, "end", commands, 0x0C, 0, 0)
+    program = RecordedProgram(1, 0x120, 0, False, "end", commands, 0x0C, 0, 0)
     made = Found(program, len(commands) - 1, name, expected, got, False)  # type: ignore[arg-type]
     return replace(made, **fields)  # type: ignore[arg-type]
 
@@ -39,6 +41,9 @@ LOCATE = command(0x47)
 PROTECTED, IMPRECISE = sense("0004000000000D00"), sense("0005000100000D00")
 INCOMPLETE = command(0x86, flags=0, sense=sense("8100"), status=0x0E)
 FLAGS = {"home_flags": {HOME: 1}}
+SHORT = command(0x1D, flags=0, count=48, residual=48, status=0x0E)
+IMMEDIATE = replace(command(0x13, flags=0, count=1, residual=1), immediate=True)
+SEGMENT = b"\0\1\0\2\3\0\0\2" + b"AB"
 
 EXPLAINED = [
     ("home-address-flag-not-stored", found("data", b"\0" + HOME, b"\1" + HOME, command(0x1A), **FLAGS)),
@@ -55,7 +60,25 @@ EXPLAINED = [
     ("incomplete-domain-form", found("sense", sense("8100"), None, LOCATE, INCOMPLETE)),
     ("incomplete-domain-form", found("sense", sense("8100"), sense("0110"), LOCATE, INCOMPLETE)),
     ("sector-always-zero", found("data", b"\0", b"\x29", command(0x22))),
-]
+    ("short-output-unnoticed", found("channel status", 0, 0x40, command(0x31, flags=0x40, residual=2))),
+    ("incorrect-length-beside-check", found("channel status", 0x40, 0, SHORT)),
+    ("incorrect-length-beside-check", found("ending channel status", 0x40, 0, replace(SHORT, status=0x0D))),
+    ("parameters-of-refused-taken", found("residual", 0, 16, command(0x47, status=0x0E, sense=sense("80")))),
+    ("unknown-out-of-sequence", found("sense", sense("8000000000000002"), sense("8000000000000001"), command(0x64))),
+    ("special-home-address-unknown", found("sense", sense("8000000000000001"), sense("8000000000000005"),
+                                           command(0x0A))),
+    ("earlier-node-descriptors", found("data", b"\xc4\1\1", b"\xdc\1\1", command(0xFA))),
+    ("facilities-of-another-release", found("data", bytes(12), bytes(6) + b"\x52\x80" + bytes(4), command(0x64))),
+    ("overflow-flag-shown", found("data", b"\x80\1\0\2\1", b"\0\1\0\2\1", command(0x5E))),
+    ("operation-code-missing", found("sense", bytes.fromhex("000500400000"), bytes.fromhex("000500400006"),
+                                     command(6))),
+    ("segment-missing", found("sense", sense("0008"), sense("00090006"), command(0x1E))),
+    ("segment-missing", found("sense", bytes.fromhex("000800400000"), bytes.fromhex("000900400006"), command(0x1E))),
+    ("immediate-length-shown", found("channel status", 0x40, 0, IMMEDIATE)),
+    ("hole-before-segment", found("data", SEGMENT + bytes(8) + b"CC", SEGMENT + b"CC" + bytes(8), command(0x1E))),
+    ("home-address-file-protected", found("sense", bytes.fromhex("000400400000"), bytes.fromhex("800000400000"),
+                                          command(0x19))),
+]  # fmt: skip
 
 UNEXPLAINED = [
     found("data", b"\0" + HOME, b"\1" + HOME, command(0x1A)),
@@ -81,6 +104,31 @@ UNEXPLAINED = [
     found("data", b"\1", b"\x29", command(0x22)),
     found("data", b"\0", b"\xff", command(0x22)),
     found("data", b"\0", b"\x29", command(0x06)),
+    found("channel status", 0, 0x40, command(0x06, flags=0x40, residual=2)),
+    found("channel status", 0, 0x40, command(0x31, residual=2)),
+    found("channel status", 0x40, 0, replace(SHORT, code=0x1E)),
+    found("channel status", 0x40, 0, replace(SHORT, residual=0)),
+    found("channel status", 0x40, 0, replace(SHORT, status=0x0C)),
+    found("channel status", 0x40, 0, replace(SHORT, flags=0x20)),
+    found("residual", 16, 0, command(0x47, status=0x0E, sense=sense("80"))),
+    found("residual", 0, 8, command(0x47, status=0x0E, sense=sense("80"))),
+    found("residual", 0, 16, command(0x47, status=0x0E, sense=sense("0004"))),
+    found("residual", 0, 16, command(0x06, status=0x0E, sense=sense("80"))),
+    found("sense", sense("8000000000000001"), sense("8000000000000002"), command(0x64)),
+    found("sense", sense("8000000000000001"), sense("8000000000000005"), command(0x1A)),
+    found("sense", sense("8000000000000001"), sense("8000000000000004"), command(0x0A)),
+    found("data", b"\xc4\1\1", b"\xdc\1\1", command(0x64)),
+    found("data", b"\xc0\1\1", b"\xdc\1\1", command(0xFA)),
+    found("data", bytes(12), bytes(6) + b"\x52\x80\0\0\1\0", command(0x64)),
+    found("data", b"\0\1\0\2\1", b"\x80\1\0\2\1", command(0x5E)),
+    found("data", b"\x80\1\0\2\1", b"\0\1\0\2\1", command(0x1E)),
+    found("sense", bytes.fromhex("000400400000"), bytes.fromhex("000400400006"), command(6)),
+    found("sense", bytes.fromhex("000500400005"), bytes.fromhex("000500400006"), command(6)),
+    found("sense", sense("0008"), sense("0009"), command(0x1E)),
+    found("channel status", 0x40, 0, replace(IMMEDIATE, residual=0)),
+    found("channel status", 0x40, 0, replace(IMMEDIATE, code=0x03)),
+    found("data", SEGMENT + bytes(2), SEGMENT[:-1] + b"CDE", command(0x1E)),
+    found("data", SEGMENT, SEGMENT[:-1] + b"C", command(0x1E)),
 ]
 
 

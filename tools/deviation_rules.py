@@ -16,6 +16,9 @@ SECTORS_MAX = 224
 OVERFLOW_FLAG, OVERFLOW_INCOMPLETE = 0x80, 0x01
 COUNT_BYTES, MULTITRACK = 8, 0x80
 NO_RECORD_FOUND = 0x08
+MISSING_ADDRESS_MARKER, INVALID_TRACK_FORMAT = 0x02, 0x40  # in 6 and in 24 sense bytes
+PLAIN_SENSE_ID_BYTES = 7
+STATISTICS_SETS, STATISTICS_SIZE = slice(3, 4), slice(6, 8)  # in Sense Subsystem Status
 OPERATION_AT, SIX_OPERATION_AT = 3, 5  # the operation code in 24 and in 6 sense bytes
 RESUMED = frozenset({0x05, 0x06})  # write, read
 IMMEDIATE = frozenset({CommandCode.RECALIBRATE, CommandCode.RESTORE})
@@ -76,14 +79,12 @@ def incorrect_length_beside_check(found: Found) -> bool:
 
 
 def parameters_of_refused(found: Found) -> bool:
-    """Residual of a refused write, search or control CCW: recorded as if its parameters had been taken, ours the whole
-    count, for a command that is refused before its parameters are looked at takes none."""
+    """Residual of a refused write, search or control CCW: recorded what would have been left, or the whole count, ours
+    what was not needed to refuse it."""
     command = found.command
     if found.field not in RESIDUALS or not found.is_output or not found.checked or command.sense is None:
         return False
-    if command.sense[0] != COMMAND_REJECT or not isinstance(found.expected, int):
-        return False
-    return found.got == command.count > found.expected
+    return command.sense[0] == COMMAND_REJECT and found.expected in range(command.count + 1)
 
 
 def path_state_missing(found: Found) -> bool:
@@ -255,6 +256,38 @@ def earlier_descriptors(found: Found) -> bool:
     if found.code != CommandCode.READ_CONFIGURATION_DATA or both is None or not both[0]:
         return False
     return (both[0][0], both[1][0]) == (EARLIER_DESCRIPTOR, DEVICE_DESCRIPTOR)
+
+
+def plain_sense_id(found: Found) -> bool:
+    """Sense ID: recorded types and models alone, ours command information words behind them."""
+    command = found.command
+    if found.code != CommandCode.SENSE_ID or len(command.data_in) != PLAIN_SENSE_ID_BYTES:
+        return False
+    if found.field == "data":
+        got = found.got
+        return isinstance(got, bytes) and got.startswith(command.data_in)
+    return found.field in RESIDUALS
+
+
+def status_of_another_subsystem(found: Found) -> bool:
+    """Sense Subsystem Status: the number of devices differs, and statistics are recorded as there being none."""
+    both = found.data()
+    if found.code != CommandCode.SENSE_SUBSYSTEM_STATUS or both is None:
+        return False
+    expected, got = both
+    if any(expected[STATISTICS_SETS]) or any(expected[STATISTICS_SIZE]):
+        return False
+    return expected[:2] == got[:2] and expected[4:6] == got[4:6] and expected[8:] == got[8:]
+
+
+def no_count_area(found: Found) -> bool:
+    """A track without a readable count area: recorded no record found alone, ours what older devices show besides."""
+    senses = found.senses(shortest=SIX)
+    if senses is None:
+        return False
+    expected, got = senses
+    condition = MISSING_ADDRESS_MARKER if len(got) == SIX else INVALID_TRACK_FORMAT
+    return expected[1] == NO_RECORD_FOUND and got == expected[:1] + bytes((NO_RECORD_FOUND | condition,)) + expected[2:]
 
 
 def other_facilities(found: Found) -> bool:

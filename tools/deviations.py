@@ -104,9 +104,9 @@ DEVIATIONS: tuple[Deviation, ...] = (
         rules.incorrect_length_beside_check,
     ),
     Deviation(
-        "parameters-of-refused-taken",
-        "the recorded machine counts the parameters of a command as taken although it refuses the command unseen",
-        "eckd-commands section 6 and vector 10: defined by this project; observed, Hercules 3.13",
+        "parameters-of-refused",
+        "the recorded machine counts the data of a refused command as taken or not, as it happens to refuse it",
+        "eckd-commands section 6, its head and vectors 10-12: defined by this project; observed, Hercules 3.13",
         rules.parameters_of_refused,
     ),
     Deviation(
@@ -132,6 +132,24 @@ DEVIATIONS: tuple[Deviation, ...] = (
         "the recorded machine announces the facilities that its release has for the control unit",
         "eckd-commands 2.11, bytes 6-9; observed, Hercules 3.13",
         rules.other_facilities,
+    ),
+    Deviation(
+        "sense-id-without-words",
+        "the recorded machine sends no command information words for the control unit",
+        "eckd-commands 2.10; observed, Hercules 3.13",
+        rules.plain_sense_id,
+    ),
+    Deviation(
+        "subsystem-without-statistics",
+        "the recorded machine keeps no statistics, and its subsystem has another number of devices",
+        "eckd-commands 2.13: SA22-1025, System Management Facilities record 74; observed, Hercules 3.13",
+        rules.status_of_another_subsystem,
+    ),
+    Deviation(
+        "count-area-missing",
+        "the recorded machine says no more than no record found of a track without a count area",
+        "older-ckd-devices 3.3: defined by this project",
+        rules.no_count_area,
     ),
     Deviation(
         "overflow-flag-shown",

@@ -66,6 +66,10 @@ class Assembler:
         assert name not in self._labels, name
         self._labels[name] = self.here
 
+    def address_of(self, name: str) -> int:
+        """The address of a label. KeyError: it was never set."""
+        return self._labels[name]
+
     def rr(self, code: int, first: int, second: int) -> None:
         """Register to register."""
         self._code += bytes((code, first << 4 | second))

@@ -26,7 +26,7 @@ _PSW = re.compile(r"PSW=([0-9A-F]{8}) ([0-9A-F]{8})")
 _CONFIGURATION = """ARCHMODE S/370
 CPUSERIAL 000001
 CPUMODEL 4381
-MAINSIZE 2
+MAINSIZE {megabytes}
 NUMCPU 1
 """
 
@@ -46,7 +46,10 @@ class Hercules:
     `folder` gets its configuration, its log and what its printer prints; `devices` are configuration lines.
     """
 
-    def __init__(self, folder: Path, devices: Sequence[str], commands: Sequence[str] = ()) -> None:
+    def __init__(
+        self, folder: Path, devices: Sequence[str], commands: Sequence[str] = (), *, megabytes: int = 2
+    ) -> None:
+        """`megabytes`: its main storage, at most 16."""
         program = shutil.which(PROGRAM)
         if program is None:
             raise HerculesError(f"{PROGRAM} is not installed (Debian package hercules)")
@@ -57,7 +60,8 @@ class Hercules:
         self._news = threading.Condition()
         configuration = folder / "hercules.cnf"
         configuration.write_text(
-            _CONFIGURATION + "".join(f"{line}\n" for line in (*devices, f"{PRINTER:04X} 1403 {PRINTER_FILE}"))
+            _CONFIGURATION.format(megabytes=megabytes)
+            + "".join(f"{line}\n" for line in (*devices, f"{PRINTER:04X} 1403 {PRINTER_FILE}"))
         )
         script = folder / "hercules.rc"
         script.write_text("".join(f"{command}\n" for command in commands))

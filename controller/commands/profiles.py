@@ -53,9 +53,6 @@ _BIT_5 = frozenset({0x04, 0x06})  # diagnostic authority on a 3880, whatever bit
 # A 3880 model 3 has Define Extent and Locate Record (bits 0-1 of its model byte) and path groups (dynamic path
 # selection), but neither whole tracks nor what came with the 3990. Source: model byte 2.10; the rest assumed.
 _AFTER_3880_3 = _LATER - frozenset(bytes.fromhex("34 47 5B 63 85 8D 9D AF"))
-# No cache and no functions of one: Sense Subsystem Status, subsystem functions and data. Source: assumed, from the
-# command information words, which offer Read Configuration Data alone.
-_AFTER_3990_2 = frozenset(bytes.fromhex("27 3E 4E 54"))
 
 
 def _before_3830(name: str) -> Profile:
@@ -99,7 +96,8 @@ PROFILES: dict[str, Profile] = {
             absent=_AFTER_3880_3,
             short_locate=True,
         ),
-        Profile(PRESENTATIONS["3990-2"], cached=False, recalibrate=True, absent=_AFTER_3990_2),
+        # Has no cache, but subsystem functions and Sense Subsystem Status. Source: IBM SA22-1025, a unit of this class.
+        Profile(PRESENTATIONS["3990-2"], cached=False, recalibrate=True),
         Profile(PRESENTATIONS["3990-3"], recalibrate=True),
         Profile(PRESENTATIONS["3990-6"], locate_extended=True),
         # Characteristics byte 6 says that it has Prefix.

@@ -42,6 +42,8 @@ PROTECTED, IMPRECISE = sense("0004000000000D00"), sense("0005000100000D00")
 INCOMPLETE = command(0x86, flags=0, sense=sense("8100"), status=0x0E)
 FLAGS = {"home_flags": {HOME: 1}}
 SHORT = command(0x1D, flags=0, count=48, residual=48, status=0x0E)
+SENSE_ID = bytes.fromhex("FF9343E0934504 00 40FA0100")
+STATUS = bytes.fromhex("01211F") + bytes(37)
 IMMEDIATE = replace(command(0x13, flags=0, count=1, residual=1), immediate=True)
 SEGMENT = b"\0\1\0\2\3\0\0\2" + b"AB"
 
@@ -63,12 +65,19 @@ EXPLAINED = [
     ("short-output-unnoticed", found("channel status", 0, 0x40, command(0x31, flags=0x40, residual=2))),
     ("incorrect-length-beside-check", found("channel status", 0x40, 0, SHORT)),
     ("incorrect-length-beside-check", found("ending channel status", 0x40, 0, replace(SHORT, status=0x0D))),
-    ("parameters-of-refused-taken", found("residual", 0, 16, command(0x47, status=0x0E, sense=sense("80")))),
+    ("parameters-of-refused", found("residual", 0, 16, command(0x47, status=0x0E, sense=sense("80")))),
+    ("parameters-of-refused", found("residual", 16, 0, command(0x27, status=0x0E, sense=sense("80")))),
     ("unknown-out-of-sequence", found("sense", sense("8000000000000002"), sense("8000000000000001"), command(0x64))),
     ("special-home-address-unknown", found("sense", sense("8000000000000001"), sense("8000000000000005"),
                                            command(0x0A))),
     ("earlier-node-descriptors", found("data", b"\xc4\1\1", b"\xdc\1\1", command(0xFA))),
     ("facilities-of-another-release", found("data", bytes(12), bytes(6) + b"\x52\x80" + bytes(4), command(0x64))),
+    ("sense-id-without-words", found("data", SENSE_ID[:7], SENSE_ID, command(0xE4, data_in=SENSE_ID[:7]))),
+    ("sense-id-without-words", found("residual", 9, 4, command(0xE4, data_in=SENSE_ID[:7], residual=9))),
+    ("subsystem-without-statistics", found("data", STATUS, b"\1\x21\0\1\0\0\0\xc0" + bytes(32), command(0x54))),
+    ("subsystem-without-statistics", found("data", STATUS[:3], b"\1\x21\0", command(0x54))),
+    ("count-area-missing", found("sense", sense("0008"), sense("0048"), command(0x12))),
+    ("count-area-missing", found("sense", bytes.fromhex("000800400000"), bytes.fromhex("000A00400000"), command(0x12))),
     ("overflow-flag-shown", found("data", b"\x80\1\0\2\1", b"\0\1\0\2\1", command(0x5E))),
     ("operation-code-missing", found("sense", bytes.fromhex("000500400000"), bytes.fromhex("000500400006"),
                                      command(6))),
@@ -105,13 +114,18 @@ UNEXPLAINED = [
     found("data", b"\0", b"\xff", command(0x22)),
     found("data", b"\0", b"\x29", command(0x06)),
     found("channel status", 0, 0x40, command(0x06, flags=0x40, residual=2)),
+    found("data", SENSE_ID[:7], b"\xfe" + SENSE_ID[1:], command(0xE4, data_in=SENSE_ID[:7])),
+    found("residual", 9, 4, command(0xE4, data_in=SENSE_ID, residual=9)),
+    found("data", STATUS, b"\1\x22\0\1\0\0\0\xc0" + bytes(32), command(0x54)),
+    found("data", b"\1\x21\x1f\1" + bytes(36), b"\1\x21\0\1\0\0\0\xc0" + bytes(32), command(0x54)),
+    found("sense", sense("0008"), sense("0040"), command(0x12)),
     found("channel status", 0, 0x40, command(0x31, residual=2)),
     found("channel status", 0x40, 0, replace(SHORT, code=0x1E)),
     found("channel status", 0x40, 0, replace(SHORT, residual=0)),
     found("channel status", 0x40, 0, replace(SHORT, status=0x0C)),
     found("channel status", 0x40, 0, replace(SHORT, flags=0x20)),
-    found("residual", 16, 0, command(0x47, status=0x0E, sense=sense("80"))),
-    found("residual", 0, 8, command(0x47, status=0x0E, sense=sense("80"))),
+    found("residual", 17, 0, command(0x47, status=0x0E, sense=sense("80"))),
+    found("residual", 0, 16, command(0x47)),
     found("residual", 0, 16, command(0x47, status=0x0E, sense=sense("0004"))),
     found("residual", 0, 16, command(0x06, status=0x0E, sense=sense("80"))),
     found("sense", sense("8000000000000001"), sense("8000000000000002"), command(0x64)),

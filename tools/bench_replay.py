@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from statistics import median
 
 from tools.follower import Followed, follow
+from tools.recorded_devices import InProcess
 from tools.recording import Recording
-from tools.replayer import InProcess
 
 
 @dataclass(frozen=True, slots=True)

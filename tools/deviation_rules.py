@@ -21,6 +21,7 @@ PLAIN_SENSE_ID_BYTES = 7
 STATISTICS_SETS, STATISTICS_SIZE = slice(3, 4), slice(6, 8)  # in Sense Subsystem Status
 OPERATION_AT, SIX_OPERATION_AT = 3, 5  # the operation code in 24 and in 6 sense bytes
 RESUMED = frozenset({0x05, 0x06})  # write, read
+UPDATES = frozenset({CommandCode.WRITE_DATA, CommandCode.WRITE_KEY_AND_DATA})
 IMMEDIATE = frozenset({CommandCode.RECALIBRATE, CommandCode.RESTORE})
 FLAG_PLACES = {0x1A: 0, 0x9A: 0, 0x0A: 19}  # where the flag of the home address stands in what a command sends
 UNGROUPED = 0x80
@@ -79,12 +80,13 @@ def incorrect_length_beside_check(found: Found) -> bool:
 
 
 def parameters_of_refused(found: Found) -> bool:
-    """Residual of a refused write, search or control CCW: recorded what would have been left, or the whole count, ours
-    what was not needed to refuse it."""
+    """Residual of a refused write, search or control CCW: recorded its parameters as all taken or as not taken at all,
+    or the data of the record at hand as taken; ours what was not needed to refuse it."""
     command = found.command
     if found.field not in RESIDUALS or not found.is_output or not found.checked or command.sense is None:
         return False
-    return command.sense[0] == COMMAND_REJECT and found.expected in range(command.count + 1)
+    possible = range(command.count + 1) if found.code in UPDATES else (0, command.count)
+    return command.sense[0] == COMMAND_REJECT and found.expected in possible
 
 
 def path_state_missing(found: Found) -> bool:

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from tools.follower import Difference, Followed, follow
+from tools.follower import Difference
 from tools.recording import RecordedProgram, Recording
 from tools.recording_writer import RecordingWriter
-from tools.replayer import InProcess
+from tools.trials import InProcessTrials, Trials
 
 CHAIN_COMMAND = 0x40
 
@@ -62,16 +62,13 @@ class Minimised:
 
 
 class Minimiser:
-    """Finds the shortest list of programs of a recording that shows one difference, in process."""
+    """Finds the shortest list of programs of a recording that shows one difference: by trials, usually in process."""
 
-    def __init__(self, recording: Recording, progress: Callable[[int], None] | None = None) -> None:
+    def __init__(
+        self, recording: Recording, trials: Trials | None = None, progress: Callable[[int], None] | None = None
+    ) -> None:
         self._recording = recording
-        self._empty = replace(
-            recording,
-            devices={address: replace(device, initial=None) for address, device in recording.devices.items()},
-        )
-        self._loaded = InProcess(recording)
-        self._initial = self._loaded.tracks.snapshot()
+        self._trials_at = trials or InProcessTrials(recording)
         self._progress = progress
         self._trials = 0
 
@@ -146,14 +143,9 @@ class Minimiser:
         self._trials += 1
         if self._progress is not None:
             self._progress(1)
-        system = InProcess(self._empty) if empty else self._fresh()
-        followed = Followed()
-        for program in programs:
-            system.run(program.device, follow(program, followed))
-        return any(_same(found, wanted) for found in followed.differences)
-
-    def _fresh(self) -> InProcess:
-        return self._loaded.again(self._initial)
+        trials = self._trials_at
+        followed = trials.run_without_volume(programs) if empty else trials.run(programs)
+        return followed is not None and any(_same(found, wanted) for found in followed.differences)
 
 
 def _same(found: Difference, wanted: Difference) -> bool:

@@ -21,10 +21,12 @@ from tools.bad_input import BadInput
 from tools.captures import CaptureFile, capture_option, capturing
 from tools.importing import DeviceChoice, device_choices, opened
 from tools.minimiser import Minimised, Minimiser
-from tools.recording import Recording, RecordingError
+from tools.recording import RecordingError
 from tools.recording_writer import write_copy
 from tools.replay_report import ReplayReport, as_html, as_text
-from tools.replayer import Advance, OtherDevice, Replayer, check_target
+from tools.replay_target import OtherDevice, check_target
+from tools.replayer import Advance, Replayer
+from tools.trials import Target, TargetTrials
 
 __all__ = ["replay"]
 
@@ -79,16 +81,16 @@ def replay(
     unit = _unit_address(unit_address)
     if target is None and capture is not None:
         raise BadInput("--capture: only with --target, in process there are no frames")
-    if target is not None and minimise is not None:
-        raise BadInput("--minimise: only in process, where every trial begins with the initial volume")
     try:
         with opened(recording, devices) as loaded:
             if convert is not None:
                 write_copy(loaded, convert)
                 click.echo(json.dumps({"folder": str(convert)}) if as_json else f"{convert}: written")
                 return
-            report = _replay(loaded, target, image, unit, speed, capture)
-            found = _minimise(loaded, report, minimise) if minimise is not None else None
+            place = Target(_host_and_port(target), image, unit) if target is not None else None
+            replayer = Replayer(loaded, speed)
+            report = _replay(replayer, place, capture)
+            found = _minimise(replayer, place, minimise) if minimise is not None else None
         if html is not None:
             html.write_text(as_html(report), encoding="utf-8")
     except (RecordingError, LinkFailure, OtherDevice) as error:
@@ -99,24 +101,30 @@ def replay(
     sys.exit(1 if report.differs else 0)
 
 
-def _replay(
-    loaded: Recording, target: str | None, image: int, unit: int | None, speed: float | None, capture: Path | None
-) -> ReplayReport:
+def _replay(replayer: Replayer, target: Target | None, capture: Path | None) -> ReplayReport:
+    loaded = replayer.recording
     with _progress(loaded.name, loaded.program_count) as advance:
         if target is None:
-            return Replayer(loaded, speed).run_in_process(advance)
-        address = _host_and_port(target)
+            return replayer.run_in_process(advance)
         with capturing(capture) as file:
-            return trio.run(_replay_over, loaded, address, image, unit, speed, advance, file)
+            return trio.run(_replay_over, replayer, target, advance, file)
 
 
-def _minimise(loaded: Recording, report: ReplayReport, folder: Path) -> Minimised | None:
-    """Reduce the first difference of the report, if there is one."""
-    if not report.followed.differences:
+def _minimise(replayer: Replayer, target: Target | None, folder: Path) -> Minimised | None:
+    """Reduce the first difference of the replay, if there is one; a target holds its initial volume afterwards."""
+    loaded, differences = replayer.recording, replayer.report.followed.differences
+    if not differences:
         return None
+    at_target = TargetTrials(loaded, target, replayer.twin.tracks.changed) if target is not None else None
     with _progress("minimising", 0) as advance:
-        minimiser = Minimiser(loaded, advance)
-        found = minimiser.minimise(report.followed.differences[0])
+        minimiser = Minimiser(loaded, at_target, advance)
+        try:
+            found = minimiser.minimise(differences[0])
+        except LookupError as error:
+            raise BadInput(f"--minimise: {error.args[0]}") from error
+        finally:
+            if at_target is not None:
+                at_target.put_back()
         minimiser.write(found, folder)
     return found
 
@@ -162,20 +170,14 @@ def _unit_address(text: str | None) -> int | None:
 
 
 async def _replay_over(
-    recording: Recording,
-    address: tuple[str, int],
-    image: int,
-    unit_address: int | None,
-    speed: float | None,
-    advance: Advance | None,
-    capture: CaptureFile | None,
+    replayer: Replayer, target: Target, advance: Advance | None, capture: CaptureFile | None
 ) -> ReplayReport:
-    tap = capture.tap(f"replay tcp://{address[0]}:{address[1]}", recording.name) if capture else None
-    replayer = Replayer(recording, speed)
-    async with open_session(*address, image, tap=tap) as session:
-        await check_target(session, recording, unit_address)
-        await replayer.run_over(session, unit_address, advance)
-        return await replayer.compare_over(session, unit_address)
+    recording, (host, port) = replayer.recording, target.address
+    tap = capture.tap(f"replay tcp://{host}:{port}", recording.name) if capture else None
+    async with open_session(host, port, target.image, tap=tap) as session:
+        await check_target(session, recording, target.unit_address)
+        await replayer.run_over(session, target.unit_address, advance)
+        return await replayer.compare_over(session, target.unit_address)
 
 
 @contextmanager

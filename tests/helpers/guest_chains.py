@@ -19,7 +19,7 @@ from tools.follower import Followed, follow
 from tools.guest import DONE_ADDRESS, FAULT_ADDRESS, ORIGIN, Assembler
 from tools.hercules import Hercules
 from tools.importing import DeviceChoice, opened
-from tools.replayer import InProcess
+from tools.recorded_devices import InProcess
 
 CC, SLI, SKIP = int(CcwFlag.CC), int(CcwFlag.SLI), int(CcwFlag.SKIP)
 TABLE, ENTRY_BYTES = 0x2000, 24  # device, CCW address, CSW (8), address of the CCW that senses, zero

@@ -19,8 +19,9 @@ from host_emulator.channel import Response, Start
 from host_emulator.session import session_over
 from tests.helpers.devices import VOLUME, Bench
 from tests.unit.test_track_overflow import restored
+from tools.recorded_devices import MemoryTracks, device_geometry, device_settings
 from tools.recording import load_recording
-from tools.replayer import MemoryTracks, Replayer, device_geometry, device_settings
+from tools.replayer import Replayer
 from tools.track_reader import tracks_by_record
 from traces import recording_folder
 

@@ -25,9 +25,10 @@ from host_emulator.session import session_over
 from tools.deviations import DEVIATIONS, explain
 from tools.follower import first_difference
 from tools.found import Found
+from tools.recorded_devices import MemoryTracks, device_geometry, device_settings
 from tools.recording import RecordedProgram, Recording, load_recording
 from tools.replay import replay
-from tools.replayer import MemoryTracks, Replayer, device_geometry, device_settings
+from tools.replayer import Replayer
 from traces import recording_folder
 
 NAME = "linux-cdl-2107"
@@ -160,7 +161,7 @@ def test_a_lost_write_is_found() -> None:
                 super().write(volume, track, image)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tools.replayer.MemoryTracks", Forgetful)
+        patch.setattr("tools.recorded_devices.MemoryTracks", Forgetful)
         report = Replayer(load_recording(recording_folder(NAME))).run_in_process()
     assert report.differs and (0x120, 3) in report.tracks_different
 

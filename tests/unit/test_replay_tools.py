@@ -276,7 +276,6 @@ def test_a_log_is_replayed_against_its_volume(tmp_path: Path) -> None:
         (("--device", "0123=3390"), "is not NNNN=TYPE:CYLINDERS"),
         (("--device", "0123=9999:5"), "9999"),
         (("--speed", "0"), "--speed"),
-        (("--minimise", "x", "--target", "tcp://127.0.0.1:1"), "only in process"),
     ],
 )
 def test_bad_options(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:

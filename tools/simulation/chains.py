@@ -14,8 +14,8 @@ from controller.models.cache import CacheMode
 from controller.models.link_timing import LinkTiming
 from controller.models.work import CommandWork, ExtentUse, extent_use
 from tools.follower import Followed, follow
+from tools.recorded_devices import InProcess
 from tools.recording import load_recording
-from tools.replayer import InProcess
 from traces import recording_folder
 
 

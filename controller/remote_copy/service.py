@@ -134,12 +134,14 @@ class RemoteCopy:
 
         `reply` gets CE+DE when the order is done at once, else CE and, later, DE.
         """
-        peer = self.core.peer(sender) if sender is not None else None
+        peer = None
         try:
             order = parse_order(data)
             number = order.header.request_sequence
-            check_request_sequence(number, peer is not None)
-            new = peer is None or isinstance(order, pprc.RemoteWritePrefix) or peer.accept(number, data)
+            check_request_sequence(number, sender is not None)
+            if sender is not None and not isinstance(order, pprc.RemoteWritePrefix):  # which has a sequence of its own
+                peer = self.core.peer(sender)
+            new = peer is None or peer.accept(number, data)
         except Refused as refused:
             reply(self._about(refused, volume, data).outcome())
             return

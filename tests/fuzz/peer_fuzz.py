@@ -42,6 +42,7 @@ def _because(reason: int) -> Refusal:
 
 IDENTITY, NOT_NAMED, SAME_IMAGE = _because(0x48), _because(0x44), _because(0x5F)
 NOT_IN_PAIR, STATE, GEOMETRY, REPLAYED, NO_PAIR = (_because(reason) for reason in (0x43, 0x45, 0x49, 0x5D, 0x62))
+GAP, SUSPENDED = _because(0x63), _because(0x69)
 NO_BRIDGE = {_because(reason) for reason in (0x45, 0x4C, 0x4D, 0x50)}
 
 
@@ -61,20 +62,26 @@ class Secondary:
 
 @dataclass
 class PeerJudge:
-    """Which refusal an order of the peer deserves. `volumes`: those that are secondaries."""
+    """Which refusal an order of the peer deserves. `volumes`: those that are secondaries.
+
+    `ended`: by volume the primary and the id of the pair that ended last; it is not taken up again.
+    """
 
     volumes: dict[int, Secondary] = field(default_factory=dict)
+    ended: dict[int, tuple[bytes, int]] = field(default_factory=dict)
     number: int = 0
     last: bytes = b""
 
     def judge(self, data: bytes, device: int) -> set[Refusal] | None:
         """None: it is not for this judge, or the last one again, which is answered as it was.
 
-        The request sequence counts as taken when nothing of the header is wrong.
+        The request sequence counts as taken when nothing of the header is wrong; that of DA only has to be there.
         """
         wrong = order_fuzz.judge(data, peer=True)
         if wrong is not None:
             return {wrong}
+        if data[0] == 0xDA:
+            return self.write_prefix(data, device)
         number = data[6] << 8 | data[7]
         length = order_fuzz.RULES[data[0]].length
         if number == self.number:
@@ -104,6 +111,14 @@ class PeerJudge:
             return wrong | NO_BRIDGE
         return wrong | self._state_wrong(data, device) or {OK}
 
+    def write_prefix(self, data: bytes, device: int) -> set[Refusal]:
+        """DA for a pair that is copied conventionally. Its update sequence begins at 1; chains here never have data."""
+        wrong = self._named_wrong(data, device)
+        known, pair = self.volumes.get(device), (int.from_bytes(data[40:44], "big"), data[8:11] + data[16:28])
+        if known is None or (known.pair_id, known.box) != pair:
+            wrong.add(NO_PAIR)
+        return wrong or {OK, SUSPENDED, GAP}
+
     @staticmethod
     def _named_wrong(data: bytes, device: int) -> set[Refusal]:
         own = (OWN.ssid.to_bytes(2, "big") + bytes((OWN.lss,)), OWN.identity)
@@ -120,17 +135,20 @@ class PeerJudge:
     def _state_wrong(self, data: bytes, device: int) -> set[Refusal]:
         new, expected, known = data[40], data[41], self.volumes.get(device)
         present = known.state if known else 0
+        pair_id = int.from_bytes(data[44:48], "big")
         wrong = {STATE} if expected not in (ANY_STATE, present) else set()
+        over = {NO_PAIR} if self.ended.get(device) == (data[8:12] + data[16:28], pair_id) else set()
         if known is None:
             if new == 0:
                 return wrong
+            wrong |= over
             if new not in (1, 2):
                 return wrong | {NOT_IN_PAIR}
             return wrong | ({GEOMETRY} if self._geometry_wrong(data) else set())
-        if known.pair_id == int.from_bytes(data[44:48], "big") and known.box == data[8:11] + data[16:28]:
+        if known.pair_id == pair_id and known.box == data[8:11] + data[16:28]:
             return wrong
         if new == 1 and known.primary == data[8:12] + data[16:28]:      # the same volume starts over
-            return wrong | ({GEOMETRY} if self._geometry_wrong(data) else set())
+            return wrong | over | ({GEOMETRY} if self._geometry_wrong(data) else set())
         return wrong | {NO_PAIR}
 
     @staticmethod
@@ -146,7 +164,9 @@ class PeerJudge:
         elif data[0] == 0xD7 and data[5]:
             return
         elif data[0] in (0xD3, 0xD5) or data[40] == 0:
-            self.volumes.pop(device, None)
+            known = self.volumes.pop(device, None)
+            if known is not None and data[0] != 0xD3:
+                self.ended[device] = known.primary, known.pair_id
         else:
             pair_id, known = int.from_bytes(data[44:48], "big"), self.volumes.get(device)
             if known is not None and known.pair_id == pair_id and known.box == data[8:11] + data[16:28]:
@@ -226,7 +246,7 @@ class PeerFuzz:
             assert found in right, f"order answered {found}, right would be {sorted(right)}"
         elif found != OK and data[0] != 0xD7:
             assert found[0] == 0x0F or found == (4, 0), f"an order refused for its header, which is right: {found}"
-        if found == OK and (right is not None or data[0] in (0xD3, 0xD4, 0xD5)):
+        if found == OK and ((data[0] == 0xD7 and right is not None) or data[0] in (0xD3, 0xD4, 0xD5)):
             self.accepted += 1
             self.judge.taken(data, device)
 

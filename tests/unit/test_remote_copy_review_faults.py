@@ -8,6 +8,7 @@ import pytest
 import trio
 import trio.testing
 
+from ccw import pprc
 from ccw.tracks import null_track
 from controller.array import FencedError
 from controller.commands.outcome import Command, Outcome, TrackWrite
@@ -129,6 +130,23 @@ async def test_an_order_that_comes_again_ends_as_it_did(autojump_clock: object) 
             assert ends == expected
             assert durable == (2 if expected[0] == 0x0E else 0)
             ends.clear()
+
+
+async def test_a_write_prefix_answers_for_no_other_order(autojump_clock: object) -> None:
+    """DA has an update sequence of its own: refused under the number of a D7 that is not done, it ends that one not."""
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await duplex_pair(r, to_a, to_b, 0)
+        pair, at_b = core(r.a).primaries[0], r.b.running.subsystem.remote_copy
+        update = orders.update_pair(pair, PairState.DUPLEX, 0, 2, 0x3390)
+        update = replace(update, header=replace(update.header, request_sequence=1000))
+        head = orders.header(pprc.Order.REMOTE_WRITE_PREFIX, 64, pair.primary, pair.secondary)
+        prefix = pprc.RemoteWritePrefix(replace(head, request_sequence=1000), pair.pair_id + 1, 1, 0, 1)
+        ends: list[tuple[str, int]] = []
+        for name, sent in (("update", update), ("prefix", prefix), ("update again", update)):
+            at_b.order(0, sent.encode(), core(r.a).own, 0x20, lambda end, name=name: ends.append((name, end.status)))
+        assert ends == [("prefix", 0x0E)]
+        await trio.sleep(0.1)
+        assert sorted(ends) == [("prefix", 0x0E), ("update", 0x0C), ("update again", 0x0C)]
 
 
 async def test_links_that_come_and_go_leave_nothing_behind(autojump_clock: object) -> None:

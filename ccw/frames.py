@@ -63,7 +63,7 @@ _STATUS = struct.Struct(">BHBBBHHH")
 _CONTROL = struct.Struct(">BHBB3s")
 
 _COMMAND_IFI = int(Ifi.ADDRESS_SPECIFIC) | FrameType.COMMAND
-_DATA_IFI = int(Ifi.ADDRESS_SPECIFIC) | FrameType.DATA
+DATA_IFI = int(Ifi.ADDRESS_SPECIFIC) | FrameType.DATA
 _STATUS_IFI = int(Ifi.ADDRESS_SPECIFIC) | FrameType.STATUS
 _STATUS_SENSE_IFI = _STATUS_IFI | Ifi.SUPPLEMENTARY_STATUS
 _CONTROL_IFI = int(Ifi.ADDRESS_SPECIFIC) | FrameType.CONTROL
@@ -200,7 +200,7 @@ def encode_device(frame: DeviceFrame) -> bytes:
                                  frame.command_flags)
         if isinstance(frame, ControlFrame):
             return _encode_control(frame)
-        return _DATA_REQUEST.pack(_DATA_IFI, _unit(frame.unit_address), _REQUEST, frame.count, frame.pacing, 0)
+        return _DATA_REQUEST.pack(DATA_IFI, _unit(frame.unit_address), _REQUEST, frame.count, frame.pacing, 0)
     except struct.error as error:
         raise FormatError("device frame", f"a value that does not fit ({error})", b"") from error
 
@@ -215,7 +215,7 @@ def _encode_data(frame: DataFrame) -> bytes:
     if not frame.data:
         raise FormatError("data frame", "no data", b"")
     flags = _BOTH_ENDS if frame.early_end else _END if frame.end else 0
-    return _DEVICE_HEADER.pack(_DATA_IFI, _unit(frame.unit_address), flags) + frame.data
+    return _DEVICE_HEADER.pack(DATA_IFI, _unit(frame.unit_address), flags) + frame.data
 
 
 def _encode_status(frame: StatusFrame) -> bytes:
@@ -241,7 +241,7 @@ def decode_device(information: bytes) -> DeviceFrame:
     ifi, address, flags = _DEVICE_HEADER.unpack_from(information)
     if address > 0xFF:
         raise FormatError("device frame", "device address above 255", information, 1)
-    if ifi == _DATA_IFI:
+    if ifi == DATA_IFI:
         if flags & _REQUEST:
             return _decode_data_request(information, address, flags)
         if flags & ~_BOTH_ENDS or flags == _EARLY_END:

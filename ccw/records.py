@@ -66,11 +66,14 @@ class RawFrame(NamedTuple):
 class RecordReader:
     """Cuts a byte stream into records. Holds at most one unfinished record."""
 
-    def __init__(self, information_limit: int = INFORMATION_LENGTH_MAX) -> None:
-        """`information_limit`: longest information field in bytes; a longer frame record is a bad record."""
+    def __init__(self, information_limit: int = INFORMATION_LENGTH_MAX, stream_offset: int = 0) -> None:
+        """`information_limit`: longest information field in bytes; a longer frame record is a bad record.
+
+        `stream_offset`: of what is fed first.
+        """
         self._payload_limit = FRAME_LENGTH_MIN + information_limit
         self._buffer = bytearray()
-        self._stream_offset = 0
+        self._stream_offset = stream_offset
         self.failed: FormatError | None = None
 
     def feed(self, data: bytes) -> list[RawFrame | SequenceRecord]:
@@ -119,6 +122,15 @@ class RecordReader:
             raise self.failed
         if self._buffer:
             raise FormatError("record", "cut short", bytes(self._buffer), self._stream_offset + len(self._buffer))
+
+    @property
+    def stream_offset(self) -> int:
+        """Where in the stream the next record begins."""
+        return self._stream_offset
+
+    def skip(self, length: int) -> None:
+        """So many bytes of the stream were read otherwise. Only between records."""
+        self._stream_offset += length
 
     def _check(self, buffer: bytes | bytearray, position: int) -> None:
         """FormatError when the header at `position` is none."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from controller import toml_fields as fields
 from controller.copy_config import COPY_KEYS, copy_settings
+from controller.port_config import PortConfig, ShapeConfig, read_port
 from controller.remote_copy.settings import CopySettings
 from controller.toml_fields import LOOPBACK, Address, ConfigError, networks
 
@@ -23,7 +24,6 @@ FEATURES = ("prefix", "thin")
 DEVICE_TYPES = ("3390", "3380", "9345", "3375", "3350", "3340", "3330", "2314", "2311", "2305")
 MODES = ("bridge", "conventional")
 LINK_PROTOCOLS = {"parallel": 0x80, "escon": 0x40, "ficon": 0x10}
-DIRECTOR_PORTS = 0x01, 0xFD  # link addresses, from and to
 MAX_CYLINDERS = 1_182_006
 MAX_DEVICES = 32
 MAX_CACHE_MB = 4095  # 32 bits of bytes
@@ -52,32 +52,6 @@ class VolumeConfig:
     def number(self) -> int:
         """The device number: the unit address where none is given."""
         return self.address if self.device_number < 0 else self.device_number
-
-
-@dataclass(frozen=True, slots=True)
-class ShapeConfig:
-    """How a link is made slower than it is, in both directions. 0: not limited."""
-
-    rate_mbit: float = 0.0  # 10**6 bit/s, each direction
-    rtt_ms: float = 0.0
-    loss_percent: float = 0.0  # of TCP segments; each holds its direction up for one round trip
-
-
-@dataclass(frozen=True, slots=True)
-class PortConfig:
-    """One adapter: a host port takes any number of links, a peer port is one link to the other system.
-
-    `director`: it connects to a port of a director, which then tells it its link address; a host port has one link
-    then too. `peer_address`: the link address of the other system's port at that director, for a peer port.
-    """
-
-    said: int
-    kind: str  # "host" or "peer"
-    listen: Address | None = None
-    connect: Address | None = None
-    shape: ShapeConfig | None = None
-    director: bool = False
-    peer_address: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +142,6 @@ VOLUME_KEYS = {
 }  # fmt: skip
 SHARED_KEYS = {"listen", "allow", "clients_per_device", "connections", "idle_timeout_s"}
 MODEL_KEYS = {"enabled", "cache_mb", "nvs_mb", "distance_km", "pace"}
-PORT_KEYS = {"said", "kind", "listen", "connect", "director", "peer_address", "shape"}
-SHAPE_KEYS = {"rate_mbit", "rtt_ms", "loss_percent"}
-MAX_RATE_MBIT, MAX_RTT_MS, MAX_LOSS_PERCENT = 400_000.0, 10_000.0, 50.0
 
 
 def load_config(path: Path) -> SystemConfig:
@@ -191,7 +162,7 @@ def check_config(table: dict[str, Any], base: Path) -> SystemConfig:
     """The settings of a parsed file. Raises ConfigError."""
     fields.only(table, SYSTEM_KEYS, "")
     volumes = tuple(_volume(entry, f"volume[{index}]", base) for index, entry in fields.tables(table, "volume"))
-    ports = tuple(_port(entry, f"port[{index}]") for index, entry in fields.tables(table, "port"))
+    ports = tuple(read_port(entry, f"port[{index}]") for index, entry in fields.tables(table, "port"))
     if not volumes:
         raise ConfigError("volume: at least one is needed")
     fields.unique([volume.address for volume in volumes], "volume", "address")
@@ -342,47 +313,6 @@ def _schedule(table: dict[str, Any], where: str, volumes: tuple[VolumeConfig, ..
         every=fields.one_of(fields.text(table, "every", where), ("hourly", "daily"), f"{where}.every"),
         keep=fields.count(table, "keep", where, 0, 1, 10_000),
         devices=tuple(known[device.upper().rjust(4, "0")] for device in devices),
-    )
-
-
-def _port(table: dict[str, Any], where: str) -> PortConfig:
-    fields.only(table, PORT_KEYS, where)
-    kind = fields.one_of(fields.text(table, "kind", where), ("host", "peer"), f"{where}.kind")
-    listen = fields.address(table, "listen", where)
-    connect = fields.address(table, "connect", where)
-    if (listen is None) == (connect is None):
-        raise ConfigError(f"{where}: either listen or connect is needed")
-    director = fields.flag(table, "director", where, default=False)
-    if director and connect is None:
-        raise ConfigError(f"{where}.director: the port connects to a director's, so connect is needed")
-    if kind == "host" and listen is None and not director:
-        raise ConfigError(f"{where}.listen: a host port listens, or connects to a director")
-    if connect is not None and connect.port == 0:
-        raise ConfigError(f"{where}.connect: port 0 cannot be connected to")
-    said = fields.hexadecimal(table, "said", where, 0, 0xFFFF)
-    shape = _shape(table["shape"], f"{where}.shape") if "shape" in table else None
-    peer = _peer_address(table, where, kind, director)
-    return PortConfig(said, kind, listen, connect, shape, director, peer)
-
-
-def _peer_address(table: dict[str, Any], where: str, kind: str, director: bool) -> int | None:
-    """The link address of the other system's port, which a peer port at a director needs, and no other."""
-    needed = director and kind == "peer"
-    if needed != ("peer_address" in table):
-        raise ConfigError(f"{where}.peer_address: {'needed' if needed else 'only'} for a peer port at a director")
-    if not needed:
-        return None
-    return fields.hexadecimal(table, "peer_address", where, *DIRECTOR_PORTS)
-
-
-def _shape(table: Any, where: str) -> ShapeConfig:
-    if not isinstance(table, dict):
-        raise ConfigError(f"{where}: written as a table, {{ rate_mbit = 1000, rtt_ms = 10 }}")
-    fields.only(table, SHAPE_KEYS, where)
-    return ShapeConfig(
-        fields.quantity(table, "rate_mbit", where, MAX_RATE_MBIT),
-        fields.quantity(table, "rtt_ms", where, MAX_RTT_MS),
-        fields.quantity(table, "loss_percent", where, MAX_LOSS_PERCENT),
     )
 
 

@@ -1,6 +1,7 @@
 """The part of a configuration that says how volumes are mirrored, checked whole like the rest.
 
 reestablish = true                     # paths, bridges and pairs come back by themselves
+bridge_window = 64                     # records under way on a bridge, 1 to 4096
 
 [[bridge]]                             # bridge volumes, as Define Bridge Volume would name them
 number = 1
@@ -23,11 +24,11 @@ from typing import Any
 from controller import toml_fields as fields
 from controller.remote_copy.pair import BoxName
 from controller.remote_copy.paths import MAX_PATHS, MAX_SECONDARIES
-from controller.remote_copy.settings import BridgeVolume, CopySettings, Mirror
+from controller.remote_copy.settings import WINDOW_RECORDS, WINDOW_RECORDS_MAX, BridgeVolume, CopySettings, Mirror
 from controller.remote_copy.states import MAX_BRIDGES, BridgeRole
 from controller.toml_fields import ConfigError, at
 
-COPY_KEYS = {"reestablish", "bridge", "mirror"}
+COPY_KEYS = {"reestablish", "bridge_window", "bridge", "mirror"}
 BRIDGE_KEYS = {"number", "role", "data", "status"}
 MIRROR_KEYS = {"system", "links", "pairs", "bridges", "auto_establish", "consistency_group"}
 ROLES = {  # of a bridge: of its data and its status volume here
@@ -56,7 +57,12 @@ def copy_settings(table: dict[str, Any], volumes: set[int], peer_ports: set[int]
     if len(mirrors) > MAX_SECONDARIES:
         raise ConfigError(f"mirror: at most {MAX_SECONDARIES} other systems")
     fields.unique([volume for mirror in mirrors for volume in mirror.pairs], "mirror", "pairs")
-    return CopySettings(fields.flag(table, "reestablish", "", default=True), tuple(bridges), mirrors)
+    return CopySettings(
+        fields.flag(table, "reestablish", "", default=True),
+        fields.count(table, "bridge_window", "", WINDOW_RECORDS, 1, WINDOW_RECORDS_MAX),
+        tuple(bridges),
+        mirrors,
+    )
 
 
 def _bridge(table: dict[str, Any], where: str, volumes: set[int]) -> list[BridgeVolume]:

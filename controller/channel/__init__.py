@@ -25,6 +25,7 @@ from controller.channel.link import (
     PathId,
     PathReply,
 )
+from controller.channel.streamed_link import StreamedLink
 
 __all__ = [
     "ChainCommand",
@@ -36,4 +37,5 @@ __all__ = [
     "LinkState",
     "PathId",
     "PathReply",
+    "StreamedLink",
 ]

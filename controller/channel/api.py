@@ -59,6 +59,12 @@ class ChainCommand(NamedTuple):
     code: int
     data: bytes = b""
     count: int = 0  # type: ignore[assignment]
+    prefix: bytes = b""  # of a write: goes ahead of `data`, which need not be copied for it
+
+    @property
+    def written(self) -> bytes:
+        """All that a write sends."""
+        return self.prefix + self.data if self.prefix else self.data
 
 
 @dataclass(slots=True)

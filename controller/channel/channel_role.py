@@ -73,6 +73,11 @@ class ChannelRole:
         return self.state in CONNECTED
 
     @property
+    def awaits_data(self) -> bool:
+        """Data that come may be for this role."""
+        return self.connected
+
+    @property
     def selecting(self) -> bool:
         """The first command of a chain was sent and not answered yet."""
         current = self._current

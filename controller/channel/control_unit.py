@@ -40,7 +40,7 @@ from controller.channel.logical_paths import LogicalPaths
 from controller.channel.owed import Owed, covers, owed_device_end, owed_stacked
 from controller.channel.path_table import PathTable
 from controller.channel.presenting import Presenter
-from controller.channel.timer import Timer
+from controller.channel.timer import Timer, earliest
 from controller.channel.transfer import Taken, Transfer
 from controller.commands.outcome import Outcome
 
@@ -67,6 +67,11 @@ class ControlUnitRole:
     def idle(self) -> bool:
         """No connection of this role."""
         return self.state is CuState.IDLE
+
+    @property
+    def deadline(self) -> float | None:
+        """When `tick` wants to be called."""
+        return earliest(self.timer.deadline, self.presenter.retry_timer.deadline)
 
     # Logical paths
 

@@ -156,7 +156,7 @@ class ChainRun:
     @property
     def count(self) -> int:
         """CCW count of the current command."""
-        return len(self.command.data) or self.command.count
+        return len(self.command.prefix) + len(self.command.data) or self.command.count
 
     def command_frame(self, dib_code: int, chained: bool) -> CommandFrame:
         """The current command begins: its frame. Supplementary status is always solicited (H2)."""
@@ -177,7 +177,7 @@ class ChainRun:
 
     def blocks(self, asked: int, limit: int) -> list[DataFrame]:
         """The next data of a write, as much as one data request asks for, in blocks of at most `limit` bytes."""
-        data = self.command.data
+        data = self.command.written
         start, stop = self.sent, min(self.sent + asked, len(data))
         frames = []
         for at in range(start, stop, limit):

@@ -5,6 +5,8 @@ Rules L1, L2 and L5 of link.py live here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ccw import escon
 from ccw.errors import FormatError
 from ccw.escon import ControlFunction, LinkControl, RejectReason
@@ -22,6 +24,7 @@ from controller.channel.api import LinkCounters
 from controller.channel.channel_role import ChannelRole
 from controller.channel.control_unit import ControlUnitRole
 from controller.channel.responder import Responder
+from controller.channel.streamed_control_unit import StreamedControlUnit
 
 # Control functions that only a control unit sends.
 _FROM_CONTROL_UNIT = frozenset(
@@ -36,26 +39,31 @@ _FROM_CONTROL_UNIT = frozenset(
 
 
 class Inbound:
-    """The way in of one link. `information_limit`: bytes of the largest information field this end takes."""
+    """The way in of one link. `information_limit`: bytes of the largest information field this end takes.
+
+    `damaged` is called for every frame that cannot be decoded.
+    """
 
     def __init__(
         self,
-        control_unit: ControlUnitRole,
+        control_unit: ControlUnitRole | StreamedControlUnit,
         channel: ChannelRole,
         responder: Responder,
         counters: LinkCounters,
         information_limit: int,
+        damaged: Callable[[], None],
     ) -> None:
         self._control_unit = control_unit
         self._channel = channel
         self._responder = responder
         self._counters = counters
         self._information_limit = information_limit
+        self._damaged = damaged
 
     def receive(self, raw: RawFrame) -> None:
         """Take one frame of an initialised link."""
         if raw.abort:
-            self._counters.crc_errors += 1
+            self._count_damaged()
             return
         try:
             frame = decode_frame(
@@ -68,13 +76,17 @@ class Inbound:
             if "reserved" in error.where:
                 self._responder.reject_reserved(raw.payload)
             else:
-                self._counters.crc_errors += 1
+                self._count_damaged()
             return
         if self._responder.addressed_here(frame):
             if frame.link_control == escon.DEVICE_FRAME:
                 self._device_frame(frame)
             else:
                 self._responder.receive(frame)
+
+    def _count_damaged(self) -> None:
+        self._counters.crc_errors += 1
+        self._damaged()
 
     def _device_frame(self, frame: Frame) -> None:
         try:
@@ -107,7 +119,7 @@ class Inbound:
             return True
         if isinstance(device, ControlFrame):
             return device.function in _FROM_CONTROL_UNIT
-        return self._control_unit.idle and self._channel.connected  # data, or a request for data
+        return self._control_unit.idle and self._channel.awaits_data  # data, or a request for data
 
     def _yield_to(self, frame: Frame) -> bool:
         """A command selects us while our own channel role may be using the link (L5)."""

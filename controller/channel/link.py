@@ -47,6 +47,7 @@ from controller.channel.inbound import Inbound
 from controller.channel.link_level import LinkLevel
 from controller.channel.path_table import PathTable
 from controller.channel.responder import Responder
+from controller.channel.streamed_control_unit import StreamedControlUnit
 from controller.channel.timer import earliest
 
 __all__ = [
@@ -74,6 +75,8 @@ class Link:
     paths per control-unit image over all links that share it.
     """
 
+    streamed = False  # chains follow one another without waiting: `StreamedLink`
+
     def __init__(
         self,
         link_id: str,
@@ -90,8 +93,7 @@ class Link:
         self.on_output: Callable[[], None] = lambda: None
         self.counters = LinkCounters()
         self._level = LinkLevel(settings, node, self._put, self._connection_dropped, self._link_down)
-        self._control_unit = ControlUnitRole(server, self, settings, table)
-        self._channel = ChannelRole(self, settings)
+        self._control_unit, self._channel = self._make_roles(server, table)
         self._responder = Responder(
             link_id,
             node,
@@ -105,11 +107,22 @@ class Link:
         )
         self._responder.address_lost = self._address_lost
         information_limit = escon.DEVICE_HEADER_LENGTH + escon.data_block_length(settings.dib_code)
-        self._inbound = Inbound(self._control_unit, self._channel, self._responder, self.counters, information_limit)
+        self._inbound = Inbound(
+            self._control_unit, self._channel, self._responder, self.counters, information_limit, self._damaged
+        )
         self._output: deque[Frame | SequenceRecord] = deque()
         self._depth = 0  # of public calls under way; output is announced by the outermost only
         self._now = 0.0
         self._level.apply(LinkEvent.ATTACH, self._now)
+
+    def _make_roles(
+        self, server: CommandServer, table: PathTable | None
+    ) -> tuple[ControlUnitRole | StreamedControlUnit, ChannelRole]:
+        """The two roles of this kind of link."""
+        return ControlUnitRole(server, self, self.settings, table), ChannelRole(self, self.settings)
+
+    def _damaged(self) -> None:
+        """A frame could not be decoded: it is lost, and whoever waits for it waits."""
 
     # The owner of the medium
 
@@ -165,13 +178,7 @@ class Link:
     @property
     def next_wake(self) -> float | None:
         """When to call `wake`; a time that is past means at once."""
-        unit = self._control_unit
-        return earliest(
-            self._level.deadline,
-            unit.timer.deadline,
-            unit.presenter.retry_timer.deadline,
-            self._channel.deadline,
-        )
+        return earliest(self._level.deadline, self._control_unit.deadline, self._channel.deadline)
 
     @property
     def own_address(self) -> int:

@@ -18,6 +18,7 @@ from controller.channel.api import LinkCounters, PathId
 from controller.channel.channel_role import ChannelRole
 from controller.channel.control_unit import ControlUnitRole
 from controller.channel.incidents import INCIDENT_BYTES
+from controller.channel.streamed_control_unit import StreamedControlUnit
 
 _PEER_HEADER_BYTES = 40
 _ANSWERS = frozenset(
@@ -48,7 +49,7 @@ class Responder:
         self,
         link_id: str,
         node: bytes,
-        control_unit: ControlUnitRole,
+        control_unit: ControlUnitRole | StreamedControlUnit,
         channel: ChannelRole,
         address: AddressAcquirer,
         counters: LinkCounters,

@@ -13,20 +13,28 @@ from typing import Any
 
 import trio
 
-from controller.channel import Link, PathId
+from controller.channel import Link, PathId, StreamedLink
 from controller.config import PortConfig
 from controller.links.shaping import SleepUntil, shaped
 from controller.links.stream_link import LinkError, Tap, run_link
+from controller.links.streamed_stream import run_streamed_link
 
 RECONNECT_FIRST_S = 0.2
 RECONNECT_MAX_S = 5.0
 OPENED, ACCEPTED = 0x01, 0x02  # link addresses: the side that opened the connection, the other
 
-# (link id, SAID, own address, peer address, whether a director assigns the own address)
-MakeLink = Callable[[str, int, int, int, bool], Link]
+MakeLink = Callable[[str, PortConfig, int, int], Link]  # (link id, its port, own address, peer address)
 MakeTap = Callable[[str, PortConfig], Tap | None]  # (link id, its port): what is shown the records of a new link
 Say = Callable[[str, dict[str, object]], None]
 RunLink = Callable[[Link, Any, Tap | None], Awaitable[None]]  # runs one link over a stream until that is over
+
+
+async def run_any(link: Link, stream: trio.abc.Stream, tap: Tap | None) -> None:
+    """Run a link of either kind; see `run_link`."""
+    if isinstance(link, StreamedLink):
+        await run_streamed_link(link, stream, tap)
+    else:
+        await run_link(link, stream, tap)
 
 
 @dataclass(slots=True)
@@ -39,6 +47,7 @@ class Adapter:
     address: tuple[str, int] | None = None  # where it listens, once it does
     made: int = 0
     bytes_past: int = 0  # of links that are gone
+    refused: bool = False  # where it connects to, nobody listens
 
     @property
     def bytes_wire(self) -> int:
@@ -49,6 +58,11 @@ class Adapter:
     @property
     def said(self) -> int:
         return self.config.said
+
+    @property
+    def wan(self) -> bool:
+        """Are its links of the wide-area form?"""
+        return self.config.wan
 
     @property
     def link(self) -> Link | None:
@@ -75,7 +89,7 @@ class Adapters:
         self.link_gained: Callable[[int], None] = lambda said: None
         self.say: Say
         self.make_tap: MakeTap | None = None
-        self.run_link: RunLink = run_link  # a simulation has a medium of its own
+        self.run_link: RunLink = run_any  # a simulation has a medium of its own
         self.sleep_until: SleepUntil = trio.sleep_until  # of links with a shape
 
     # LinkDirectory
@@ -112,7 +126,7 @@ class Adapters:
         link_id = f"{said:04X}/{adapter.made}"
         config = adapter.config
         own, peer = (OPENED, ACCEPTED) if opened else (ACCEPTED, OPENED)
-        link = self.make_link(link_id, said, own, config.peer_address or peer, config.director)
+        link = self.make_link(link_id, config, own, config.peer_address or peer)
         if config.kind == "peer":
             self._end_links(adapter)  # the newest connection is the link; an old one that still lingers is dead
         adapter.links[link_id] = link
@@ -187,14 +201,23 @@ class Adapters:
         while True:
             try:
                 stream = await trio.open_tcp_stream(where.host, where.port)
-            except OSError:
+            except OSError as error:
+                adapter.refused = _refused(error)
                 await trio.sleep(delay)
                 delay = min(delay * 2, RECONNECT_MAX_S)
                 continue
             delay = RECONNECT_FIRST_S
+            adapter.refused = False
             _keep_alive(stream)
             await self.serve_stream(adapter.said, stream, opened=True)
             await trio.sleep(RECONNECT_FIRST_S)
+
+
+def _refused(error: OSError) -> bool:
+    """Was the connection refused? trio wraps what happened at each address."""
+    cause = error.__cause__
+    found = cause.exceptions if isinstance(cause, BaseExceptionGroup) else (error, cause)
+    return any(isinstance(one, ConnectionRefusedError) for one in found)
 
 
 def _keep_alive(stream: trio.SocketStream) -> None:

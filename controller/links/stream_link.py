@@ -36,7 +36,11 @@ async def run_link(link: Link, stream: trio.abc.Stream, tap: Tap | None = None) 
     Raises LinkError when the peer sends what is no record, or takes nothing for 30 s. On return or error the link
     has been told that its connection is lost.
     """
-    runner = _Runner(link, stream, tap)
+    await run(Runner(link, stream, tap), link, stream)
+
+
+async def run(runner: "Runner", link: Link, stream: trio.abc.Stream) -> None:
+    """As `run_link`, with a runner of one's own."""
     link.on_output = runner.wake
     try:
         async with stream, trio.open_nursery() as nursery:
@@ -57,7 +61,7 @@ def _nothing() -> None:
     """Output of a link whose stream is gone goes nowhere."""
 
 
-class _Runner:
+class Runner:
     """One link on its stream."""
 
     def __init__(self, link: Link, stream: trio.abc.Stream, tap: Tap | None) -> None:
@@ -70,6 +74,7 @@ class _Runner:
         self._backlog: list[bytes] = []  # what the socket did not take at once
         self._backlog_event = trio.Event()
         self._sending_since: float | None = None
+        self._receive_bytes = RECEIVE_BYTES
 
     def wake(self) -> None:
         """The link has something to say outside of `receive`."""
@@ -99,12 +104,12 @@ class _Runner:
     async def _receive(self) -> bytes:
         """What comes next. A socket is waited for and then read: asked first, it has nothing nearly every time."""
         if self._descriptor is None:
-            return bytes(await self._stream.receive_some(RECEIVE_BYTES))
+            return bytes(await self._stream.receive_some(self._receive_bytes))
         await trio.lowlevel.wait_readable(self._descriptor)
         try:
-            return os.read(self._descriptor, RECEIVE_BYTES)
+            return os.read(self._descriptor, self._receive_bytes)
         except BlockingIOError:
-            return bytes(await self._stream.receive_some(RECEIVE_BYTES))
+            return bytes(await self._stream.receive_some(self._receive_bytes))
         except OSError as error:
             raise trio.BrokenResourceError from error
 

@@ -5,13 +5,14 @@ from typing import NamedTuple
 
 import trio
 
+from ccw.escon import DIB_CODE_ESCON, DIB_CODE_MAX
 from ccw.link_control import NodeDescriptor
 from controller.array import VirtualArrayStore
 from controller.box import BoxSettings, Ports, VolumeSettings
-from controller.channel import CommandServer, Link
+from controller.channel import CommandServer, Link, StreamedLink
 from controller.channel.api import LinkSettings
 from controller.channel.path_table import PathTable
-from controller.config import SharedConfig
+from controller.config import PortConfig, SharedConfig
 from controller.links.adapters import Adapters
 from controller.links.array_port import ArrayAdapter
 from controller.links.committer import Committer, RunBlocking
@@ -139,7 +140,7 @@ class StorageSystem:
         else:
             self.log(None, "the array is full: writes are refused, reads go on", {"why": why})
 
-    def _make_link(self, link_id: str, said: int, own_address: int, peer_address: int, switched: bool) -> Link:
+    def _make_link(self, link_id: str, port: PortConfig, own_address: int, peer_address: int) -> Link:
         node = NodeDescriptor(
             self._node.flags,
             self._node.parameters,
@@ -148,15 +149,16 @@ class StorageSystem:
             self._node.manufacturer,
             self._node.plant,
             self._node.sequence_number,
-            said,
+            port.said,
         )
-        return Link(
+        dib_code = DIB_CODE_MAX if port.wan else DIB_CODE_ESCON
+        return (StreamedLink if port.wan else Link)(
             link_id,
             self._server,
             node.encode(),
             own_address=own_address,
             peer_address=peer_address,
-            settings=LinkSettings(acquire_address=switched),
+            settings=LinkSettings(acquire_address=port.director, dib_code=dib_code),
             table=self._path_table,
         )
 

@@ -14,6 +14,7 @@ from controller.remote_copy import orders
 from controller.remote_copy.core import Core
 from controller.remote_copy.pair_orders import COPY, NOCOPY, establish_pair
 from controller.remote_copy.path_orders import establish_paths
+from controller.remote_copy.paths import LINK_ESCON
 from controller.remote_copy.procedure import Procedure
 from controller.remote_copy.refusal import Refused
 from controller.remote_copy.settings import Mirror
@@ -80,7 +81,7 @@ class AutoEstablish:
                 mirror.box.volume(0),
                 flags=int(flags),
             ),
-            link_type=orders.LINK_ESCON,
+            link_type=LINK_ESCON,
             paths=paths,
         )
 

@@ -21,9 +21,11 @@ ALL_WRITES_MASK = 0xC0
 ECKD_ATTRIBUTES = 0xC0
 
 
-def bridge_chain(slot: int, slots: int, heads: int, payloads: Sequence[bytes]) -> list[ChainCommand]:
-    """Commands that write `payloads` (1-16, each header and payload) into the ring from `slot` on."""
-    count = len(payloads)
+def bridge_chain(
+    slot: int, slots: int, heads: int, contents: Sequence[tuple[bytes, bytes]]
+) -> list[ChainCommand]:
+    """Commands that write `contents` (1-16, each header and payload) into the ring from `slot` on."""
+    count = len(contents)
     first = Cchh(0, 0)
     last = Cchh((slots - 1) // heads, (slots - 1) % heads)
     place = Cchh(slot // heads, slot % heads)
@@ -54,5 +56,5 @@ def bridge_chain(slot: int, slots: int, heads: int, payloads: Sequence[bytes]) -
     return [
         ChainCommand(DEFINE_EXTENT, extent.encode()),
         ChainCommand(LOCATE_RECORD_EXTENDED, locate.encode()),
-        *(ChainCommand(WRITE_FULL_TRACK, payload) for payload in payloads),
+        *(ChainCommand(WRITE_FULL_TRACK, payload, prefix=header) for header, payload in contents),
     ]

@@ -2,8 +2,8 @@
 
 Phase 2 (secondary data transfer): a record whose header is good gets CE+DE at once; then its payload is checked,
 written to a ring slot of the secondary bridge volume and redirected by pointer to the volume the header names.
-Phase 3 (status packet send): when the redirected track is durable, a 32-byte entry goes into a packet on the
-primary status bridge volume. Data never waits for status.
+Phase 3 (status packet send, `status_sender`): when the redirected track is durable, a 32-byte entry goes into a packet
+on the primary status bridge volume. Data never waits for status.
 
 Records are worked through strictly in the order of their sequence numbers. A record that must be sent again sets
 the expected sequence back; everything received behind it is discarded without status (go-back-N).
@@ -19,26 +19,21 @@ from typing import NamedTuple
 from ccw.bridge import (
     BridgeHeader,
     EntryFlag,
-    PacketFlag,
-    PacketType,
     RecordType,
     Result,
     StatusEntry,
-    StatusPacket,
     TrackFlag,
 )
 from ccw.errors import FormatError
 from ccw.geometry import Cchh
 from ccw.stored_track import CODEC_NONE, CODEC_ZLIB, StoredTrack, expand_track
 from ccw.tracks import parse_track
-from controller.channel import ChainResult
-from controller.remote_copy.bridge_chain import MAX_RECORDS_PER_CHAIN, bridge_chain
 from controller.remote_copy.bridge_sender import ahead, following
-from controller.remote_copy.ports import ArrayPort, Clock, HardenPort, LinkPort
+from controller.remote_copy.ports import ArrayPort, Clock, HardenPort
 from controller.remote_copy.refusal import reject
 from controller.remote_copy.states import Reason
+from controller.remote_copy.status_sender import StatusSender
 
-ENTRIES_PER_PACKET = 16
 RECORD_TYPES = frozenset(int(kind) for kind in RecordType)
 TRACKLESS = frozenset({RecordType.END_OF_VOLUME, RecordType.HEARTBEAT, RecordType.ABORT_SNAPSHOT})
 SENSE_OF_RESULT = {  # result: (sense byte 7, sense byte 8)
@@ -76,17 +71,6 @@ class ReceiverRoute:
     window: int
 
 
-@dataclass(frozen=True, slots=True)
-class StatusRoute:
-    """Where status packets go."""
-
-    link: LinkPort
-    image: int
-    device: int  # unit address of the secondary status bridge volume (in the primary box)
-    slots: int
-    heads: int
-
-
 class BridgeReceiver:
     """One data bridge, secondary side, with its status bridge."""
 
@@ -103,22 +87,23 @@ class BridgeReceiver:
     ) -> None:
         self.route = route
         self.expected = first_sequence
-        self.status_route: StatusRoute | None = None
         self._array = array
         self._hardener = hardener
         self._clock = clock
         self._destination = destination
         self._mark = mark
+        self.status = StatusSender(route.number, route.window, clock, self._status_failed)
         self._failed = failed
-        self._applied = 0  # highest sequence worked through and durable, in order
-        self._entries: deque[tuple[StatusEntry, bool]] = deque()  # (entry, is it about a whole volume)
-        self._status_sequence = 1
-        self._sending = 0  # entries in the status chain under way
-        self._failures = 0
+        self._answers: deque[tuple[int, BridgeHeader, Result]] = deque()  # not durable yet: (array sequence, ...)
+        self._asked = False  # the hardener will tell
         self._marks: deque[tuple[int, int]] = deque()  # (bridge sequence, array sequence)
         self._since_mark = 0
         self.closed = False
         self.tracks_applied = 0
+
+    def _status_failed(self, text: str) -> None:
+        self.close()
+        self._failed(text)
 
     # Records
 
@@ -145,6 +130,7 @@ class BridgeReceiver:
         result = self._apply(header, payload)
         if result in (Result.PAYLOAD_CRC, Result.DECOMPRESSION_FAILED):
             self._queue(header, result)  # expected stays: the record comes again
+            self.status.send()
             return
         self.expected = following(header.sequence)
         self._answer_when_durable(header, result)  # refused for good or applied: in the order of the records
@@ -193,18 +179,33 @@ class BridgeReceiver:
     # Phase 3
 
     def _answer_when_durable(self, header: BridgeHeader, result: Result) -> None:
-        def hardened(good: bool) -> None:
-            self._queue(header, result if good or result is not Result.APPLIED else Result.DEVICE_FAULT)
+        """Answer when all that was appended up to now is durable; in the order of the records."""
+        self._answers.append((self._array.appended, header, result))
+        if not self._asked:
+            self._ask()
 
-        self._hardener.when_durable(self._array.appended, hardened)
+    def _ask(self) -> None:
+        """One question at a time: what it is told of is durable up to there, and mostly further."""
+        self._asked = True
+        sequence = self._answers[-1][0]
+        self._hardener.when_durable(sequence, lambda good: self._hardened(sequence, good))
 
-    def _queue(self, header: BridgeHeader, result: Result) -> None:
+    def _hardened(self, sequence: int, good: bool) -> None:
+        self._asked = False
         if self.closed:
             return
+        while self._answers and (self._answers[0][0] <= sequence or not good):
+            _, header, result = self._answers.popleft()
+            self._queue(header, result if good or result is not Result.APPLIED else Result.DEVICE_FAULT)
+        if self._answers:
+            self._ask()
+        self.status.send()
+
+    def _queue(self, header: BridgeHeader, result: Result) -> None:
         message, reason = SENSE_OF_RESULT.get(result, (0, 0))
         again = result in (Result.PAYLOAD_CRC, Result.DECOMPRESSION_FAILED)
         if not again and result is not Result.DUPLICATE:
-            self._applied = header.sequence
+            self.status.applied = header.sequence
         entry = StatusEntry(
             sequence=header.sequence,
             destination=header.destination,
@@ -216,72 +217,13 @@ class BridgeReceiver:
             tod=self._clock.tod(),
             flags=EntryFlag.SEND_AGAIN if again else 0,
         )
-        self._entries.append((entry, header.record_type == RecordType.END_OF_VOLUME))
-        self.send_status()
-
-    def send_status(self) -> None:
-        """Start the next chain of status packets if the status path is free.
-
-        Entries are sent as soon as the path is free; while a chain is under way they gather, so packets fill up
-        under load without the 2 ms wait that the protocol allows.
-        """
-        if self._sending or not self._entries or self.status_route is None or self.closed:
-            return
-        packets: list[bytes] = []
-        taken = 0
-        sequence = self._status_sequence
-        while taken < len(self._entries) and len(packets) < MAX_RECORDS_PER_CHAIN:
-            about_volume = self._entries[taken][1]
-            entries: list[StatusEntry] = []
-            while (
-                taken < len(self._entries)
-                and len(entries) < ENTRIES_PER_PACKET
-                and self._entries[taken][1] == about_volume
-            ):
-                entries.append(self._entries[taken][0])
-                taken += 1
-            packets.append(self._packet(sequence, entries, about_volume, more=taken < len(self._entries)))
-            sequence = following(sequence)
-        self._sending = taken
-        way = self.status_route
-        commands = bridge_chain(0, way.slots, way.heads, packets)
-        way.link.start_chain(
-            way.image, way.device, commands, lambda result: self._status_sent(result, len(packets)), self._clock.now()
-        )
-
-    def _packet(self, sequence: int, entries: list[StatusEntry], about_volume: bool, more: bool) -> bytes:
-        return StatusPacket(
-            packet_type=PacketType.VOLUME_STATUS if about_volume else PacketType.TRACK_STATUS,
-            flags=PacketFlag.MORE_QUEUED if more else 0,
-            status_sequence=sequence,
-            bridge_number=self.route.number,
-            cumulative_ack=self._applied,
-            credit=self.route.window,
-            entries=tuple(entries),
-        ).encode()
-
-    def _status_sent(self, result: ChainResult, packets: int) -> None:
-        sent, self._sending = self._sending, 0
-        if self.closed:
-            return
-        if result.completed == packets + 2:
-            self._failures = 0
-            for _ in range(packets):
-                self._status_sequence = following(self._status_sequence)
-            for _ in range(sent):
-                self._entries.popleft()
-        elif result.failure in (None, "timeout") and self._failures < 5:
-            self._failures += 1  # the same packets again: entries a primary has seen are ignored there
-        else:
-            self.close()
-            self._failed(f"status path: {result.failure or result.sense[7:9].hex().upper()}")
-            return
-        self.send_status()
+        self.status.add(entry, header.record_type == RecordType.END_OF_VOLUME)
 
     def close(self) -> None:
         """The bridge is gone; nothing more is accepted or answered."""
         self.closed = True
-        self._entries.clear()
+        self._answers.clear()
+        self.status.close()
 
 
 def _check_image(stored: StoredTrack, compressed: bool, place: Cchh, track_size: int) -> Result:

@@ -2,7 +2,8 @@
 
 Phase 1 (primary data transfer) and phase 4 (status packet received) of the patent's four phases. Records of
 any pair travel in one chain: `63 Define Extent | 4B Locate Record Extended | 95 Write Full Track x n`, n = 1..16.
-Host updates go ahead of waiting copies; the order in which records were numbered is never changed again.
+Host updates go ahead of waiting copies; the order in which records were numbered is never changed again. On a streamed
+link chains follow one another; one that is lost comes back, and the bridge goes on (`resume`).
 
 A record stays retained until B's cumulative acknowledgement covers it *and* its local write is durable. So B can
 never hold more than one window of records that this box might lose in a crash (see `reconcile` in `service`).
@@ -25,6 +26,8 @@ STATUS_LIMIT_S = 15.0  # no status for so long with records outstanding: the bri
 STATUS_CHECK_S = 1.0
 CHAIN_FAILURES_MAX = 5  # consecutive chains without one accepted record
 SEND_AGAIN_MAX = 3
+STREAMED_CHAINS_MAX = 256  # under way; the window bounds their records
+LINK_GONE = frozenset({"link lost", "no path"})
 FATAL_FAILURES = frozenset({"link lost", "no path", "device exception"})  # others are tried again
 LAST_SEQUENCE = 0xFFFF_FFFF
 
@@ -73,9 +76,6 @@ class BridgeRecord:
     def kind(self) -> RecordType:
         return RecordType(self.header.record_type)
 
-    def encoded(self) -> bytes:
-        return self.header.encode() + self.payload
-
 
 class SenderOwner(Protocol):
     """Who feeds the bridge and hears of its records."""
@@ -104,6 +104,7 @@ class BridgeRoute:
     slots: int  # tracks of that volume, used as a ring
     heads: int
     window: int  # records
+    streamed: bool = False  # chains follow one another without waiting
 
 
 class BridgeSender:
@@ -123,7 +124,8 @@ class BridgeSender:
         self._retained: deque[BridgeRecord] = deque()
         self._cursor = 0  # index in _retained of the next record to put on the link
         self._updates: deque[BridgeRecord] = deque()
-        self._chain: list[BridgeRecord] = []
+        self._chains: deque[list[BridgeRecord]] = deque()  # under way
+        self.interrupted = False  # the streamed link is gone, and will come back
         self._go_back: int | None = None
         self._failures = 0
         self._last_status = clock.now()
@@ -137,6 +139,7 @@ class BridgeSender:
     def update(self, record: BridgeRecord) -> None:
         """Send a host update ahead of waiting copies."""
         self._updates.append(record)
+        self._watch()
         self.pump()
 
     def local_durable(self, sequence: int) -> None:
@@ -199,27 +202,34 @@ class BridgeSender:
             self._retained.popleft()
             self._cursor = max(0, self._cursor - 1)
 
-    # The chain on the link
+    # Chains on the link
 
     def pump(self) -> None:
-        """Start the next chain if the link is free and there is something to send."""
-        if self._chain or self.failed or self._filling:
-            return
-        self._filling = True
-        try:
-            chain = self._fill()
-        finally:
-            self._filling = False
-        if not chain or self.failed:
-            return
+        """Start chains while the link takes one and there is something to send."""
+        limit = STREAMED_CHAINS_MAX if self.route.streamed else 1
+        while not self._filling and not self.failed and not self.interrupted:
+            if len(self._chains) >= limit or self._go_back is not None:
+                return
+            self._filling = True
+            try:
+                chain = self._fill()
+            finally:
+                self._filling = False
+            if not chain or self.failed:
+                return
+            self._send(chain)
+
+    def _send(self, chain: list[BridgeRecord]) -> None:
         for record in chain:
             if record.sent:
                 record.header = replace(record.header, flags=record.header.flags | TrackFlag.RETRANSMISSION)
             record.sent = True
-        self._chain = chain
+        self._cursor += len(chain)
+        self._chains.append(chain)
         self._watch()
         first_slot = chain[0].sequence % self.route.slots
-        commands = bridge_chain(first_slot, self.route.slots, self.route.heads, [r.encoded() for r in chain])
+        contents = [(record.header.encode(), record.payload) for record in chain]
+        commands = bridge_chain(first_slot, self.route.slots, self.route.heads, contents)
         self.route.link.start_chain(self.route.image, self.route.device, commands, self._chain_done, self._clock.now())
 
     def _fill(self) -> list[BridgeRecord]:
@@ -238,31 +248,38 @@ class BridgeSender:
         return chain
 
     def _chain_done(self, result: ChainResult) -> None:
-        chain, self._chain = self._chain, []
+        """The oldest chain has ended. One that failed is repeated with all behind it, when those have ended too."""
+        chain = self._chains.popleft()
         if self.failed:
             return
         accepted = min(len(chain), max(0, result.completed - 2))
-        self._failures = 0 if accepted else self._failures + 1
-        self._place_cursor(chain, accepted)
-        if result.failure in FATAL_FAILURES:
+        if accepted:
+            self._failures = 0
+        elif self._go_back is None:
+            self._failures += 1
+        if result.failure in LINK_GONE and self.route.streamed:
+            self.interrupted = True
+        elif result.failure in FATAL_FAILURES:
             self.fail(f"data path: {result.failure}")
             return
+        if accepted < len(chain):
+            self._back_to(chain[accepted].sequence)
         if result.status & 0x02:
             self._unit_check(result.sense)
         if self._failures > CHAIN_FAILURES_MAX:
             self.fail("no record accepted in several chains")
-        if self._go_back is not None:
+        if self._go_back is not None and not self._chains:
             target, self._go_back = self._go_back, None
             self._rewind(target)
         self.pump()
 
-    def _place_cursor(self, chain: list[BridgeRecord], accepted: int) -> None:
-        """Continue behind the last accepted record of the chain. Records may have been released meanwhile."""
-        reached = chain[accepted - 1].sequence if accepted else None
-        if reached is None:
-            self._rewind(chain[0].sequence)
-        else:
-            self._rewind(following(reached))
+    def resume(self, link: LinkPort) -> None:
+        """The streamed link is there again: go on behind what is acknowledged."""
+        self.route = replace(self.route, link=link)
+        self.interrupted = False
+        self._failures = 0
+        self._rewind(following(self.acknowledged) if self.acknowledged else self._first)
+        self.pump()
 
     def _rewind(self, sequence: int) -> None:
         """Let the next chain begin at `sequence`, or at the oldest retained record."""
@@ -275,7 +292,7 @@ class BridgeSender:
     def _unit_check(self, sense: bytes) -> None:
         reason = sense[8] if len(sense) == 32 else 0
         if reason in (Reason.BRIDGE_HEADER_CRC, Reason.SEQUENCE_GAP, Reason.NO_CREDIT):
-            self._rewind(int.from_bytes(sense[28:32], "big"))
+            self._back_to(int.from_bytes(sense[28:32], "big"))
         else:
             self.fail(f"data bridge refused: sense {sense[7:9].hex().upper()}")
 
@@ -329,8 +346,8 @@ class BridgeSender:
         self._back_to(record.sequence)
 
     def _back_to(self, sequence: int) -> None:
-        """Go on from `sequence` when the chain under way has ended."""
-        if not self._chain:
+        """Go on from `sequence` when the chains under way have ended."""
+        if not self._chains:
             self._rewind(sequence)
         elif self._go_back is None or ahead(sequence, self._go_back) < 0:
             self._go_back = sequence
@@ -351,7 +368,7 @@ class BridgeSender:
 
     def _check(self) -> None:
         self._watching = False
-        if self.failed or not (self._retained or self._chain):
+        if self.failed or not (self._retained or self._chains or self._updates):
             return
         if self._clock.now() - self._last_status > STATUS_LIMIT_S:
             self.fail("no status for 15 s")

@@ -12,14 +12,13 @@ from typing import Any
 from ccw import pprc
 from controller.channel import ChainCommand
 from controller.remote_copy import orders, queries
-from controller.remote_copy.bridge_receiver import BridgeReceiver, Destination, ReceiverRoute, StatusRoute
+from controller.remote_copy.bridge_receiver import BridgeReceiver, Destination, ReceiverRoute
 from controller.remote_copy.bridge_sender import BridgeRoute, BridgeSender
 from controller.remote_copy.checks import primary_box, secondary_box
 from controller.remote_copy.core import (
     ATTENTION_STATE_CHANGE,
     PERFORM_SUBSYSTEM_FUNCTION,
     READ_SUBSYSTEM_DATA,
-    WINDOW_RECORDS,
     Core,
     PrimaryBridge,
     SecondaryBridge,
@@ -28,8 +27,10 @@ from controller.remote_copy.pair import BoxName, VolumeName
 from controller.remote_copy.paths import DATA_PURPOSE, STATUS_PURPOSE, VOLUME_PURPOSE, PathEntry, establish_path
 from controller.remote_copy.procedure import Procedure, run
 from controller.remote_copy.refusal import Refused, reject
+from controller.remote_copy.settings import WINDOW_RECORDS, WINDOW_RECORDS_MAX
 from controller.remote_copy.states import BridgeRole, BridgeState, PairState, PathStatus, Reason
 from controller.remote_copy.status_inbox import StatusInbox
+from controller.remote_copy.status_sender import StatusRoute
 
 FIRST_SEQUENCE = 1
 NOTIFY_TIMEOUT_S = 30.0
@@ -222,7 +223,7 @@ def _data_update(core: Core, bridge: PrimaryBridge, state: PairState) -> pprc.Up
         core.around.clock.tod(),
         state=state,
         shape=(shape.cylinders, shape.heads, shape.device_type),
-        window=WINDOW_RECORDS,
+        window=core.window,
         first_sequence=FIRST_SEQUENCE,
     )
 
@@ -234,7 +235,7 @@ def _start_sending(core: Core, bridge: PrimaryBridge) -> None:
         raise reject(Reason.NO_WORKING_PATH)
     shape = core.shape(bridge.data_volume)
     route = BridgeRoute(
-        bridge.number, port.link, data.image, bridge.secondary_volume, shape.tracks, shape.heads, WINDOW_RECORDS
+        bridge.number, port.link, data.image, bridge.secondary_volume, shape.tracks, shape.heads, core.window, port.wan
     )
     sender = BridgeSender(route, FIRST_SEQUENCE, bridge.worker, core.around.clock, core.around.timers)
     assert bridge.box is not None
@@ -308,7 +309,7 @@ def accept_data_bridge(
             raise reject(Reason.STATE)
         drop_secondary_bridge(core, existing, "set up anew by the primary box")
     shape = core.shape(volume)
-    window = min(order.window or WINDOW_RECORDS, WINDOW_RECORDS)
+    window = min(order.window or WINDOW_RECORDS, WINDOW_RECORDS_MAX)
     core.receiving[number] = bridge = SecondaryBridge(
         number=number,
         receiver=BridgeReceiver(
@@ -365,8 +366,8 @@ def establish_status_bridge(core: Core, order: pprc.EstablishPair, volume: int, 
     if port is None or port.link is None:
         raise reject(Reason.NO_WORKING_PATH)
     shape = core.shape(bridge.status_volume)
-    bridge.receiver.status_route = StatusRoute(
-        port.link, path.image, order.header.secondary_cca, shape.tracks, shape.heads
+    bridge.receiver.status.route = StatusRoute(
+        port.link, path.image, order.header.secondary_cca, shape.tracks, shape.heads, port.wan
     )
 
 

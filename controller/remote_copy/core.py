@@ -16,6 +16,7 @@ from controller.remote_copy.ports import ArrayFault, Surroundings
 from controller.remote_copy.procedure import Procedure
 from controller.remote_copy.records import Records
 from controller.remote_copy.refusal import Refusal, Refused, reject
+from controller.remote_copy.settings import WINDOW_RECORDS
 from controller.remote_copy.states import BridgeRole, PairEvent, PairState, PathStatus, Reason, next_state
 from controller.remote_copy.status_inbox import StatusInbox
 from controller.remote_copy.sync_queue import SyncQueue, SyncWorker
@@ -23,7 +24,6 @@ from controller.remote_copy.sync_queue import SyncQueue, SyncWorker
 PERFORM_SUBSYSTEM_FUNCTION = 0x27
 READ_SUBSYSTEM_DATA = 0x3E
 ATTENTION_STATE_CHANGE = 0x85  # attention, device end, unit exception
-WINDOW_RECORDS = 64
 ORDERS_REMEMBERED_MAX = 65_535
 
 
@@ -165,6 +165,7 @@ class SecondaryBridge:
     status_partner: VolumeName | None = None  # S-SB in the other box
     status_path: PathEntry | None = None
     status_pair_id: int = 0
+    down: set[int] = field(default_factory=set)  # its ports whose link is gone and may come back
 
 
 @dataclass(slots=True)
@@ -188,6 +189,7 @@ class Core:
     long_busy: dict[int, float] = field(default_factory=dict)  # volumes whose hosts wait: until when
     frozen: set[BoxName] = field(default_factory=set)  # freeze in effect, until run
     duplex_waiters: dict[int, list[Callable[[bool], None]]] = field(default_factory=dict)  # by pair id
+    window: int = WINDOW_RECORDS  # records under way on a bridge
     conventional: PairCopier | None = None  # in place of bridges
 
     # Who copies

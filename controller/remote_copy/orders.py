@@ -6,10 +6,10 @@ The same orders serve host and peer; a peer names the receiver as PRIM where the
 
 from ccw import pprc
 from controller.remote_copy.pair import BoxName, Pair, VolumeName
+from controller.remote_copy.paths import LINK_ESCON
 from controller.remote_copy.states import PairState
 
 ANY_STATE = 0xFF
-LINK_ESCON = 1
 DATA_BRIDGE, STATUS_BRIDGE = 1, 2
 SELECT_SET, SELECT_NOTIFY, SELECT_HEARTBEAT = 0, 1, 2
 

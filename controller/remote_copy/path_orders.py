@@ -5,12 +5,13 @@ Source: pprc-commands 2.2, 4.3, 4.4.
 """
 
 from ccw import pprc
-from controller.remote_copy import orders
 from controller.remote_copy.checks import check_boxes, secondary_box
 from controller.remote_copy.core import Core
 from controller.remote_copy.pair import Pair
 from controller.remote_copy.paths import (
     DEFAULT_ELB_S,
+    LINK_ESCON,
+    LINK_WAN,
     MAX_ELB_S,
     MAX_PATHS,
     MAX_SECONDARIES,
@@ -29,7 +30,7 @@ DOWN = (BridgeState.DEFINED, BridgeState.FAILED)  # a bridge that needs no path
 def establish_paths(core: Core, order: pprc.EstablishPath) -> Procedure[None]:
     """D0 from a host: replace (or add to) the set of paths to one control-unit image."""
     check_boxes(order.header, core.own, own_is_primary=True)
-    if order.link_type != orders.LINK_ESCON:
+    if order.link_type not in (LINK_ESCON, LINK_WAN):
         raise bad_parameter(40)
     if not 1 <= order.path_count <= MAX_PATHS:
         raise reject(Reason.PATH_COUNT)
@@ -63,6 +64,7 @@ def establish_paths(core: Core, order: pprc.EstablishPath) -> Procedure[None]:
             wanted.secondary_port,
             purpose=order.purpose,
             bridge=order.bridge_number,
+            link_type=order.link_type,
         )
         for wanted in order.paths
     ]

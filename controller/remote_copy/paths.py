@@ -23,12 +23,17 @@ MAX_ELB_S = 600
 SENSE_ID = 0xE4
 READ_CONFIGURATION_DATA = 0xFA
 CONFIGURATION_BYTES = 256
+BUSY = 0x10
+BUSY_TRIES, BUSY_EVERY_S = 50, 0.1
 NODE_TAG = slice(30, 32)  # of a node descriptor
 NED_SERIAL = slice(18, 30)
 NED_LSS = 30
 NEQ_SSID = slice(224 + 8, 224 + 10)
-CHECKED_DEVICE = 0x00  # the device whose configuration data names the other box
+CHECKED_DEVICE = 0x00  # there is always one
 LPR_STATUS = {2: PathStatus.NO_RESOURCES_SECONDARY, 3: PathStatus.RETRY_LATER}
+
+LINK_ESCON, LINK_WAN = 1, 3
+ESTABLISHED = frozenset({PathStatus.ESTABLISHED, PathStatus.WAN_ESTABLISHED})
 
 VOLUME_PURPOSE, DATA_PURPOSE, STATUS_PURPOSE = 0, 1, 2
 
@@ -46,10 +51,11 @@ class PathEntry:
     bridge: int = 0
     peer_port: int = 0  # the far port's identifier, from its node descriptor
     turned: bool = False  # used by the other box towards this one
+    link_type: int = LINK_ESCON  # as it was asked for: 01 is good for a wide-area port too
 
     @property
     def good(self) -> bool:
-        return self.status is PathStatus.ESTABLISHED and not self.turned
+        return self.status in ESTABLISHED and not self.turned
 
 
 @dataclass(slots=True)
@@ -89,18 +95,24 @@ def peer_header(own: BoxName, peer: BoxName) -> bytes:
     ).encode()
 
 
-def establish_path(around: Surroundings, own: BoxName, peer: BoxName, entry: PathEntry) -> Procedure[None]:
-    """Bring up one path; the result is `entry.status` (and the far port). Never raises."""
+def establish_path(
+    around: Surroundings, own: BoxName, peer: BoxName, entry: PathEntry, device: int = CHECKED_DEVICE
+) -> Procedure[None]:
+    """Bring up one path; the result is `entry.status` (and the far port). Never raises.
+
+    device: whose configuration data names the other box. A bridge volume is never busy with a host.
+    """
     port = around.links.get(entry.said)
-    if port is None or entry.link_address:
+    if port is None or entry.link_address or (entry.link_type == LINK_WAN and not port.wan):
         entry.status = PathStatus.CONFIGURATION_ERROR  # no such adapter, or a director address without a director
         return
-    if port.has_host_paths:
+    if port.has_host_paths and not port.wan:  # a wide-area link is used in both directions at once
         entry.status = PathStatus.HOST_PATH_PRESENT
         return
     link = port.link
     if link is None:
-        entry.status = PathStatus.LINK_OFFLINE
+        down = PathStatus.WAN_REFUSED if port.refused else PathStatus.WAN_LINK_DOWN
+        entry.status = down if port.wan else PathStatus.LINK_OFFLINE
         return
     if peer == own:
         entry.status = PathStatus.SAME_CLUSTER
@@ -115,8 +127,10 @@ def establish_path(around: Surroundings, own: BoxName, peer: BoxName, entry: Pat
         entry.status = PathStatus.INITIALISATION_FAILED
         return
     entry.peer_port = int.from_bytes(node[NODE_TAG], "big")
-    entry.status = yield from _check_identity(around, link, peer, entry)
-    if entry.status is not PathStatus.ESTABLISHED:
+    entry.status = yield from _check_identity(around, link, peer, entry, device)
+    if entry.status is PathStatus.ESTABLISHED and port.wan:
+        entry.status = PathStatus.WAN_ESTABLISHED
+    if entry.status not in ESTABLISHED:
         yield lambda answer: link.remove_path(entry.image, answer, around.clock.now())
 
 
@@ -137,12 +151,24 @@ def _path_failure(reply: PathReply) -> PathStatus:
     return PathStatus.TIME_OUT if reply.failure == "timeout" else PathStatus.INITIALISATION_FAILED
 
 
-def _check_identity(around: Surroundings, link: LinkPort, peer: BoxName, entry: PathEntry) -> Procedure[PathStatus]:
-    """Sense ID and Read Configuration Data of device 00 behind the path: is it the box that was named?"""
+def _check_identity(
+    around: Surroundings, link: LinkPort, peer: BoxName, entry: PathEntry, device: int
+) -> Procedure[PathStatus]:
+    """Sense ID and Read Configuration Data of a device behind the path: is it the box that was named?
+
+    The device may be busy with a host; it is asked again then.
+    """
     commands = [ChainCommand(SENSE_ID, count=7), ChainCommand(READ_CONFIGURATION_DATA, count=CONFIGURATION_BYTES)]
-    result: ChainResult = yield lambda answer: link.start_chain(
-        entry.image, CHECKED_DEVICE, commands, answer, around.clock.now()
-    )
+    clock, timers = around.clock, around.timers
+    for _ in range(BUSY_TRIES):
+        result: ChainResult = yield lambda answer: link.start_chain(
+            entry.image, device, commands, answer, clock.now()
+        )
+        if result.failure is not None or not result.status & BUSY:
+            break
+        yield lambda reply: timers.call_at(clock.now() + BUSY_EVERY_S, lambda: reply(None))
+    if result.failure == "link lost":
+        return PathStatus.LINK_OFFLINE
     if result.completed != len(commands) or len(result.data[1]) != CONFIGURATION_BYTES:
         return PathStatus.SSID_MISMATCH  # the I/O that collects the identity failed
     data = result.data[1]

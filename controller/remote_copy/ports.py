@@ -120,6 +120,12 @@ class InstalledPort(Protocol):
     def said(self) -> int: ...
 
     @property
+    def wan(self) -> bool: ...  # its links are streamed, and come back
+
+    @property
+    def refused(self) -> bool: ...  # the other side's machine refuses the connection
+
+    @property
     def link(self) -> LinkPort | None: ...  # None: no light
 
     @property

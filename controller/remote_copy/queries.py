@@ -25,7 +25,7 @@ from ccw.pprc_query import (
 from controller.channel import ChainCommand
 from controller.remote_copy.core import PERFORM_SUBSYSTEM_FUNCTION, READ_SUBSYSTEM_DATA, Core
 from controller.remote_copy.pair import Pair
-from controller.remote_copy.paths import PathSet
+from controller.remote_copy.paths import LINK_ESCON, PathSet
 from controller.remote_copy.refusal import bad_parameter, reject
 from controller.remote_copy.states import BridgeRole, PairState, Reason
 
@@ -35,7 +35,6 @@ SCOPE_PATHS, SCOPE_VOLUME, SCOPE_QUEUE, SCOPE_EXTENDED, SCOPE_BITMAP = 1, 2, 3, 
 VOLUME_BYTES = 128
 BITMAP_HEADER_BYTES = 8
 PATH_ENTRIES = 8
-LINK_ESCON = 1
 DUPLEX_PERCENT = 100
 
 
@@ -99,7 +98,7 @@ def _secondary_paths(core: Core, paths: PathSet) -> SecondaryPaths:
         serial=paths.box.identity,
         wwnn=bytes(8),
         flags=int(flags),
-        link_type=LINK_ESCON,
+        link_type=max((entry.link_type for entry in paths.entries), default=LINK_ESCON),
         elb_seconds=max(0, ceil(ends - core.around.clock.now())) if ends else paths.elb_seconds,
         paths=tuple(entries),
     )

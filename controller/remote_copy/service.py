@@ -16,12 +16,20 @@ from dataclasses import replace
 from ccw import pprc
 from ccw.bridge import Result
 from controller.commands.outcome import Outcome
-from controller.remote_copy import bridge_volumes, long_busy, orders, pair_acts, pair_orders, path_orders, queries
+from controller.remote_copy import (
+    bridge_volumes,
+    link_changes,
+    long_busy,
+    orders,
+    pair_acts,
+    pair_orders,
+    path_orders,
+    queries,
+)
 from controller.remote_copy.auto_establish import AutoEstablish
 from controller.remote_copy.bridge_setup import (
     accept_data_bridge,
     accept_status_bridge,
-    drop_secondary_bridge,
     establish_status_bridge,
     give_up,
     turn,
@@ -80,7 +88,7 @@ class RemoteCopy:
     ) -> None:
         """conventional: this box's pairs are mirrored without bridges."""
         self._settings = settings or CopySettings()
-        self.core = Core(own, volumes, around, Records(around.array))
+        self.core = Core(own, volumes, around, Records(around.array), window=self._settings.window)
         self.writes = HostWrites(self.core)
         auto = AutoEstablish(self.core, self._settings.mirrors)
         self.upkeep = Upkeep(self.core, auto, self._settings.reestablish)
@@ -311,21 +319,12 @@ class RemoteCopy:
     # Links
 
     def link_lost(self, said: int) -> None:
-        """The light of a port went out: its paths are offline, bridges on it have failed."""
-        core = self.core
-        lost = [entry for _, entry in core.paths.link_lost(said)]
-        for bridge in core.sending.values():
-            if bridge.worker.sender is not None and any(
-                entry is bridge.data_path or entry is bridge.status_path for entry in lost
-            ):
-                bridge.worker.sender.fail(f"link of port {said:04X} lost")
-        for receiving in list(core.receiving.values()):
-            status = receiving.status_path
-            if receiving.data_said == said or (status is not None and status.said == said):
-                drop_secondary_bridge(core, receiving, f"link of port {said:04X} lost")
+        """The light of a port went out."""
+        link_changes.link_lost(self.core, said)
 
     def link_gained(self, said: int) -> None:
-        """A port has light: what needs its link may be established again."""
+        """A port has light: what was interrupted goes on, what needs the link may be established again."""
+        link_changes.link_made(self.core, said)
         self.upkeep.soon()
 
     def peer_gone(self, box: BoxName) -> None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from controller.remote_copy.pair import BoxName
 from controller.remote_copy.states import BridgeRole
 
+WINDOW_RECORDS, WINDOW_RECORDS_MAX = 64, 4096
+
 
 @dataclass(frozen=True, slots=True)
 class BridgeVolume:
@@ -33,8 +35,12 @@ class Mirror:
 
 @dataclass(frozen=True, slots=True)
 class CopySettings:
-    """All of it. `reestablish`: paths, bridges and pairs come back by themselves (`upkeep`)."""
+    """All of it. `reestablish`: paths, bridges and pairs come back by themselves (`upkeep`).
+
+    `window`: records under way on a bridge.
+    """
 
     reestablish: bool = True
+    window: int = WINDOW_RECORDS
     bridge_volumes: tuple[BridgeVolume, ...] = ()
     mirrors: tuple[Mirror, ...] = field(default=())

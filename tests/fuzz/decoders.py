@@ -32,6 +32,7 @@ from ccw import (
     records,
     sequences,
     stored_track,
+    streamed,
 )
 from ccw.delimited import delimited, record_of
 from ccw.errors import FormatError
@@ -160,6 +161,7 @@ READERS: dict[str, Callable[[], Any]] = {
     "records.RecordReader": records.RecordReader,
     "pcap.PcapReader": pcap.PcapReader,
     "pcapng.PcapngReader": pcapng.PcapngReader,
+    "streamed.StreamedReader": streamed.StreamedReader,
     "sequences.SequenceDetector": sequences.SequenceDetector,
 }
 

@@ -25,6 +25,7 @@ SLOW = frozenset({
     "link_control.decode_path_bitmap",
     "pcapng.PcapngReader",
     "records.RecordReader",
+    "streamed.StreamedReader",
     "sequences.SequenceDetector",
     "subsystem_data.UnitAddressConfiguration.decode",
     "fc_sb3_fields.view_unit",

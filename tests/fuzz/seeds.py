@@ -114,6 +114,7 @@ def _special() -> dict[str, list[bytes]]:
         "batch.decode_frames": frames,
         "batch.decode_devices": [data[5:-2] for data in frames],
         "records.RecordReader": [records_stream()],
+        "streamed.StreamedReader": [records_stream()],
         "records.decode_record": [encode_raw(RawFrame(data, True)) for data in frames] + [encode_sequence(3)],
         "pcapng.PcapngReader": [capture()],
         "pcap.PcapReader": [old_capture()],

@@ -83,7 +83,9 @@ class Site:
         run_blocking: RunBlocking | None = run_inline,
         copy: CopySettings | None = None,
         conventional: bool = False,
+        wan: bool = False,
     ) -> None:
+        self.wan = wan
         self.name = name
         self.medium = MemoryDisk()
         self.disk: Disk = self.medium
@@ -108,7 +110,7 @@ class Site:
             if volume.unit_address not in store.volumes():
                 store.define_volume(volume.unit_address, {})
         store.sync()
-        ports = tuple(PortConfig(said, "peer") for said in PEER_PORTS[self.name])
+        ports = tuple(PortConfig(said, "peer", wan=self.wan) for said in PEER_PORTS[self.name])
         self.system = StorageSystem(
             self.settings,
             Adapters((PortConfig(HOST_PORT, "host"), *ports)),
@@ -151,12 +153,13 @@ class Rig:
         cylinders: int = CYLINDERS,
         copy: dict[str, CopySettings] | None = None,
         conventional: bool = False,
+        wan: bool = False,
     ) -> None:
         self.nursery = nursery
         self.events: list[dict[str, object]] = []
         copy = copy or {}
-        self.a = Site("A", self.events, cylinders, copy=copy.get("A"), conventional=conventional)
-        self.b = Site("B", self.events, cylinders, copy=copy.get("B"))
+        self.a = Site("A", self.events, cylinders, copy=copy.get("A"), conventional=conventional, wan=wan)
+        self.b = Site("B", self.events, cylinders, copy=copy.get("B"), wan=wan)
         self._join = join_link
 
     async def start(self) -> None:
@@ -200,13 +203,15 @@ async def rig(
     copy: dict[str, CopySettings] | None = None,
     *,
     conventional: bool = False,
+    wan: bool = False,
 ) -> AsyncIterator[Rig]:
     """Two running, connected sites; everything ends with the block.
 
-    copy: settings of remote copy, by site; conventional: A mirrors without bridges.
+    copy: settings of remote copy, by site; conventional: A mirrors without bridges; wan: the links between them have
+    the wide-area form.
     """
     async with trio.open_nursery() as nursery:
-        made = Rig(nursery, join_link, cylinders, copy, conventional)
+        made = Rig(nursery, join_link, cylinders, copy, conventional, wan)
         await made.start()
         yield made
         nursery.cancel_scope.cancel()

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from ccw.errors import FormatError
 from controller.array import VirtualArrayStore
 from controller.links.system import StorageSystem
-from controller.remote_copy.core import WINDOW_RECORDS
+from controller.remote_copy.settings import WINDOW_RECORDS
 from controller.remote_copy.states import PairState
 from host_emulator.channel import ProgramResult
 from tests.sim.history import History, NotOurs, Place, number_in, numbers_on
@@ -199,7 +199,7 @@ def _queues(system: StorageSystem) -> dict[str, tuple[int, int]]:
     return {
         "records not confirmed": (max((sender.outstanding for sender in senders), default=0), WINDOW_RECORDS),
         "host updates not sent": (max((len(sender._updates) for sender in senders), default=0), REQUESTS_MAX),
-        "status entries": (max((len(receiver._entries) for receiver in receivers), default=0), ENTRIES_MAX),
+        "status entries": (max((receiver.status.waiting for receiver in receivers), default=0), ENTRIES_MAX),
         "pairs queued": (len(core.queue), len(core.volumes)),
         "exchanges of a link": (max((len(link._channel._waiting) for link in links), default=0), REQUESTS_MAX),
         "frames of a link": (max((len(link._output) for link in links), default=0), OUTPUT_MAX),

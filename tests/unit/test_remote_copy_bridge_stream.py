@@ -18,12 +18,13 @@ from ccw.geometry import Cchh
 from ccw.tracks import Record, build_track, standard_record_zero
 from controller.array import MemoryDisk, StoredTrack, VirtualArrayStore
 from controller.channel import ChainCommand, ChainResult
-from controller.remote_copy.bridge_receiver import BridgeReceiver, Destination, ReceiverRoute, StatusRoute
+from controller.remote_copy.bridge_receiver import BridgeReceiver, Destination, ReceiverRoute
 from controller.remote_copy.bridge_sender import BridgeRecord, BridgeRoute, BridgeSender, ahead, following
 from controller.remote_copy.pair import Pair, VolumeName
 from controller.remote_copy.refusal import Refused
 from controller.remote_copy.states import PairState
 from controller.remote_copy.status_inbox import StatusInbox
+from controller.remote_copy.status_sender import StatusRoute
 from controller.remote_copy.sync_queue import make_record
 
 HEADS, TRACKS, WINDOW = 15, 60, 8
@@ -75,7 +76,7 @@ class Wire:
         result = ChainResult(completed=2)
         for command in commands[2:]:
             assert command.code == 0x95
-            data = self.hurt(command.data)
+            data = self.hurt(command.written)
             if data is None:
                 result.failure = "timeout"
                 break
@@ -111,7 +112,7 @@ class Bridge:
         self.sender = BridgeSender(route, 1, self, self.clock, self.timers)
         self.inbox = StatusInbox(1, self.sender.status)
         self.status = Wire(self.inbox.record)
-        self.receiver.status_route = StatusRoute(self.status, 0, 0xF1, 32, HEADS)  # type: ignore[arg-type]
+        self.receiver.status.route = StatusRoute(self.status, 0, 0xF1, 32, HEADS)  # type: ignore[arg-type]
 
     # HardenPort: everything is durable when asked for
     def when_durable(self, sequence: int, reply: Callable[[bool], None]) -> None:

@@ -24,6 +24,7 @@ ROOMS = (
     "controller.links",
     "controller.config",
     "controller.copy_config",
+    "controller.port_config",
     "controller.toml_fields",
     "controller.app",
     "host_emulator",
@@ -47,8 +48,11 @@ MAY_IMPORT = {
         "ccw", "controller.box", "controller.channel", "controller.commands", "controller.remote_copy",
     },
     "controller.sharing": {"ccw", "controller.commands", "controller.remote_copy", "controller.subsystem"},
-    "controller.config": {"controller.copy_config", "controller.remote_copy", "controller.toml_fields"},
+    "controller.config": {
+        "controller.copy_config", "controller.port_config", "controller.remote_copy", "controller.toml_fields",
+    },
     "controller.copy_config": {"controller.remote_copy", "controller.toml_fields"},
+    "controller.port_config": {"controller.toml_fields"},
     "controller.toml_fields": set(),
     "controller.links": {
         "ccw", "controller.array", "controller.box", "controller.channel", "controller.commands", "controller.config",

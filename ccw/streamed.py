@@ -1,0 +1,141 @@
+"""Data frames of wide-area links without copies: as parts to be sent, as views of what was received.
+
+The bytes are those of `records` and `frames`, and property tests hold the two equal:
+
+    offset length  field
+         0      4  record: 01, 00, length of what follows (2)
+         4      5  link header: destination (2), source (2), link control 00
+         9      4  device header: IFI 11, device address (2), DHF
+        13    1..  data, at most 32,768
+      last      2  CRC over link header, device header and data
+
+A receiver of `StreamedReader` gets every other record as `RecordReader` would give it.
+Source: escon-frames 1.4-1.7, pprc-commands 8.4.
+"""
+
+import struct
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ccw.crc import crc16
+from ccw.errors import FormatError
+from ccw.escon import RECORD_FRAME, RECORD_HEADER_LENGTH, WAN_INFORMATION_LENGTH_MAX, Dhf
+from ccw.frames import DATA_IFI
+from ccw.records import RawFrame, RecordReader, SequenceRecord
+
+_HEAD = struct.Struct(">BBHHHBBHB")
+_TRAILER = struct.Struct(">H")
+_HEAD_LENGTH, _TRAILER_LENGTH = _HEAD.size, _TRAILER.size
+_COVERED_HEAD = _HEAD_LENGTH - RECORD_HEADER_LENGTH
+_END = int(Dhf.END)
+_RESERVED_BITS = 0xF0
+_LENGTH_MAX = _COVERED_HEAD + 32_768 + _TRAILER_LENGTH
+assert _HEAD_LENGTH == 13 and _LENGTH_MAX <= WAN_INFORMATION_LENGTH_MAX + 7
+
+Buffer = bytes | memoryview
+
+
+class EncodedRecord(NamedTuple):
+    """A whole record, ready to be sent part by part; `length`: bytes of the frame, link header to CRC."""
+
+    parts: tuple[Buffer, ...]
+    length: int
+
+
+class ReceivedData(NamedTuple):
+    """A good data frame. `data` is a view of what was received."""
+
+    destination: int
+    source: int
+    unit_address: int
+    data: memoryview
+    end: bool  # the last data of its command
+    length: int  # bytes of the frame, link header to CRC
+
+    def encode(self) -> bytes:
+        """The record as it came."""
+        record = encode_data(self.destination, self.source, self.unit_address, [self.data], self.end)
+        return b"".join(record.parts)
+
+
+Received = ReceivedData | RawFrame | SequenceRecord
+
+
+def encode_data(destination: int, source: int, unit_address: int, data: Sequence[Buffer], end: bool) -> EncodedRecord:
+    """The record of a data frame that carries the parts `data` (at least one byte, at most 32,768)."""
+    length = _COVERED_HEAD + sum(map(len, data)) + _TRAILER_LENGTH
+    if not _COVERED_HEAD + _TRAILER_LENGTH < length <= _LENGTH_MAX or (destination | source) & _RESERVED_BITS:
+        raise FormatError("data frame", "length or address", b"")
+    head = _HEAD.pack(
+        RECORD_FRAME, 0, length, destination, source, 0, DATA_IFI, unit_address, _END if end else 0
+    )
+    crc = crc16(head[RECORD_HEADER_LENGTH:])
+    for part in data:
+        crc = crc16(part, crc)
+    return EncodedRecord((head, *data, _TRAILER.pack(crc)), length)
+
+
+class StreamedReader:
+    """As `RecordReader`, but good data frames come as `ReceivedData`, whose views keep what was fed alive."""
+
+    def __init__(self) -> None:
+        self._others = RecordReader(WAN_INFORMATION_LENGTH_MAX)
+        self._rest = b""
+        self.failed: FormatError | None = None
+
+    def feed(self, data: bytes) -> list[Received]:
+        """The records that `data` completes. A bad record: as `RecordReader.feed`."""
+        if self.failed is not None:
+            raise self.failed
+        buffer = self._rest + data if self._rest else data
+        view = memoryview(buffer)
+        records: list[Received] = []
+        position, available = 0, len(buffer)
+        while available - position >= RECORD_HEADER_LENGTH:
+            stop = position + RECORD_HEADER_LENGTH + (buffer[position + 2] << 8 | buffer[position + 3])
+            if stop <= available and (received := _data_frame(view, position, stop)) is not None:
+                records.append(received)
+                self._others.skip(stop - position)
+            elif not self._other(buffer[position:stop], records):
+                break
+            position = stop
+        self._rest = buffer[position:]
+        return records
+
+    def _other(self, data: bytes, records: list[Received]) -> bool:
+        """Take another record, or the beginning of any; False when that is not complete, or none."""
+        try:
+            found = self._others.feed(data)
+        except FormatError as error:
+            self.failed = error
+            if not records:
+                raise
+            return False
+        if not found:
+            self._others = RecordReader(WAN_INFORMATION_LENGTH_MAX, self._others.stream_offset)
+        records += found
+        return bool(found)
+
+    def finish(self) -> None:
+        """As `RecordReader.finish`."""
+        if self.failed is not None:
+            raise self.failed
+        if self._rest:
+            raise FormatError("record", "cut short", self._rest, len(self._rest))
+
+
+def _data_frame(view: memoryview, position: int, stop: int) -> ReceivedData | None:
+    """The data frame that lies there, None when it is another record or a damaged one."""
+    if stop - position <= _HEAD_LENGTH + _TRAILER_LENGTH:
+        return None
+    kind, flags, length, destination, source, control, ifi, address, device_flags = _HEAD.unpack_from(view, position)
+    if (
+        ifi != DATA_IFI or control or kind != RECORD_FRAME or flags or device_flags & ~_END or address > 0xFF
+        or (destination | source) & _RESERVED_BITS
+    ):  # fmt: skip
+        return None
+    trailer = stop - _TRAILER_LENGTH
+    if crc16(view[position + RECORD_HEADER_LENGTH : trailer]) != view[trailer] << 8 | view[trailer + 1]:
+        return None
+    data = view[position + _HEAD_LENGTH : trailer]
+    return ReceivedData(destination, source, address, data, device_flags != 0, length)

@@ -1,0 +1,116 @@
+"""`StreamedLink`: one wide-area link, for whoever owns the connection. See streamed_channel and streamed_control_unit.
+
+The owner feeds what `ccw.streamed.StreamedReader` made of the bytes to `receive_all`, sends what `take_encoded` gives,
+and ends the connection when `broken` says why. Link control is that of every link.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ccw import escon
+from ccw.frames import DataFrame, Frame, decode_frame
+from ccw.records import SequenceRecord
+from ccw.streamed import Buffer, EncodedRecord, Received, ReceivedData, encode_data
+from controller.channel.api import CommandServer, PathId
+from controller.channel.channel_role import ChannelRole
+from controller.channel.control_unit import ControlUnitRole
+from controller.channel.link import Link
+from controller.channel.path_table import PathTable
+from controller.channel.streamed_channel import StreamedChannel
+from controller.channel.streamed_control_unit import StreamedControlUnit
+
+Sent = Frame | SequenceRecord | EncodedRecord
+
+
+class StreamedLink(Link):
+    """See the module head. Its settings have `dib_code` DIB_CODE_MAX."""
+
+    streamed = True
+    broken: str | None = None  # why the connection has to end
+
+    def _make_roles(
+        self, server: CommandServer, table: PathTable | None
+    ) -> tuple[ControlUnitRole | StreamedControlUnit, ChannelRole]:
+        self._sent: list[Sent] = []
+        self._stream_unit = StreamedControlUnit(server, self, self.settings, table)
+        return self._stream_unit, StreamedChannel(self, self.settings)
+
+    # The owner of the connection
+
+    def receive_all(self, records: Sequence[Received], now: float) -> None:
+        """Take records, in order."""
+        self._now = now
+        self._depth += 1
+        try:
+            for record in records:
+                if isinstance(record, ReceivedData):
+                    self._received_data(record)
+                elif isinstance(record, SequenceRecord):
+                    self._sequence(record.kind)
+                else:
+                    self._raw_frame(record)
+                if self.broken is not None:
+                    break
+            self._settle(now)
+        finally:
+            self._depth -= 1
+
+    def take_encoded(self) -> list[Sent]:
+        """What is to be sent now, in order: data frames as they go out, uncopied."""
+        taken, self._sent = self._sent, []
+        return taken
+
+    def take(self) -> list[Frame | SequenceRecord]:
+        """As `take_encoded`, all as frames."""
+        return [_frame_of(item) if isinstance(item, EncodedRecord) else item for item in self.take_encoded()]
+
+    def connection_lost(self, now: float) -> None:
+        """The connection is gone: chains end, paths are removed; nothing more is sent."""
+        super().connection_lost(now)
+        self._sent.clear()
+
+    # The ports of the two roles
+
+    def send_data(self, image: int, unit_address: int, parts: Sequence[Buffer], end: bool) -> None:
+        """Send a data frame of these parts to a control-unit image of the peer."""
+        destination, source = self.peer_address << 8 | image, self.own_address << 8
+        record = encode_data(destination, source, unit_address, parts, end)
+        self.counters.frames_out += 1
+        self.counters.bytes_out += record.length
+        self._sent.append(record)
+
+    def break_off(self, why: str) -> None:
+        """The link cannot go on (S4)."""
+        self.broken = self.broken or why
+        self.on_output()
+
+    def _put(self, item: Frame | SequenceRecord) -> None:
+        """No bound: the window of whoever sends is one."""
+        if isinstance(item, Frame):
+            self.counters.frames_out += 1
+            self.counters.bytes_out += escon.LINK_HEADER_LENGTH + escon.LINK_TRAILER_LENGTH + len(item.information)
+        self._sent.append(item)
+
+    def _damaged(self) -> None:
+        self.break_off("a damaged frame")
+
+    def _received_data(self, data: ReceivedData) -> None:
+        self.counters.frames_in += 1
+        self.counters.bytes_in += data.length
+        unit = self._stream_unit
+        if not self._level.initialised or data.destination >> 8 != self.own_address:
+            self.counters.discarded += 1
+        elif not unit.idle:
+            path = PathId(self.link_id, data.source, data.destination & 0x0F)
+            unit.data(path, data.unit_address, data.data, data.end)
+        else:
+            frame = Frame(data.destination, data.source, escon.DEVICE_FRAME)
+            device = DataFrame(data.unit_address, bytes(data.data), data.end)
+            self._channel.receive(data.source & 0x0F, frame, device)
+
+
+def _frame_of(record: EncodedRecord) -> Frame:
+    """The frame that an encoded data frame is."""
+    payload = b"".join(record.parts)[escon.RECORD_HEADER_LENGTH :]
+    return decode_frame(payload, information_limit=escon.WAN_INFORMATION_LENGTH_MAX)

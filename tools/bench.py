@@ -1,15 +1,17 @@
-"""`trackbridge bench`: the measurements behind the published figures of replaying and of the frame path."""
+"""`trackbridge bench`: the measurements behind the published figures: replaying, the frame path, shared devices."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import click
 
-from tools import bench_frames, bench_replay
+from tools import bench_frames, bench_replay, bench_shared
 from tools.bad_input import BadInput
+from tools.hercules import PROGRAM
 from tools.recording import RecordingError, load_recording
 from traces import recording_folder
 
@@ -71,6 +73,39 @@ def frames(links: int, records: tuple[int, ...], rounds: int, seconds: float, as
             f"{row['server_cpu_us_per_read']} µs of the storage system's for each read"
         )
     click.echo(f"load of the machine {_load():.2f}, {os.cpu_count()} processors")
+
+
+@bench.command()
+@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1, 1000))
+@click.option("--seconds", default=0.5, show_default=True, type=click.FloatRange(0.1, 600), help="Length of a round.")
+@click.option("--only", default="", metavar="TEXT", help="Lines whose title has this in it, such as 'write random'.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def shared(rounds: int, seconds: float, only: str, as_json: bool) -> None:
+    """Race the server for shared devices against Hercules' own, with the same clients on the same volumes, by turns."""
+    races = [race for race in bench_shared.RACES if only in race.title]
+    if not bench_shared.MEMORY.is_dir():
+        races = [race for race in races if not race.in_memory]
+    if shutil.which(PROGRAM) is None:
+        raise BadInput(f"{PROGRAM} is not installed: there is nothing to race against")
+    if not races:
+        raise BadInput(f"--only: no line has {only!r} in its title")
+    found, sync_ms = bench_shared.measure(rounds, seconds, races, lambda title: click.echo(title, err=True))
+    if as_json:
+        rows = [figures.as_json() for figures in found]
+        click.echo(json.dumps({"load": _load(), "sync_ms": round(sync_ms, 3), "races": rows}, indent=2))
+        return
+    click.echo(f"{'':<36}{'ratio':>6}   {'tracks/s':^15}   {'p50 / p99 / worst ms':^42}   {'cpu us':^11}")
+    for row in found:
+        ours, theirs = row.ours, row.theirs
+        times = " | ".join(f"{one.p50:6.2f} {one.p99:6.2f} {one.worst:6.1f}" for one in (ours, theirs))
+        click.echo(
+            f"{row.race:<36}{row.ratio:6.2f}   {ours.rate:6,.0f} | {theirs.rate:6,.0f}   {times}   "
+            f"{ours.cpu_us:4.0f} | {theirs.cpu_us:4.0f}"
+        )
+    click.echo(
+        f"each column ours | theirs; one write and sync alone takes {sync_ms:.2f} ms here; "
+        f"load of the machine {_load():.2f}, {os.cpu_count()} processors"
+    )
 
 
 def _load() -> float:

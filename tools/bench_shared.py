@@ -1,32 +1,34 @@
 """Our shared-device server raced against Hercules' own: same client processes, same volumes, rounds by turns.
 
 An operation is what a guest's channel program costs: START, one READ or WRITE of a whole track, END. Clients are
-processes that speak the protocol (`host_emulator.shared_client`) as Hercules' own client does: they take compressed
-tracks, and expand them. Ours answers the END of a write when it is durable; Hercules' own never makes it so.
+processes that speak the protocol (`host_emulator.shared_client`) as Hercules' own client does. Ours answers the END of
+a write when it is durable; Hercules' own never makes it so. So there is an arm with our store in memory, where nothing
+is durable either, and beside the table what one write and sync costs on the file system under the other arm.
 """
 
 from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from ccw.geometry import Geometry, geometry_for
 from ccw.plain_images import plain_header
 from ccw.tracks import END_MARK, null_track
-from host_emulator.shared_client import BOTH_ALGORITHMS, SharedClient
+from host_emulator.shared_client import SharedClient
 from tools.hercules import Hercules
 
 DEVICES = (0x0130, 0x0131, 0x0132, 0x0133)
@@ -38,41 +40,54 @@ CARD = "{:08d} THE QUICK BROWN FOX JUMPS OVER THE LAZY DOG"
 
 @dataclass(frozen=True, slots=True)
 class Race:
-    """One line of the table: what is done, by how many clients, on how many devices, random or sequential."""
+    """One line of the table: what is done, by how many clients, on how many devices, random or sequential.
+
+    in_memory: our store is in memory, so that nothing is durable on either side.
+    """
 
     verb: str
     clients: int
     devices: int
     sequential: bool = False
-    plain: bool = False
+    in_memory: bool = False
 
     @property
     def title(self) -> str:
         order = "sequential" if self.sequential else "random"
-        return f"{self.verb} {order}, {self.clients} on {self.devices}{', plain' if self.plain else ''}"
+        return f"{self.verb} {order}, {self.clients} on {self.devices}{', not durable' if self.in_memory else ''}"
 
 
+SHAPES = ((1, 1), (4, 1), (4, 4))
 RACES = (
-    Race("read", 1, 1),
-    Race("read", 1, 1, sequential=True),
-    Race("read", 4, 1),
-    Race("read", 4, 4),
-    Race("write", 1, 1),
-    Race("write", 4, 1),
-    Race("write", 4, 4),
-    Race("read", 1, 1, plain=True),
-    Race("read", 4, 4, plain=True),
+    *(Race(verb, *shape, sequential) for verb in ("read", "write") for sequential in (False, True) for shape in SHAPES),
+    *(Race(verb, *shape, in_memory=True) for verb in ("read", "write") for shape in SHAPES),
 )
+MEMORY = Path("/dev/shm")
+SYNCS = 200
+SYNC_BYTES = 8192
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One server in one round: operations a second over all clients, latencies of operations in ms."""
+    """One server in one round: operations a second over all clients, latencies in ms, its processor time each in us."""
 
     rate: float
     p50: float
     p99: float
     worst: float
+    cpu_us: float
+
+
+class Server(NamedTuple):
+    """A server's process and where it listens."""
+
+    pid: int
+    address: tuple[str, int]
+
+    def cpu_s(self) -> float:
+        """Processor time that it has taken so far."""
+        words = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +127,8 @@ def make_volume(path: Path, geometry: Geometry) -> None:
 def _client(pipe: Connection) -> None:
     """A client process: races as they come, until None."""
     while (task := pipe.recv()) is not None:
-        address, device, verb, sequential, algorithms, seed, seconds = task
-        with SharedClient(address, device, algorithms=algorithms) as client:
+        address, device, verb, sequential, seed, seconds = task
+        with SharedClient(address, device) as client:
             tracks = _order(sequential, seed)
             records = {track: track_record(track) for track in range(8)}
             pipe.send("ready")
@@ -158,21 +173,21 @@ class Clients:
             self._pipes.append(ours)
             self._processes.append(process)
 
-    def race(self, address: tuple[str, int], race: Race, seconds: float) -> Round:
+    def race(self, server: Server, race: Race, seconds: float) -> Round:
         """Run one race on one server."""
         pipes = self._pipes[: race.clients]
-        algorithms = 0 if race.plain else BOTH_ALGORITHMS
         for index, pipe in enumerate(pipes):
             device = DEVICES[index % race.devices]
-            pipe.send((address, device, race.verb, race.sequential, algorithms, index * 17, seconds))
+            pipe.send((server.address, device, race.verb, race.sequential, index * 17, seconds))
         for pipe in pipes:
             pipe.recv()
+        before = server.cpu_s()
         for pipe in pipes:
             pipe.send("go")
         took = sorted(value for pipe in pipes for value in pipe.recv())
-        return Round(
-            len(took) / seconds, took[len(took) // 2] * 1e3, took[int(len(took) * 0.99)] * 1e3, took[-1] * 1e3
-        )
+        cpu_us = (server.cpu_s() - before) / len(took) * 1e6
+        middle, high = took[len(took) // 2], took[int(len(took) * 0.99)]
+        return Round(len(took) / seconds, middle * 1e3, high * 1e3, took[-1] * 1e3, cpu_us)
 
     def close(self) -> None:
         """End the processes."""
@@ -186,59 +201,79 @@ class Clients:
 
 
 @contextmanager
-def our_server(folder: Path, images: dict[int, Path]) -> Iterator[tuple[str, int]]:
+def our_server(folder: Path, images: dict[int, Path]) -> Iterator[Server]:
     """`trackbridge serve` over a new store."""
     command = [sys.executable, "-m", "tools", "serve", "--store", str(folder / "store"), "--json"]
     command += [f"--import={device:04X}={path}" for device, path in images.items()] + ["--shared-dasd", "127.0.0.1:0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
     try:
-        assert process.stdout is not None
         host, _, port = json.loads(process.stdout.readline())["listening"]["shared-dasd"].rpartition(":")
-        yield host, int(port)
+        yield Server(process.pid, (host, int(port)))
     finally:
         process.terminate()
         process.wait(30)
+        process.stdout.close()
 
 
 @contextmanager
-def hercules_server(folder: Path, images: dict[int, Path]) -> Iterator[tuple[str, int]]:
+def hercules_server(folder: Path, images: dict[int, Path]) -> Iterator[Server]:
     """Hercules serving the images themselves."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     devices = [f"SHRDPORT {port}", *(f"{device:04X} 3390 {path}" for device, path in images.items())]
     with Hercules(folder / "hercules", devices) as hercules:
         hercules.wait_for(f"port {port}|Waiting for shared device requests", 30)
-        yield "127.0.0.1", port
+        yield Server(hercules.pid, ("127.0.0.1", port))
+
+
+def sync_ms(folder: Path) -> float:
+    """What a write of SYNC_BYTES and its fdatasync take alone, in space that was written before: the median, in ms."""
+    path, took = folder / "sync", []
+    with path.open("wb+", buffering=0) as file:
+        file.write(bytes(SYNCS * SYNC_BYTES))
+        os.fsync(file.fileno())
+        for number in range(SYNCS):
+            before = time.perf_counter()
+            os.pwrite(file.fileno(), os.urandom(SYNC_BYTES), number * SYNC_BYTES)
+            os.fdatasync(file.fileno())
+            took.append(time.perf_counter() - before)
+    path.unlink()
+    return median(took) * 1e3
 
 
 def measure(
-    rounds: int, seconds: float, races: tuple[Race, ...] = RACES, say: Callable[[str], None] = lambda text: None
-) -> list[Figures]:
-    """Race both servers: `rounds` rounds of `seconds` for each server and line, by turns."""
+    rounds: int, seconds: float, races: Sequence[Race] = RACES, say: Callable[[str], None] = lambda text: None
+) -> tuple[list[Figures], float]:
+    """Race both servers: `rounds` rounds of `seconds` for each server and line, by turns. Figures, and `sync_ms`."""
     geometry = geometry_for("3390", CYLINDERS)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trackbridge-bench-")))
         images = {device: folder / f"{device:04X}.ckd" for device in DEVICES}
         for path in images.values():
             make_volume(path, geometry)
+        alone = sync_ms(folder)
         ours = stack.enter_context(our_server(folder, images))
+        in_memory = ours
+        if any(race.in_memory for race in races):
+            place = stack.enter_context(tempfile.TemporaryDirectory(prefix="trackbridge-bench-", dir=MEMORY))
+            in_memory = stack.enter_context(our_server(Path(place), images))
         theirs = stack.enter_context(hercules_server(folder, images))
         clients = Clients()
         stack.callback(clients.close)
         found = []
         for race in races:
-            pairs = []
-            for _ in range(rounds):
-                say(race.title)
-                pairs.append((clients.race(ours, race, seconds), clients.race(theirs, race, seconds)))
+            say(race.title)
+            mine = in_memory if race.in_memory else ours
+            pairs = [(clients.race(mine, race, seconds), clients.race(theirs, race, seconds)) for _ in range(rounds)]
             found.append(_figures(race, pairs))
-        return found
+        return found, alone
 
 
 def _figures(race: Race, pairs: list[tuple[Round, Round]]) -> Figures:
     def middle(index: int) -> Round:
         rounds = [pair[index] for pair in pairs]
-        return Round(*(median(getattr(one, name) for one in rounds) for name in Round.__slots__))
+        return Round(*(median(getattr(one, field.name) for one in rounds) for field in fields(Round)))
 
     ratio = median(ours.rate / theirs.rate for ours, theirs in pairs)
     return Figures(race.title, middle(0), middle(1), ratio, len(pairs))

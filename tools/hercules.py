@@ -86,6 +86,11 @@ class Hercules:
             self._news.notify_all()
 
     @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    @property
     def log(self) -> list[str]:
         """What it said so far, line by line."""
         with self._news:

@@ -5,9 +5,11 @@ Skipped with the reason where Hercules is not installed (Debian package hercules
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -157,3 +159,18 @@ def test_a_snapshot_while_a_guest_writes_is_the_volume_at_one_instant(tmp_path: 
         with SharedClient(served.address, WRITER) as shared, shared.program():
             assert len(parse_track(shared.read(15 + there))) == 1
             assert len(parse_track(shared.read(14 + there))) == 2
+
+
+def test_the_race_against_its_own_server_gives_figures_for_both() -> None:
+    options = ["--rounds", "1", "--seconds", "0.2", "--only", "random, 1 on 1", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "tools", "bench", "shared", *options], capture_output=True, text=True, check=True
+    )
+    found = json.loads(done.stdout)
+    assert [row["race"] for row in found["races"]] == [
+        f"{verb} random, 1 on 1{durable}" for durable in ("", ", not durable") for verb in ("read", "write")
+    ]
+    assert found["sync_ms"] > 0
+    for row in found["races"]:
+        for side in ("ours", "theirs"):
+            assert row[side]["rate"] > 0 and 0 < row[side]["p50"] <= row[side]["p99"] <= row[side]["worst"]

@@ -78,6 +78,12 @@ class Subsystem:
         self._shapes[address] = shape_of(volume.geometry)
         self._make_device(address)
 
+    def remove_volume(self, unit_address: int) -> None:
+        """The volume is no device any more. It is idle, attached nowhere, and takes no part in remote copy."""
+        assert self.devices[unit_address].active_chain is None and unit_address not in self.attached
+        for table in (self.volumes, self._shapes, self.devices):
+            table.pop(unit_address)
+
     def _make_device(self, address: int) -> Device:
         volume = self.volumes[address]
         bridge = self.remote_copy.takes_bridge_chains(address)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,7 +41,7 @@ class SystemClient:
 
     def get(self, path: str) -> dict[str, Any]:
         """Look."""
-        return self._ask("GET", path, None)
+        return self._ask("GET", path)
 
     def download(self, path: str, target: Path, *, replace: bool, progress: Callable[[int, int], None] | None) -> int:
         """Write what `path` gives to the file `target`, which appears when it is complete; its length in bytes."""
@@ -73,6 +73,11 @@ class SystemClient:
             partial.unlink(missing_ok=True)
         return length
 
+    def upload(self, path: str, length: int, pieces: Iterable[bytes]) -> dict[str, Any]:
+        """Change, with `pieces` of `length` bytes in all as the body."""
+        headers = {"Content-Length": str(length), "Content-Type": "application/octet-stream"}
+        return self._ask("POST", path, content=pieces, headers=headers)
+
     @staticmethod
     def _text(answer: httpx.Response) -> str:
         try:
@@ -87,17 +92,18 @@ class SystemClient:
 
     def post(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Change."""
-        return self._ask("POST", path, body)
+        return self._ask("POST", path, json=body)
 
     def delete(self, path: str) -> dict[str, Any]:
         """Delete."""
-        return self._ask("DELETE", path, None)
+        return self._ask("DELETE", path)
 
-    def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
+    def _ask(self, method: str, path: str, headers: Mapping[str, str] | None = None, **body: Any) -> dict[str, Any]:
         try:
             answer = httpx.request(
-                method, self._url + path, json=body, headers=self._headers, timeout=TIMEOUT_S, trust_env=False
-            )
+                method, self._url + path, headers={**self._headers, **(headers or {})}, timeout=TIMEOUT_S,
+                trust_env=False, **body,
+            )  # fmt: skip
             found = answer.json()
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise BadInput(f"{self._url}: {error}") from error

@@ -1,10 +1,10 @@
-"""`trackbridge volume`: the volumes of a store that is not in use: create, list, import, export, check, delete."""
+"""`trackbridge volume`: the volumes of a store, or of a running system: create, list, import, export, check, delete."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,16 @@ from ccw.geometry import MODELS, Geometry, geometry_for, geometry_of
 from ccw.volume_label import initial_tracks
 from controller.array import UnknownVolumeError, VirtualArrayStore
 from controller.array.checking import CheckReport, check_store
-from controller.array.images import ExportForm, ImageReport, export_volume, import_image, shadow_files
+from controller.array.images import (
+    ExportForm,
+    ImageReport,
+    export_volume,
+    import_image,
+    open_image,
+    plain_length,
+    plain_pieces,
+    shadow_files,
+)
 from controller.array.in_place import shadow_of
 from controller.array.snapshots import SnapshotCatalog
 from controller.array.volumes import create_volume, delete_volume, host_volumes, unfinished
@@ -32,7 +41,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 @click.group(context_settings={"help_option_names": ["--help"]})
 def volume() -> None:
-    """Volumes of a store that no system has open. DEVICE is a unit address or device number, hexadecimal."""
+    """Volumes of a store that no system has open, or of a running one (--system). DEVICE is a number, hexadecimal."""
 
 
 @volume.command()
@@ -116,16 +125,42 @@ def _list(as_json: bool, rows: list[dict[str, Any]], cut_off: list[str]) -> None
 @store_options
 @click.option("--sf", metavar="NAME", type=click.Path(path_type=Path),
               help="Shadow files, as sf= of a Hercules device statement: 1, 2, ... before the first dot.")
+@system_options
 @json_option
 def import_(
-    device: int, image: Path, store: Path | None, config: Path | None, sf: Path | None, as_json: bool
+    device: int, image: Path, store: Path | None, config: Path | None, sf: Path | None, system: str | None,
+    token_file: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Make a new volume of IMAGE: plain CKD (several files: the first; gzipped or not), CCKD or CCKD64."""
+    """Make a new volume of IMAGE: plain CKD (several files: the first; gzipped or not), CCKD or CCKD64.
+
+    A running system serves it at once.
+    """
+    if system is not None:
+        _alone(store, config)
+        _report(as_json, device, _upload(SystemClient(system, token_file), device, image, sf), "imported from")
+        return
     place = StorePlace(store, config)
     with place.open(write=True, create=True) as opened, progress_bar(f"import {image.name}") as advance:
         shadows = shadow_files(sf) if sf is not None else []
         report = import_image(opened, device, image, shadows=shadows, progress=advance)
     _report(as_json, device, report, "imported from")
+
+
+def _upload(client: SystemClient, device: int, image: Path, sf: Path | None) -> ImageReport:
+    """Read the image here and hand it over as a plain one."""
+    shadows = shadow_files(sf) if sf is not None else []
+    with open_image(image, shadows) as source, progress_bar(f"import {image.name}") as advance:
+        geometry = source.geometry
+
+        def pieces() -> Iterator[bytes]:
+            for done, piece in enumerate(plain_pieces(str(image), geometry, source.tracks())):
+                yield piece
+                if advance is not None:
+                    advance(done * geometry.heads, geometry.tracks)
+
+        row = client.upload(f"/v1/volumes/{device:04X}/image", plain_length(geometry), pieces())
+        files = (str(image), *map(str, shadows))
+        return ImageReport(geometry, source.form, files, geometry.tracks, row["written"])
 
 
 @volume.command()
@@ -170,9 +205,17 @@ def export(
 @volume.command()
 @click.argument("device", callback=volume_number)
 @store_options
+@system_options
 @json_option
-def delete(device: int, store: Path | None, config: Path | None, as_json: bool) -> None:
-    """Delete a volume. Its snapshots stay; a volume of a pair or of a bridge is refused."""
+def delete(
+    device: int, store: Path | None, config: Path | None, system: str | None, token_file: Path | None, as_json: bool
+) -> None:
+    """Delete a volume. Its snapshots stay; one of a pair or of a bridge, or one that is in use, is refused."""
+    if system is not None:
+        _alone(store, config)
+        SystemClient(system, token_file).delete(f"/v1/volumes/{device:04X}")
+        _say(as_json, {"device": f"{device:02X}", "deleted": True}, f"volume {device:02X}: deleted")
+        return
     with StorePlace(store, config).open(write=True) as opened:
         reason = why_not_replaced(opened)(device)
         if shadow_of(device) in opened.volumes():

@@ -42,13 +42,18 @@ class ArrayAdapter:
         self._full = False
         self._geometries = geometries
         self._cache: OrderedDict[tuple[int, int], tuple[int, bytes]] = OrderedDict()
-        self._null: dict[tuple[int, int], bytes] = {}
         self._by_pointer: Counter[int] = Counter()
 
     def add(self, volume: int, geometry: Geometry, number: int) -> None:
         """A volume that the store has by now."""
         self._geometries[volume] = geometry
         self._numbers[volume] = number
+
+    def remove(self, volume: int) -> None:
+        """The volume is to be deleted."""
+        del self._geometries[volume], self._numbers[volume]
+        for key in [key for key in self._cache if key[0] == volume]:
+            del self._cache[key]
 
     def tracks_replaced(self, volume: int) -> None:
         """The volume got the tracks of another, past this adapter: a restore."""

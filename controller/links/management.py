@@ -21,13 +21,14 @@ from hypercorn.trio import serve
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from ccw.geometry import geometry_for, geometry_of
 from ccw.volume_label import initial_tracks
 from controller.array import FencedError, StoreError, UnknownVolumeError
+from controller.array.images import ImageError
 from controller.array.snapshots import SnapshotError
 from controller.array.volumes import VolumeExistsError
 from controller.config import ManagementConfig
@@ -45,7 +46,10 @@ _DEVICE = re.compile("[0-9A-Fa-f]{1,4}")
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """One route. `body`: the fields of its JSON object and what they are; a name that ends in `?` may be left out."""
+    """One route. `body`: the fields of its JSON object and what they are; a name that ends in `?` may be left out.
+
+    upload: its body is an image, which the answer is given as `pieces` and their `length` in bytes.
+    """
 
     method: str
     path: str
@@ -54,6 +58,7 @@ class Verb:
     answer: Answer
     body: tuple[tuple[str, str, str], ...] = ()  # name, JSON type, meaning
     status: int = 200
+    upload: bool = False
 
     @property
     def changes(self) -> bool:
@@ -113,6 +118,15 @@ async def _create_volume(operations: Operations, given: dict[str, Any]) -> JSON:
     return await operations.create_volume(given["device"], geometry, tracks)
 
 
+async def _import_volume(operations: Operations, given: dict[str, Any]) -> JSON:
+    return await operations.import_volume(given["device"], given["length"], given["pieces"])
+
+
+async def _delete_volume(operations: Operations, given: dict[str, Any]) -> JSON:
+    await operations.delete_volume(given["device"])
+    return {"device": f"{given['device']:04X}", "deleted": True}
+
+
 async def _check(operations: Operations, given: dict[str, Any]) -> JSON:
     return await operations.check()
 
@@ -134,6 +148,10 @@ VERBS: tuple[Verb, ...] = (
     Verb("POST", "/v1/check", "check", "Verify every track of the store.", _check),
     Verb("GET", _SNAPSHOT + "/image", "downloadSnapshot", "The snapshot as a plain CKD image.", _download),
     Verb("GET", "/v1/volumes/{device}", "getVolume", "One volume.", _volume),
+    Verb("DELETE", "/v1/volumes/{device}", "deleteVolume", "Delete a volume that nobody uses; its snapshots stay.",
+         _delete_volume),
+    Verb("POST", "/v1/volumes/{device}/image", "importVolume", "Make a volume of a plain CKD image and serve it.",
+         _import_volume, status=201, upload=True),
     Verb("GET", "/v1/pairs", "listPairs", "The remote copy pairs of this system.", _pairs),
     Verb("GET", "/v1/snapshots", "listSnapshots", "The snapshots of all volumes.", _all_snapshots),
     Verb("GET", "/v1/volumes/{device}/snapshots", "listSnapshotsOfVolume", "The snapshots of a volume.", _snapshots),
@@ -177,7 +195,7 @@ class Management:
             listener.listen(BACKLOG)
             self.address = listener.getsockname()[:2]
             config = Config()
-            config.bind = [f"fd://{listener.fileno()}"]
+            config.bind = [f"fd://{listener.detach()}"]  # who serves owns it
             config.accesslog = config.errorlog = None
             config.graceful_timeout = SHUTDOWN_S
             task_status.started()
@@ -193,10 +211,12 @@ class Management:
                 return answer if isinstance(answer, Response) else JSONResponse(answer, verb.status)
             except UnknownVolumeError as error:
                 raise HTTPException(404, str(error)) from error
+            except ClientDisconnect as error:
+                raise HTTPException(400, "the client has gone before its body was complete") from error
             except (VolumeExistsError, SnapshotError, BusyError) as error:
                 missing = "has no snapshot" in str(error)
                 raise HTTPException(404 if missing else 409, str(error)) from error
-            except ValueError as error:
+            except (ValueError, ImageError) as error:
                 raise HTTPException(400, str(error)) from error
             except (FencedError, StoreError) as error:
                 raise HTTPException(503, str(error)) from error
@@ -217,6 +237,11 @@ async def _given(verb: Verb, request: Request) -> dict[str, Any]:
     given: dict[str, Any] = dict(request.path_params)
     if verb.body:
         given |= await _body(verb, request)
+    if verb.upload:
+        length = request.headers.get("content-length", "")
+        if not (length.isascii() and length.isdecimal()):
+            raise HTTPException(411, "the length of the image is needed (Content-Length)")
+        given |= {"length": int(length), "pieces": request.stream()}
     for name in ("device", "target"):
         if name in given:
             if not _DEVICE.fullmatch(given[name]):
@@ -295,6 +320,8 @@ def _operation(verb: Verb) -> dict[str, Any]:
         required = [name for name, _, _ in verb.body if not name.endswith("?")]
         schema = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    if verb.upload:
+        operation["requestBody"] = {"required": True, "content": {"application/octet-stream": {}}}
     return operation
 
 

@@ -1,4 +1,4 @@
-"""What an operator can do to a running system: look at it; snapshots, restores and clones while hosts go on.
+"""What an operator can do to a running system: look at it; volumes, snapshots, restores and clones while hosts go on.
 
 Every verb ends when its change is durable. A snapshot is taken between two records of the log, so it is the volume as
 it was at one instant. A restore waits until no channel program works on the device, and keeps others waiting.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -16,12 +16,21 @@ from typing import Any
 import trio
 
 from ccw.geometry import Geometry
-from ccw.image_files import DEVICE_HEADER_BYTES, ImageForm
-from ccw.tracks import null_track
 from controller.array import StoreError, UnknownVolumeError
-from controller.array.images.writers import device_header
+from controller.array.images import PlainStream, plain_length, plain_pieces, stored_tracks
+from controller.array.images.transfer import STEP_BYTES
+from controller.array.in_place import shadow_of
 from controller.array.snapshots import Snapshot, SnapshotCatalog
-from controller.array.volumes import UNIT_ADDRESS, VolumeInfo, create_volume, host_volumes, volume_of
+from controller.array.volumes import (
+    UNIT_ADDRESS,
+    VolumeInfo,
+    begin_volume,
+    complete_volume,
+    create_volume,
+    delete_volume,
+    host_volumes,
+    volume_of,
+)
 from controller.box import VolumeSettings
 from controller.commands.attachment import control_units_for
 from controller.commands.profiles import PROFILES, Profile
@@ -36,7 +45,7 @@ CHECK_STEP_BYTES = 1 << 20
 
 
 class BusyError(StoreError):
-    """The device was in use all the time."""
+    """The device is in use, or was all the time."""
 
 
 class Operations:
@@ -48,6 +57,7 @@ class Operations:
         self._name = name
         self.catalog = SnapshotCatalog(system.store)
         self._started = time.time()
+        self._importing: set[int] = set()
 
     # To look at
 
@@ -135,6 +145,66 @@ class Operations:
         await self._serve(number, address, geometry, read_only=False)
         return self.volume(number)
 
+    async def import_volume(self, number: int, length: int, pieces: AsyncIterator[bytes]) -> dict[str, Any]:
+        """Make a volume of a plain image of `length` bytes as it comes, and serve it. Cut off, it has left no volume.
+
+        Raises ImageError, VolumeExistsError, BusyError while another import makes the same volume.
+        """
+        self._free_address(number)
+        if number in self._importing:
+            raise BusyError(f"volume {number:04X} is being imported")
+        begin_volume(self._store, number, {"importing": PlainStream.form})
+        self._importing.add(number)
+        try:
+            geometry = await self._receive(number, PlainStream(f"for volume {number:04X}", length), pieces)
+            address = self._free_address(number)
+            complete_volume(self._store, number, geometry)
+        except BaseException:
+            with suppress(StoreError):  # fenced: a restart finds that it is no volume
+                self._store.delete_volume(number)
+            raise
+        finally:
+            self._importing.discard(number)
+        await self._serve(number, address, geometry, read_only=False)
+        return self.volume(number)
+
+    async def _receive(self, number: int, image: PlainStream, pieces: AsyncIterator[bytes]) -> Geometry:
+        held = 0
+        async for piece in pieces:
+            for track, stored in image.feed(piece):
+                if stored is not None:
+                    sequence = self._store.write_stored(number, track, stored)
+                    held += len(stored.payload)
+            if held >= STEP_BYTES:
+                await self._durable(sequence)
+                held = 0
+        return image.finish()
+
+    async def delete_volume(self, number: int) -> None:
+        """Delete a volume that nobody uses; its snapshots stay. Raises UnknownVolumeError, BusyError."""
+        address = self._address(number)
+        self._unused(number, address)
+        async with self._idle(address, number):
+            pass
+        self._unused(number, address)
+        sequence = delete_volume(self._store, number)
+        self._system.remove_volume(address, number)
+        await self._durable(sequence)
+        self._system.log(None, "deleted", {"device": f"{number:04X}"})
+
+    def _unused(self, number: int, address: int) -> None:
+        """Raise BusyError when somebody needs the volume."""
+        reason = self._why_not(address)
+        clients = self._use(number, address)["clients"]
+        if shadow_of(number) in self._store.volumes():
+            reason = "it is a physical volume, its tracks lie in an image"
+        elif clients:
+            reason = f"attached by {clients} client{'s' if clients > 1 else ''} of shared devices"
+        elif self._system.subsystem.devices[address].paths.online:
+            reason = "it is online to a host"
+        if reason is not None:
+            raise BusyError(f"volume {number:04X} cannot be deleted: {reason}")
+
     async def check(self) -> dict[str, Any]:
         """Verify every record in use, a little at a time: what was read, and the tracks that are damaged."""
         scrub = self._store.scrub()
@@ -149,20 +219,11 @@ class Operations:
     def image(self, number: int, name: str) -> tuple[int, AsyncIterator[bytes]]:
         """A snapshot as a plain image in one file: its length in bytes, and the bytes. Raises SnapshotError."""
         snapshot = self.catalog.find(number, name)
-        geometry = snapshot.geometry
-        length = DEVICE_HEADER_BYTES + geometry.tracks * geometry.track_size
-        return length, self._image(snapshot.number, geometry)
+        return plain_length(snapshot.geometry), self._image(str(snapshot.name), snapshot.number, snapshot.geometry)
 
-    async def _image(self, number: int, geometry: Geometry) -> AsyncIterator[bytes]:
-        yield device_header(geometry, ImageForm.PLAIN)
-        for first in range(0, geometry.tracks, geometry.heads):
-            parts = []
-            for track in range(first, first + geometry.heads):
-                image = self._store.read(number, track)
-                if image is None:
-                    image = null_track(*geometry.address_of(track))
-                parts.append(image.ljust(geometry.track_size, b"\0"))
-            yield b"".join(parts)
+    async def _image(self, name: str, number: int, geometry: Geometry) -> AsyncIterator[bytes]:
+        for piece in plain_pieces(name, geometry, stored_tracks(self._store, number, geometry)):
+            yield piece
             await trio.lowlevel.checkpoint()
 
     # Inside

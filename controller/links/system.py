@@ -114,6 +114,13 @@ class StorageSystem:
         if self.shared is not None:
             self.shared.core.add(number, volume.unit_address)
 
+    def remove_volume(self, unit_address: int, number: int) -> None:
+        """Serve a volume no more: nobody uses it, and it takes no part in remote copy."""
+        if self.shared is not None:
+            self.shared.core.remove(number)
+        self.subsystem.remove_volume(unit_address)
+        self.array.remove(unit_address)
+
     def log(self, step: int | None, text: str, fields: Mapping[str, object]) -> None:
         """One event; `step` is its number in the patent's figures."""
         self._write_event(self._clock.now(), step, text, fields)

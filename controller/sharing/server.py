@@ -45,6 +45,12 @@ class ShareServer:
         volume = SharedVolume(self._subsystem, unit_address, number)
         self._volumes[number] = self._by_address[unit_address] = volume
 
+    def remove(self, number: int) -> None:
+        """Share a device no more; it has no clients."""
+        volume = self._volumes.pop(number)
+        assert not volume.sessions
+        del self._by_address[volume.unit_address]
+
     def session(self, peer: str, send: Send, close: Callable[[], None], *, near: bool = False) -> Session:
         """A new connection from `peer`, which may be `near`: on the same machine.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ class Served(NamedTuple):
 
 @contextmanager
 def serve(store: Path, *options: str) -> Iterator[Served]:
-    """Run it until the block ends."""
+    """Run it until the block ends; a process that was not killed meanwhile then ends in order."""
     ports = ("--shared-dasd", "127.0.0.1:0", "--management", "127.0.0.1:0", "--json")
     process = subprocess.Popen(
         [sys.executable, "-m", "tools", "serve", "--store", str(store), *ports, *options],
@@ -38,6 +39,7 @@ def serve(store: Path, *options: str) -> Iterator[Served]:
         yield Served(process, (host, int(port)), listening["management"], store / TOKEN_FILE)
     finally:
         process.terminate()
-        process.wait(30)
+        status = process.wait(30)
         assert process.stdout is not None
         process.stdout.close()
+    assert status in (0, -signal.SIGKILL)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,8 @@ import pytest
 from ccw.plain_images import split_image_file
 from ccw.tracks import null_track
 from controller.links.management import VERBS
-from host_emulator.shared_client import SharedClient
+from host_emulator.shared_client import SharedClient, SharedError
+from tests.helpers.image_files import SLOTS, null_image, plain, some_images
 from tests.helpers.served import Served, serve
 from tests.helpers.shared import RECORD_AT, image_with, record_one
 
@@ -191,3 +194,95 @@ def test_a_volume_is_made_and_its_snapshot_exported_while_the_system_runs(served
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.ckd"]
     checked = ask(served, "POST", "/v1/check").json()
     assert checked["damaged"] == [] and checked["records"] > 0
+
+
+def small_image(path: Path, *, cylinders: int = 4) -> bytes:
+    """A plain 3390 image of a few written tracks; its bytes."""
+    written = some_images("3390", (0, 7, 31, 59), seed=5)
+    data = plain("3390", [written.get(track) or null_image("3390", track, 1) for track in range(cylinders * 15)])
+    path.write_bytes(data)
+    return data
+
+
+def test_a_volume_is_imported_into_a_running_system_used_and_deleted(served: Served, tmp_path: Path) -> None:
+    where = ("--system", served.url, "--token-file", str(served.token_file))
+    image, compressed, back = tmp_path / "in.ckd", tmp_path / "in.cckd", tmp_path / "back.ckd"
+    data = small_image(image)
+    other = ("--store", str(tmp_path / "other"))
+    trackbridge("volume", "import", "0500", str(image), *other)
+    trackbridge("volume", "export", "0500", str(compressed), "--format", "cckd", *other)
+    made = json.loads(trackbridge("volume", "import", "0500", str(compressed), *where, "--json"))
+    assert (made["cylinders"], made["tracks"], made["written"]) == (4, 60, 4)
+    trackbridge("snap", "create", "0500", "as-imported", *where)
+    trackbridge("volume", "export", "0500", str(back), "--snapshot", "as-imported", *where)
+    assert back.read_bytes() == data
+    assert "exists already" in trackbridge("volume", "import", "0500", str(image), *where, status=2)
+
+    with SharedClient(served.address, 0x0500) as attached:
+        refused = trackbridge("volume", "delete", "0500", *where, status=2)
+        assert "cannot be deleted: attached by 1 client of shared devices" in refused
+        with attached.program():
+            attached.write(20, RECORD_AT, record_one(20, b"still writable"))
+    trackbridge("volume", "delete", "0500", *where)
+    with pytest.raises(SharedError, match="device not found"):
+        SharedClient(served.address, 0x0500)
+    assert ask(served, "GET", "/v1/volumes/0500").status_code == 404
+    assert "not defined" in trackbridge("volume", "delete", "0500", *where, status=2)
+    trackbridge("volume", "create", "0500", "--model", "3380", "--cylinders", "2", "--volser", "AGAIN", *where)
+    assert read(served, 0x0500, 20) == null_track(1, 5)
+    assert ask(served, "POST", "/v1/check").json()["damaged"] == []
+
+
+@pytest.mark.parametrize(
+    ("what", "text"),
+    [
+        ("no image", "byte 0: image device header: form"),
+        ("compressed", "not a plain image in one file"),
+        ("cut inside a cylinder", "no whole cylinder"),
+        ("a damaged track", "track 31"),
+        ("shorter than announced", None),
+    ],
+)
+def test_an_image_that_cannot_be_imported_leaves_no_volume(
+    served: Served, tmp_path: Path, what: str, text: str | None
+) -> None:
+    data = bytearray(small_image(tmp_path / "x.ckd"))
+    length = None
+    if what == "no image":
+        data[:8] = b"not CKD!"
+    elif what == "compressed":
+        data[:8] = b"CKD_C370"
+    elif what == "cut inside a cylinder":
+        del data[-100:]
+    elif what == "a damaged track":
+        data[512 + 31 * SLOTS["3390"] + 2] ^= 1
+    else:
+        length, data = len(data), data[: len(data) // 2]
+    if length is None:
+        answer = ask(served, "POST", "/v1/volumes/0510/image", bytes(data))
+        assert answer.status_code == 400 and text is not None and text in answer.json()["error"]
+    else:
+        upload_half(served, length, bytes(data))
+    deadline = time.monotonic() + 20
+    while ask(served, "POST", "/v1/volumes/0510/image", b"").json()["error"].endswith("is being imported"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert ask(served, "GET", "/v1/volumes/0510").status_code == 404
+    with pytest.raises(SharedError, match="device not found"):
+        SharedClient(served.address, 0x0510)
+
+
+def upload_half(served: Served, length: int, data: bytes) -> None:
+    """Announce `length` bytes, send fewer and go, as a client that is killed does."""
+    host, _, port = served.url.removeprefix("http://").partition(":")
+    token = served.token_file.read_text().strip()
+    head = (
+        f"POST /v1/volumes/0510/image HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n"
+        f"Content-Length: {length}\r\n\r\n"
+    )
+    with socket.create_connection((host, int(port)), 10) as sock:
+        sock.sendall(head.encode() + data)
+        deadline = time.monotonic() + 20
+        while "is being imported" not in ask(served, "POST", "/v1/volumes/0510/image", b"").json()["error"]:
+            assert time.monotonic() < deadline, "another import of the same volume is refused meanwhile"
+            time.sleep(0.05)

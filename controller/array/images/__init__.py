@@ -9,12 +9,14 @@ stored track while a compressed file is checked.
 from controller.array.images.errors import ImageError
 from controller.array.images.opening import open_image, shadow_files
 from controller.array.images.source import ImageSource
+from controller.array.images.stream import PlainStream, plain_length, plain_pieces
 from controller.array.images.transfer import (
     ExportForm,
     ImageReport,
     export_volume,
     import_image,
     import_steps,
+    stored_tracks,
     write_image,
 )
 
@@ -23,10 +25,14 @@ __all__ = [
     "ImageError",
     "ImageReport",
     "ImageSource",
+    "PlainStream",
     "export_volume",
     "import_image",
     "import_steps",
     "open_image",
+    "plain_length",
+    "plain_pieces",
     "shadow_files",
+    "stored_tracks",
     "write_image",
 ]

@@ -158,21 +158,8 @@ class PlainImage:
         for file in self._files:
             count = file.cylinders * self.geometry.heads
             for track, offset, slot in file.slots(first, count):
-                yield track, self._stored(file, track, offset, slot)
+                yield track, stored_slot(file.path, self.geometry, track, offset, slot)
             first += count
-
-    def _stored(self, file: PlainFile, track: int, offset: int, slot: bytes) -> StoredTrack | None:
-        address = self.geometry.address_of(track)
-        if slot.startswith(null_track(*address)):
-            return None
-        try:
-            home_address = track_address_bytes(*address)
-            check_home_address("track image", slot, home_address)
-            image = slot[: track_image_length(slot)]
-            check_image(image, home_address, self.geometry.track_size)
-        except FormatError as error:
-            raise format_fault(file.path, error, offset, track=track) from error
-        return compress_track(image)
 
     def __enter__(self) -> Self:
         return self
@@ -181,6 +168,26 @@ class PlainImage:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+
+
+def stored_slot(
+    path: str | os.PathLike[str], geometry: Geometry, track: int, offset: int, slot: bytes
+) -> StoredTrack | None:
+    """The track in a slot that begins at `offset` of an image; None if it looks as if it was never written.
+
+    Raises ImageError.
+    """
+    address = geometry.address_of(track)
+    if slot.startswith(null_track(*address)):
+        return None
+    try:
+        home_address = track_address_bytes(*address)
+        check_home_address("track image", slot, home_address)
+        image = slot[: track_image_length(slot)]
+        check_image(image, home_address, geometry.track_size)
+    except FormatError as error:
+        raise format_fault(path, error, offset, track=track) from error
+    return compress_track(image)
 
 
 def _check_next(file: PlainFile, first: PlainFile, number: int) -> None:

@@ -7,6 +7,7 @@ grows with it but the level-1 table.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def write_plain(
                 stop += files[index][1] * geometry.heads
             file = output.files[index]
             offset = DEVICE_HEADER_BYTES + (track - first) * geometry.track_size
-            file.write(offset, _image(file, geometry, track, stored))
+            file.write(offset, image_of(file.path, geometry, track, stored))
         output.finish()
     return [name for name, _ in files]
 
@@ -88,14 +89,15 @@ def _start_plain(files: list[OutputFile], geometry: Geometry, counts: list[int])
         file.extend(DEVICE_HEADER_BYTES + count * geometry.heads * geometry.track_size)
 
 
-def _image(file: OutputFile, geometry: Geometry, track: int, stored: StoredTrack | None) -> bytes:
+def image_of(path: str | PathLike[str], geometry: Geometry, track: int, stored: StoredTrack | None) -> bytes:
+    """The image of a track for the file `path`. Raises ImageError when what is stored is none."""
     if stored is None:
         return null_track(*geometry.address_of(track))
     try:
         image = expand_track(stored)
         check_image(image, track_address_bytes(*geometry.address_of(track)), geometry.track_size)
     except FormatError as error:
-        raise ImageError(file.path, f"{error.what}: {error.where}", track=track) from error
+        raise ImageError(path, f"{error.what}: {error.where}", track=track) from error
     return image
 
 

@@ -137,6 +137,15 @@ class Directory:
         else:
             self.values.pop(key, None)
 
+    def sharers(self, volume: int, track: int) -> list[int]:
+        """The other volumes that have a track by the same change as this one; none if it never wrote it."""
+        sequence = self.volumes[volume].tracks.find(track)[1]
+        return [
+            number
+            for number, other in self.volumes.items()
+            if sequence and number != volume and other.tracks.find(track)[1] == sequence
+        ]
+
     def reference_counts(self) -> dict[int, int]:
         """How many (volume, track) pointers each record in use has, by location."""
         counts: Counter[int] = Counter()

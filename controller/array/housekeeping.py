@@ -14,6 +14,7 @@ caller wants. It waits for durability by giving up its turn: whoever commits the
 """
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from controller.array.checkpoint import BEGIN, END, CheckpointEnd, encode_stream
 from controller.array.collection import (
@@ -360,33 +361,11 @@ class Housekeeper:
         )
         return moved.sequence, size
 
-    def _append(
-        self,
-        kind: Kind,
-        volume: int = 0,
-        track: int = 0,
-        other_volume: int = 0,
-        other_track: int = 0,
-        *,
-        codec: int = 0,
-        raw_length: int = 0,
-        payload: bytes = b"",
-        payload_digest: int | None = None,
-    ) -> tuple[RecordHeader, int]:
+    def _append(self, kind: Kind, *fields: int, **more: Any) -> tuple[RecordHeader, int]:
+        """`LogWriter.append`, taking all the room there is; what it takes is the cycle's own."""
         before = self._log.bytes
         try:
-            result = self._log.append(
-                kind,
-                volume,
-                track,
-                other_volume,
-                other_track,
-                codec=codec,
-                raw_length=raw_length,
-                payload=payload,
-                payload_digest=payload_digest,
-                room=Room.ALL,
-            )
+            result = self._log.append(kind, *fields, **more, room=Room.ALL)
         except DiskFullError as error:
             raise _NoRoom from error
         self._own_bytes += self._log.bytes - before

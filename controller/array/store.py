@@ -1,67 +1,40 @@
 """The virtual array: volumes of tracks over one log, behind a few verbs. Start here, then format.py.
 
 Every change is one record appended to the log and applied to the directory; it can be read at once and is durable
-when the batch it went into is committed. Errors come before any change: a verb that raises has done nothing.
-
-Group commit has three phases; only the middle one may run in another thread, and only one batch is on its way at a
-time:
-
-    batch = store.take_batch()         main thread
-    store.commit(batch)                worker thread; DiskError
-    store.committed(batch)             main thread; or failed(batch), when commit raised
+when the batch it went into is committed (group_commit.py). Errors come before any change: a verb that raises has done
+nothing.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from pathlib import Path
 from types import TracebackType
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ccw.errors import FormatError
-from ccw.stored_track import (
-    CODEC_NONE,
-    StoredTrack,
-    check_stored,
-    compress_track,
-    expand_payload,
-)
+from ccw.stored_track import StoredTrack, check_stored, compress_track
 from controller.array.directory import JSON, Volume, encode_attributes, encode_value
 from controller.array.disk import Disk
-from controller.array.errors import CorruptionError, FencedError, StoreError, UnknownVolumeError
-from controller.array.format import (
-    SEQUENCE_GAP,
-    Kind,
-    check_segment_bytes,
-    unpack_location,
-)
+from controller.array.errors import FencedError, StoreError, UnknownVolumeError
+from controller.array.format import SEQUENCE_GAP, Kind, check_segment_bytes
+from controller.array.group_commit import GroupCommit
 from controller.array.housekeeping import CHECKPOINT_BYTES, Housekeeper
-from controller.array.image_stub import CODEC_IN_IMAGE, ImageFileError, is_shadow, matches, read_stub
-from controller.array.log import Batch, LogWriter, Room
+from controller.array.image_stub import is_shadow
+from controller.array.log import LogWriter, Room
 from controller.array.page import Page
 from controller.array.record_reader import RecordReader
 from controller.array.recovery import Found, Recovery
 from controller.array.scrub import Scrub
 from controller.array.track_map import TRACKS_MAX
+from controller.array.track_reader import ImageReader, TrackReader
 
 SEGMENT_BYTES = 32 << 20
 VOLUMES_MAX = 1 << 32
 _STEP_BYTES = 1 << 20
 
 
-class ImageReader(Protocol):
-    """An image file that holds tracks in place: `ImageFile`."""
-
-    path: Path
-
-    def read(self, track: int, /) -> bytes:
-        """The image of a track. Raises ImageFileError."""
-
-
-class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
+class VirtualArrayStore(GroupCommit, AbstractContextManager["VirtualArrayStore"]):
     """A store of volumes and tracks. Made by `open`; one thread, but for `commit`.
 
     A volume is a number, a track a number in it (cylinder * heads + head): the store knows no geometry. Verbs raise
@@ -71,14 +44,10 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
     """
 
     def __init__(self, disk: Disk, log: LogWriter, found: Found, recovered: int, checkpoint_bytes: int) -> None:
-        self._disk = disk
-        self._directory = found.directory
-        self._log = log
-        self._recovered = recovered
         self._reader = RecordReader(disk, found.tail.identity)
-        self._unwritten: dict[int, StoredTrack] = {}
+        super().__init__(disk, log, TrackReader(self._reader), recovered)
+        self._directory = found.directory
         self._closed = False
-        self.images: dict[int, ImageReader] = {}
         self._shadows = {number for number in self._directory.volumes if is_shadow(number)}
         self.closing: list[Callable[[], None]] = []
         self.notices = found.notices
@@ -147,29 +116,12 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
     def read(self, volume: int, track: int) -> bytes | None:
         """The image of a track, None if it was never written. Raises CorruptionError, DiskError."""
         location = self._volume(volume).tracks.location(track)
-        if not location:
-            return None
-        unwritten = self._unwritten.get(location)
-        codec, raw_length, payload = self._reader.read_track(location) if unwritten is None else unwritten
-        if codec == CODEC_IN_IMAGE:
-            return self._in_image(payload)
-        if codec == CODEC_NONE:
-            return payload
-        try:
-            return expand_payload(raw_length, payload)
-        except FormatError as error:
-            segment, offset, _ = unpack_location(location)
-            raise CorruptionError(segment, offset, f"was stored so that it cannot be expanded: {error}") from error
+        return self._tracks.image(location) if location else None
 
     def read_stored(self, volume: int, track: int) -> StoredTrack | None:
         """A track as it is stored, its checksum verified; None if it was never written. Raises as read."""
         location = self._volume(volume).tracks.location(track)
-        if not location:
-            return None
-        stored = self._unwritten.get(location) or self._reader.read_track(location)
-        if stored[0] == CODEC_IN_IMAGE:
-            return compress_track(self._in_image(stored.payload))
-        return stored
+        return self._tracks.stored(location) if location else None
 
     def read_stored_range(self, volume: int, first: int, stop: int) -> Iterator[tuple[int, StoredTrack]]:
         """Number and stored form of every written track from `first` to `stop` - 1, ascending, as they are now.
@@ -177,14 +129,7 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
         As read_stored, but tracks that were written one after the other are read together. Not to be kept over a
         change of the store: records that it points at could be gone. Raises as read.
         """
-        placed = self._volume(volume).tracks.locations(first, stop)
-        on_disk = self._reader.read_tracks([location for _, location in placed if location not in self._unwritten])
-        unwritten = self._unwritten
-        for track, location in placed:
-            stored = unwritten.get(location) or next(on_disk)
-            if stored[0] == CODEC_IN_IMAGE:
-                stored = compress_track(self._in_image(stored.payload))
-            yield track, stored
+        return self._tracks.stored_range(self._volume(volume).tracks.locations(first, stop))
 
     def track_pages(self, volume: int) -> Iterator[tuple[int, Page]]:
         """The pages of pointers of a volume with their numbers, to be looked at only. Snapshots share them."""
@@ -219,7 +164,7 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
             payload=stored.payload,
             room=Room.TRACKS,
         )
-        self._unwritten[location] = stored
+        self._tracks.unwritten[location] = stored
         tracks.set(track, location, header.sequence)
         return header.sequence
 
@@ -280,8 +225,12 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
         """How many tracks of the volume are written."""
         return self._volume(volume).tracks.allocated
 
-    # Physical volumes: what in_place/volume.py asks for. `images` are the files by identity; `closing` is called before
-    # the store closes.
+    # Physical volumes: what in_place/volume.py asks for; `closing` is called before the store closes
+
+    @property
+    def images(self) -> dict[int, ImageReader]:
+        """The image files that hold tracks in place, by identity."""
+        return self._tracks.images
 
     @property
     def quiet(self) -> bool:
@@ -296,42 +245,18 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
         """Numbers, ascending, of the tracks that two volumes do not have by the same change."""
         return self._volume(volume).tracks.differing(self._volume(other).tracks)
 
-    def shared_tracks(self, volume: int, other: int, first: int, stop: int) -> list[int]:
-        """Which of the tracks first..stop-1 two volumes have by the same change."""
-        mine, theirs = self._volume(volume).tracks, self._volume(other).tracks
-        return [
-            track
-            for track in range(first, min(stop, mine.stop))
-            if (sequence := mine.find(track)[1]) and sequence == theirs.find(track)[1]
-        ]
-
     def sharers(self, volume: int, track: int) -> list[int]:
         """The other volumes that have the track by the same change as this one; none if it never wrote it."""
-        sequence = self.sequence_of(volume, track)
-        return [
-            number
-            for number, other in self._directory.volumes.items()
-            if sequence and number != volume and other.tracks.find(track)[1] == sequence
-        ]
+        self._volume(volume)
+        return self._directory.sharers(volume, track)
 
     def _leave(self, volume: int, first: int, count: int) -> None:
         """Make records of the stubs among these tracks before their pointers get other track numbers (V2)."""
         for shadow in self._shadows - {volume}:
-            for track in self.shared_tracks(volume, shadow, first, first + count):
+            for track in self._volume(volume).tracks.shared(self._volume(shadow).tracks, first, first + count):
                 stored = self.read_stored(volume, track)
                 assert stored is not None, "a track that two volumes share was written"
                 self._write(volume, track, stored)
-
-    def _in_image(self, payload: bytes) -> bytes:
-        """The image of a track from its file. Raises ImageFileError."""
-        stub = read_stub(payload)
-        file = self.images.get(stub.identity)
-        if file is None:
-            raise ImageFileError(f"track {stub.track} lies in an image file that is not in use")
-        image = file.read(stub.track)
-        if not matches(stub, image):
-            raise ImageFileError(f"{file.path}, track {stub.track}: not what was written; another program changed it")
-        return image
 
     def reference_counts(self) -> dict[int, int]:
         """How many tracks point at each record in use, by its location. Looks at every track: for tests and checks."""
@@ -392,7 +317,7 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
 
     def scrub(self) -> Scrub:
         """Begin to verify every record in use: call `step` of what is returned until it is done."""
-        return Scrub(self._directory.freeze(), self._log, self._reader, self._unwritten)
+        return Scrub(self._directory.freeze(), self._log, self._reader, self._tracks.unwritten)
 
     @property
     def capacity_bytes(self) -> int | None:
@@ -418,63 +343,7 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
             "bytes_relocated": keeper.bytes_relocated,
         }
 
-    # Commit
-
-    @property
-    def recovered(self) -> int:
-        """Sequence of the last change that open() found. Later ones of earlier runs were never acknowledged."""
-        return self._recovered
-
-    @property
-    def appended(self) -> int:
-        """Sequence of the last change made."""
-        return self._log.appended
-
-    @property
-    def durable(self) -> int:
-        """Every change up to this sequence survives any crash."""
-        return self._log.durable
-
-    @property
-    def disk(self) -> Disk:
-        """What the log lies on; for those who look after it, not to write to it."""
-        return self._disk
-
-    @property
-    def fenced(self) -> bool:
-        """True after a failed commit."""
-        return self._log.fenced
-
-    def take_batch(self) -> Batch | None:
-        """All changes since the last call, to be committed; None if there are none. Raises FencedError."""
-        return self._log.take_batch()
-
-    def commit(self, batch: Batch) -> None:
-        """Write and sync a batch. The one method for a worker thread. Raises DiskError; then call failed()."""
-        self._log.commit(batch)
-
-    def committed(self, batch: Batch) -> int:
-        """Acknowledge a batch whose commit returned. The durable sequence."""
-        durable = self._log.committed(batch)
-        for location in batch.locations:
-            del self._unwritten[location]
-        return durable
-
-    def failed(self, batch: Batch) -> None:
-        """Fence the array after a commit that raised."""
-        self._log.failed(batch)
-
-    def sync(self) -> int:
-        """Make every change durable; the durable sequence. Raises DiskError, and fences the array then."""
-        batch = self.take_batch()
-        if batch is None:
-            return self.durable
-        try:
-            self.commit(batch)
-        except BaseException:
-            self.failed(batch)
-            raise
-        return self.committed(batch)
+    # The end
 
     def close(self) -> None:
         """Make every change durable, mark the log as closed in order, and let the disk go.
@@ -528,21 +397,9 @@ class VirtualArrayStore(AbstractContextManager["VirtualArrayStore"]):
             raise StoreError("the store is closed" if self._closed else "the store is open to be read only")
         return self._log
 
-    def _change(
-        self,
-        kind: Kind,
-        volume: int = 0,
-        track: int = 0,
-        other_volume: int = 0,
-        other_track: int = 0,
-        *,
-        raw_length: int = 0,
-        payload: bytes = b"",
-    ) -> int:
+    def _change(self, kind: Kind, *fields: int, raw_length: int = 0, payload: bytes = b"") -> int:
         """Append one record and do what it says (I11). Everything that can be refused was refused before."""
-        header, location = self._appendable().append(
-            kind, volume, track, other_volume, other_track, raw_length=raw_length, payload=payload
-        )
+        header, location = self._appendable().append(kind, *fields, raw_length=raw_length, payload=payload)
         self._directory.apply(header, location, payload)
         return header.sequence
 

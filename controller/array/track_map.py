@@ -218,6 +218,14 @@ class TrackMap:
                     for at in indexes.tolist():
                         yield (index << CHUNK_SHIFT | position) << PAGE_SHIFT | at
 
+    def shared(self, other: TrackMap, first: int, stop: int) -> list[int]:
+        """Which of the tracks first..stop-1 two maps have by the same change."""
+        return [
+            track
+            for track in range(first, min(stop, self._stop))
+            if (sequence := self.find(track)[1]) and sequence == other.find(track)[1]
+        ]
+
     def pages(self) -> Iterator[tuple[int, Page]]:
         """All pages with a written track, ascending, by page number."""
         for index in sorted(self._chunks):

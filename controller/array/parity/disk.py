@@ -17,10 +17,9 @@ from controller.array.parity.devices import DeviceSet
 from controller.array.parity.erasure import ErasureCode
 from controller.array.parity.format import LABEL_SEGMENT, Do, Label, Operation, attempt_of
 from controller.array.parity.journal import Journal
-from controller.array.parity.state import ArrayState, Buffer, Condition, Ranges, Segment
+from controller.array.parity.placement import Placement, journalled, neighbours, sort_out
+from controller.array.parity.state import ArrayState, Condition, Ranges, Segment
 from controller.array.parity.stripes import Stripes, Writes
-
-RANGES_MAX = 64  # a stripe written in more pieces than this between two syncs goes into the journal whole
 
 
 class ParityDisk:
@@ -76,9 +75,9 @@ class ParityDisk:
             self._create_on_devices(segment)
             segment.incarnation = attempt_of(self.journal.epoch, self.journal.number + 1)
             self._fill(segment, 0, beginning)
-            whole, rest, _ = self._sort_out(segment, sorted(segment.buffers))
+            placement = sort_out(segment, sorted(segment.buffers), self.journal)
             operations = [Operation(Do.CREATE, number, length)]
-            self._put(segment, whole, rest, operations, lambda: self.state.segments.update({number: segment}))
+            self._put(segment, placement, operations, lambda: self.state.segments.update({number: segment}))
 
     def read(self, number: int, offset: int, length: int) -> bytes:
         """Bytes as last written, synced or not. DiskError where more chunks are lost than parity covers."""
@@ -113,12 +112,11 @@ class ParityDisk:
             self._check_writable()
             segment = self._segment(number)
             while dirty := sorted(stripe for stripe, buffer in segment.buffers.items() if buffer.dirty):
-                whole, rest, length = self._sort_out(segment, dirty)
-                operations = len(whole) + sum(len(self._ranges(segment, stripe)) for stripe in rest)
-                if not self.journal.fits(operations, length):
+                placement = sort_out(segment, dirty, self.journal)
+                if not self.journal.fits(len(placement.whole) + placement.pieces, placement.length):
                     self.checkpoint()  # this changes what is in place: sort out again (P1)
                     continue
-                self._put(segment, whole, rest, [])
+                self._put(segment, placement, [])
 
     def remove(self, number: int) -> None:
         """Forget the segment, then give back its room on every device."""
@@ -232,60 +230,23 @@ class ParityDisk:
             buffer.dirty.add(start, start + count)
             at += count
 
-    def _sort_out(self, segment: Segment, dirty: list[int]) -> tuple[list[int], list[int], int]:
-        """Which stripes can be put in place, which go into the journal, and how many bytes that is (P1).
-
-        In place at once: every byte was written, and none that was synced before is there now, or the journal has all.
-        """
-        whole: list[int] = []
-        rest: list[int] = []
-        length = operations = 0
-        for stripe in dirty:
-            buffer = segment.buffers[stripe]
-            if not buffer.whole_next and self._written(buffer, segment.stripe_length(stripe)):
-                whole.append(stripe)
-            else:
-                ranges = self._ranges(segment, stripe)
-                length += sum(stop - start for start, stop in ranges)
-                operations += len(ranges)
-                rest.append(stripe)
-            if max(len(whole), operations) > self.journal.operations_max or length > self.journal.data_max:
-                break
-        return whole, rest, length
-
-    @staticmethod
-    def _written(buffer: Buffer, length: int) -> bool:
-        if buffer.dirty.covers(length):
-            return True
-        both = Ranges()
-        for start, stop in sorted(buffer.synced.ranges + buffer.dirty.ranges):
-            both.add(start, stop)
-        return both.covers(length)
-
-    def _ranges(self, segment: Segment, stripe: int) -> list[tuple[int, int]]:
-        """What of a stripe goes into the journal."""
-        buffer = segment.buffers[stripe]
-        if buffer.whole_next or len(buffer.dirty.ranges) > RANGES_MAX:
-            return [(0, segment.stripe_length(stripe))]
-        return buffer.dirty.ranges
-
     def _put(
         self,
         segment: Segment,
-        whole: list[int],
-        rest: list[int],
+        placement: Placement,
         operations: list[Operation],
         also: Callable[[], None] | None = None,
     ) -> None:
-        """Commit stripes: `whole` in place, `rest` into the journal. `also` is done with them."""
+        """Commit stripes, in place or into the journal. `also` is done with them."""
         number, size = segment.number, segment.stripe_bytes
+        whole, rest = placement.whole, placement.rest
         data = []
-        ranges = {stripe: self._ranges(segment, stripe) for stripe in rest}
+        ranges = {stripe: journalled(segment, stripe) for stripe in rest}
         for stripe in rest:
             for start, stop in ranges[stripe]:
                 operations.append(Operation(Do.DATA, number, stripe * size + start, stop - start))
                 data.append(bytes(segment.buffers[stripe].data[start:stop]))
-        operations += [Operation(Do.PLACED, number, start, stop) for start, stop in _runs(whole)]
+        operations += [Operation(Do.PLACED, number, start, stop) for start, stop in neighbours(whole)]
         writes: dict[int, Writes] = {}
         self.stripes.place(segment, whole, attempt_of(self.journal.epoch, self.journal.number + 1), writes)
 
@@ -399,14 +360,3 @@ def create_anew(disk: Disk, number: int, length: int) -> None:
     if number in disk.segments():
         disk.remove(number)
     disk.create(number, length, b"")
-
-
-def _runs(stripes: list[int]) -> list[tuple[int, int]]:
-    """Half-open runs of neighbours in an ascending list."""
-    runs: list[tuple[int, int]] = []
-    for stripe in stripes:
-        if runs and runs[-1][1] == stripe:
-            runs[-1] = (runs[-1][0], stripe + 1)
-        else:
-            runs.append((stripe, stripe + 1))
-    return runs

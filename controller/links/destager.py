@@ -12,7 +12,8 @@ from controller.array import DiskError, StoreError
 from controller.array.in_place import Destage, InPlaceVolume
 from controller.links.committer import Committer, RunBlocking
 
-REST_S = 0.2  # between two rounds: a track that is written again and again is not written in place each time
+ROUNDS = 4  # of one volume, one after the other
+REST_S = 0.2  # then: a track that is written again and again is not written in place each time
 Log = Callable[[int | None, str, Mapping[str, object]], None]
 
 
@@ -36,7 +37,9 @@ class Destager:
         """Destage for ever."""
         while True:
             for volume in self._volumes:
-                await self.round(volume)
+                for _ in range(ROUNDS):
+                    if not await self.round(volume):
+                        break
             await trio.sleep(REST_S)
 
     async def round(self, volume: InPlaceVolume) -> bool:

@@ -16,7 +16,7 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -25,9 +25,11 @@ from typing import Any
 import pytest
 
 from ccw.geometry import Cchh, geometry_for
+from ccw.image_files import DeviceHeader
 from ccw.stored_track import StoredTrack, compress_track
-from ccw.tracks import Record, build_track, standard_record_zero
+from ccw.tracks import Record, build_track, null_track, standard_record_zero
 from controller.array import FileDisk, VirtualArrayStore
+from controller.array.in_place import ImageFile, InPlaceVolume
 from controller.array.track_map import TrackMap
 from controller.links.array_port import ArrayAdapter
 
@@ -411,6 +413,58 @@ def test_scrubbing_beside_the_raw_file_system(benchmark: Any, tmp_path: Path) ->
         benchmark.pedantic(both, rounds=10, warmup_rounds=1)
     size = sum(len(track.payload) for track in tracks)
     tell(benchmark, mb_s=size / median(ours) / 1e6, ratio=median(theirs) / median(ours))
+
+
+def test_destage_beside_the_raw_file_system(benchmark: Any, tmp_path: Path, raw: int) -> None:
+    """256 tracks from the log into their slots of an image file, in rounds, synced, against pwrite and fdatasync of the
+    same slots. The rest of a round: tracks are read from the log and expanded, their records replaced with stubs;
+    `pause`: how long hosts wait for the longer of the two."""
+    geometry = geometry_for("3390", 40)
+    header = DeviceHeader(b"CKD_P370", geometry.heads, geometry.track_size, 0x90)
+    empty = (null_track(*geometry.address_of(track)) for track in range(geometry.tracks))
+    slots = b"".join(track.ljust(geometry.track_size, b"\0") for track in empty)
+    path = tmp_path / "volume.ckd"
+    path.write_bytes(header.encode() + slots)
+    text = cards()
+    images = [_card_track(number, text[number % 60 * CARDS_A_TRACK :][:CARDS_A_TRACK]) for number in range(256)]
+    slot_bytes = b"".join(image.ljust(geometry.track_size, b"\0") for image in images)
+    ours: list[float] = []
+    theirs: list[float] = []
+    file_only: list[float] = []
+    pauses: list[float] = []
+    with VirtualArrayStore.open(FileDisk(tmp_path / "array")) as store:
+        physical = InPlaceVolume.attach(store, 1, ImageFile(path, geometry))
+        store.define_volume(1, {"type": "3390", "cylinders": 40, "heads": 15})
+
+        def rounds() -> None:
+            while True:
+                start = time.perf_counter()
+                destage = physical.begin()
+                pauses.append(time.perf_counter() - start)
+                if destage is None:
+                    return
+                store.sync()
+                file_only.append(seconds(destage.write))
+                pauses.append(seconds(partial(physical.finish, destage)))
+                store.sync()
+
+        def both() -> None:
+            for number, image in enumerate(images):
+                store.write(1, number, image)
+            store.sync()
+            ours.append(seconds(rounds))
+            theirs.append(seconds(lambda: write_raw(raw, slot_bytes, 0)))
+
+        benchmark.pedantic(both, rounds=15, warmup_rounds=1)
+    tell(
+        benchmark,
+        array_mb_s=len(slot_bytes) / median(ours) / 1e6,
+        raw_mb_s=len(slot_bytes) / median(theirs) / 1e6,
+        ratio=median(theirs) / median(ours),
+        file_part=sum(file_only) / sum(ours),
+        tracks_a_second=256 / median(ours),
+        pause_max_ms=max(pauses) * 1e3,
+    )
 
 
 def test_compression_of_card_images(benchmark: Any) -> None:

@@ -8,60 +8,31 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from ccw.geometry import Geometry, geometry_for
-from ccw.image_files import DeviceHeader
-from ccw.tracks import Record, build_track, null_track, standard_record_zero
+from ccw.tracks import null_track
 from controller.app import check, open_store
 from controller.array import DiskError, MemoryDisk, VirtualArrayStore
 from controller.array.in_place import ImageFile, ImageFileError, InPlaceVolume, is_shadow, shadow_of
 from controller.config import ConfigError, load_config
-from tests.helpers.contracts import DictStore, TrackStoreContract
-from tests.helpers.crash_disk import CrashDisk, DiskFaults, PowerLoss
+from tests.helpers.contracts import TrackStoreContract
+from tests.helpers.physical import (
+    GEOMETRY,
+    OTHER,
+    SHAPE,
+    SNAP,
+    VOLUME,
+    in_file,
+    make_first,
+    make_image,
+    settle_in_pieces,
+    start,
+    track_of,
+)
 from tools.cli import main
-
-GEOMETRY = geometry_for("3390", 1)
-SHAPE = {"type": "3390", "cylinders": 1, "heads": 15}
-VOLUME, SNAP, OTHER = 0, 1, 2
-
-
-def track_of(track: int, text: bytes, geometry: Geometry = GEOMETRY) -> bytes:
-    cylinder, head = geometry.address_of(track)
-    area = bytes((0, cylinder, 0, head, 1, 0)) + len(text).to_bytes(2)
-    return build_track(cylinder, head, [standard_record_zero(cylinder, head), Record(area, b"", text)])
-
-
-def make_image(path: Path, contents: dict[int, bytes], geometry: Geometry = GEOMETRY) -> Path:
-    header = DeviceHeader(b"CKD_P370", geometry.heads, geometry.track_size, 0x90)
-    slots = [contents.get(track) or null_track(*geometry.address_of(track)) for track in range(geometry.tracks)]
-    path.write_bytes(header.encode() + b"".join(slot.ljust(geometry.track_size, b"\0") for slot in slots))
-    return path
-
-
-def in_file(path: Path, track: int) -> bytes:
-    """The image in a slot, by offset: not by the code under test."""
-    return slot_of(path, track).rstrip(b"\0")
-
-
-def slot_of(path: Path, track: int) -> bytes:
-    with path.open("rb") as file:
-        file.seek(512 + track * GEOMETRY.track_size)
-        return file.read(GEOMETRY.track_size)
-
-
-def start(disk: Any, path: Path) -> tuple[VirtualArrayStore, InPlaceVolume]:
-    store = VirtualArrayStore.open(disk, segment_bytes=1 << 16)
-    physical = InPlaceVolume.attach(store, VOLUME, ImageFile(path, GEOMETRY))
-    store.define_volume(VOLUME, SHAPE)
-    for volume in (SNAP, OTHER):
-        if volume not in store.volumes():
-            store.define_volume(volume, SHAPE)
-    store.sync()
-    return store, physical
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return make_image(tmp_path / "v.ckd", {track: track_of(track, b"first %d" % track) for track in range(10)})
+    return make_first(tmp_path)
 
 
 def test_the_files_tracks_are_the_volumes(path: Path) -> None:
@@ -231,6 +202,68 @@ def test_an_error_of_the_file_gives_it_up_and_loses_nothing(path: Path, monkeypa
     assert (in_file(path, 3), in_file(path, 4)) == (track_of(3, b"new"), track_of(4, b"goes on"))
 
 
+def test_a_file_that_cannot_be_synced_is_given_up_alone(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # V5
+    """Another image and volumes in the log go on; the array is not fenced, for the log has every track."""
+    (tmp_path / "other").mkdir()
+    second = make_first(tmp_path / "other")
+    disk = MemoryDisk()
+    store, bad = start(disk, path)
+    store.delete_volume(OTHER)
+    good = InPlaceVolume.attach(store, OTHER, ImageFile(second, GEOMETRY))
+    store.define_volume(OTHER, SHAPE)
+
+    def no_sync() -> None:
+        raise DiskError("v.ckd: Input/output error")
+
+    monkeypatch.setattr(bad.file, "sync", no_sync)
+    for volume in (VOLUME, SNAP, OTHER):
+        store.write(volume, 3, track_of(3, b"later"))
+    store.sync()
+    with pytest.raises(DiskError, match="Input/output error"):
+        bad.settle()
+    good.settle()
+    assert bad.fault is not None
+    assert bad.begin() is None
+    assert in_file(second, 3) == track_of(3, b"later")
+    assert not store.fenced
+    for volume in (VOLUME, SNAP, OTHER):
+        store.write(volume, 4, track_of(4, b"after the error"))
+    good.settle()
+    store.sync()
+    disk.crash(Random(1))
+    monkeypatch.undo()
+    for physical in (bad, good):  # the process ends, its locks with it
+        physical.file.close()
+    again, _ = start(disk, path)
+    other = InPlaceVolume.attach(again, OTHER, ImageFile(second, GEOMETRY))
+    for volume in (VOLUME, SNAP, OTHER):
+        assert again.read(volume, 3) == track_of(3, b"later")
+        assert again.read(volume, 4) == track_of(4, b"after the error")
+    assert not other.pending()
+
+
+def test_destage_tells_of_a_track_too_many_and_never_of_one_too_few(path: Path) -> None:
+    """Who asks what was written since: a pair, when it is reconciled."""
+    store, physical = start(MemoryDisk(), path)
+    store.write(VOLUME, 2, track_of(2, b"before"))
+    seen = store.sync()
+    store.write(VOLUME, 5, track_of(5, b"since"))
+    store.release_space(VOLUME, 6, 7)
+    destage = physical.begin()
+    assert destage is not None
+    store.sync()
+    destage.write()
+    store.write(VOLUME, 7, track_of(7, b"meanwhile"))
+    physical.finish(destage)
+    told = store.written_since(VOLUME, seen).tolist()
+    assert {5, 7} <= set(told) <= {2, 5, 7}
+    physical.settle()
+    assert {5, 7} <= set(store.written_since(VOLUME, seen).tolist()) <= {2, 5, 7}
+    assert store.read(VOLUME, 7) == track_of(7, b"meanwhile")
+
+
 def test_what_does_not_fit_its_slot_stays_in_the_log(path: Path) -> None:
     store, physical = start(MemoryDisk(), path)
     store.write(VOLUME, 3, b"no track at all")
@@ -242,153 +275,6 @@ def test_what_does_not_fit_its_slot_stays_in_the_log(path: Path) -> None:
     store.write(VOLUME, 3, track_of(3, b"good again"))
     physical.settle()
     assert in_file(path, 3) == track_of(3, b"good again")
-
-
-def run_script(
-    store: VirtualArrayStore, physical: InPlaceVolume, oracle: DictStore, random: Random, steps: int
-) -> None:
-    """Writes, snapshots, restores, releases, moves and destages in pieces, on store and oracle alike."""
-    for step in range(steps):
-        choice = random.random()
-        track = random.randrange(GEOMETRY.tracks)
-        volume = random.choice((VOLUME, VOLUME, SNAP, OTHER))
-        if choice < 0.5:
-            image = track_of(track, b"step %d " % step * random.randrange(1, 20))
-            store.write(volume, track, image)
-            oracle.write(volume, track, image)
-        elif choice < 0.6:
-            pair = random.sample((VOLUME, SNAP, OTHER), 2)
-            store.snapshot(*pair)
-            oracle.snapshot(*pair)
-        elif choice < 0.68:
-            store.release_space(volume, track, track + 3)
-            oracle.release_space(volume, track, track + 3)
-        elif choice < 0.76 and oracle.read(volume, track) is not None:
-            store.move(volume, track, SNAP, 77)
-            oracle.move(volume, track, SNAP, 77)
-        elif choice < 0.8:
-            extent = (volume, track, 2, OTHER, 200 + track)
-            store.snapshot_extent(*extent)
-            oracle.snapshot_extent(*extent)
-        else:
-            settle_in_pieces(store, physical)
-
-
-def settle_in_pieces(store: VirtualArrayStore, physical: InPlaceVolume) -> None:
-    destage = physical.begin(4)
-    if destage is not None:
-        store.sync()
-        destage.write()
-        physical.finish(destage)
-        store.sync()
-
-
-def check_same(store: VirtualArrayStore, oracle: DictStore) -> None:
-    for volume, tracks in oracle.tracks.items():
-        assert list(store.written_since(volume, 0)) == sorted(tracks)
-        for track in tracks:
-            assert store.read(volume, track) == oracle.read(volume, track), (volume, track)
-
-
-def oracle_of(path: Path) -> DictStore:
-    oracle = DictStore()
-    for volume in (VOLUME, SNAP, OTHER):
-        oracle.define_volume(volume, {})
-    for track in range(10):
-        oracle.write(VOLUME, track, track_of(track, b"first %d" % track))
-    return oracle
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_any_script_reads_as_if_all_were_in_memory(path: Path, seed: int) -> None:  # I2, V1, V2, V3
-    disk = MemoryDisk()
-    store, physical = start(disk, path)
-    oracle = oracle_of(path)
-    for _ in range(4):
-        run_script(store, physical, oracle, Random(seed), 80)
-        check_same(store, oracle)
-        physical.close()
-        store.close()
-        for track in range(GEOMETRY.tracks):
-            assert in_file(path, track) == (oracle.read(VOLUME, track) or null_track(*GEOMETRY.address_of(track)))
-        store, physical = start(disk, path)
-        check_same(store, oracle)
-
-
-class TornFile(ImageFile):
-    """An image file under the same power as the log: at a loss each unsynced slot is old, new, or garbage."""
-
-    def prepare(self, disk: CrashDisk) -> None:
-        self.disk = disk
-        self.unsynced: dict[int, bytes] = {}
-
-    def write(self, track: int, image: bytes) -> None:
-        self.disk._before("slot", track)
-        self.unsynced.setdefault(track, slot_of(self.path, track))
-        super().write(track, image)
-        self.disk._after()
-
-    def sync(self) -> None:
-        self.disk._before("file sync", 0)
-        self.unsynced.clear()
-        self.disk._after()
-
-    def crash(self, random: Random) -> None:
-        with self.path.open("r+b") as file:
-            for track, old in self.unsynced.items():
-                new = slot_of(self.path, track)
-                torn = b"".join(random.choice((old, new, new))[at : at + 512] for at in range(0, len(new), 512))
-                torn = random.choice((old, new, torn, b"\xff" * 100 + new[100:]))
-                file.seek(512 + track * GEOMETRY.track_size)
-                file.write(torn)
-
-
-@pytest.mark.parametrize("after", [False, True])
-def test_power_lost_at_every_operation(tmp_path: Path, after: bool) -> None:  # V1, V3
-    """Log and file lose power together, at each write and sync of either: volume and snapshot keep all their tracks."""
-    operation, finished = 0, False
-    while not finished:
-        path = make_image(tmp_path / "v.ckd", {track: track_of(track, b"first %d" % track) for track in range(4)})
-        memory = MemoryDisk()
-        disk = CrashDisk(memory)
-        store = VirtualArrayStore.open(disk, segment_bytes=1 << 16)
-        file = TornFile(path, GEOMETRY)
-        file.prepare(disk)
-        physical = InPlaceVolume.attach(store, VOLUME, file)
-        for volume in (VOLUME, SNAP):
-            store.define_volume(volume, SHAPE)
-        store.snapshot(VOLUME, SNAP)
-        store.sync()
-        old = {track: track_of(track, b"first %d" % track) for track in range(4)}
-        hosts = dict(old)
-        disk.arm(DiskFaults(power_loss_at=operation, power_loss_after=after))
-        try:
-            for turn in range(2):
-                for track in range(3):
-                    new = track_of(track, b"turn %d of %d" % (turn, track))
-                    store.write(VOLUME, track, new)
-                    maybe = {**hosts, track: new}
-                    store.sync()
-                    hosts = maybe
-                physical.settle()
-            finished = True
-        except PowerLoss:
-            pass
-        random = Random(operation)
-        file.crash(random)
-        file.close()
-        memory.crash(random)
-        store, physical = start(memory, path)
-        for track in range(4):
-            assert store.read(VOLUME, track) in (hosts[track], maybe[track])
-            assert store.read(SNAP, track) == old[track]
-        physical.settle()
-        for track in range(4):
-            assert in_file(path, track) == store.read(VOLUME, track)
-            assert store.read(SNAP, track) == old[track]
-        physical.file.close()
-        operation += 1
-    assert operation > 25
 
 
 class SettledStore:

@@ -40,7 +40,8 @@ from controller.array.image_stub import ImageFileError, make_stub, shadow_of
 from controller.array.in_place.image_file import ImageFile
 from controller.array.store import VirtualArrayStore
 
-BATCH_TRACKS = 256
+BATCH_TRACKS = 64
+"""So many tracks are read, and later replaced with stubs, at once: some milliseconds in which no host is served."""
 _ADOPT_BATCH = 1024
 
 

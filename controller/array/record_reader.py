@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from ccw.stored_track import StoredTrack
 from controller.array.disk import Disk
-from controller.array.errors import CorruptionError
+from controller.array.errors import CorruptionError, DiskError, StoreError
 from controller.array.format import (
     ALIGNMENT_BYTES,
     FORMAT_VERSION,
@@ -85,12 +85,36 @@ class RecordReader:
         Raises as `read`, when it comes to the track that cannot be read.
         """
         for run in _runs(locations):
+            data = self._read_run(run)
             first = run[0] & _PLACE_MASK
-            size = (((run[-1] & _PLACE_MASK) - first) >> _BYTES_SHIFT) + (run[-1] & SIZE_MASK) * SIZE_UNIT_BYTES
-            data = self._disk_read(first >> SEGMENT_SHIFT, (first & _OFFSET_MASK) >> _BYTES_SHIFT, size)
             for location in run:
                 at = ((location & _PLACE_MASK) - first) >> _BYTES_SHIFT
                 yield self._track_in(data, at, location) or self._track_slowly(location)
+
+    def faults(self, locations: Iterable[int]) -> Iterator[tuple[int, StoreError | None]]:
+        """The locations in their order, each with what is wrong with the track's record there; None: nothing."""
+        for run in _runs(locations):
+            try:
+                data = self._read_run(run)
+            except DiskError:
+                data = b""  # each is tried by itself
+            first = run[0] & _PLACE_MASK
+            for location in run:
+                at = ((location & _PLACE_MASK) - first) >> _BYTES_SHIFT
+                yield location, None if self._track_in(data, at, location) else self._fault(location)
+
+    def _fault(self, location: int) -> StoreError | None:
+        try:
+            self.read(location)
+        except (CorruptionError, DiskError) as error:
+            return error
+        return None
+
+    def _read_run(self, run: list[int]) -> bytes:
+        """All bytes from the first to the last record of a run."""
+        first = run[0] & _PLACE_MASK
+        size = (((run[-1] & _PLACE_MASK) - first) >> _BYTES_SHIFT) + (run[-1] & SIZE_MASK) * SIZE_UNIT_BYTES
+        return self._disk_read(first >> SEGMENT_SHIFT, (first & _OFFSET_MASK) >> _BYTES_SHIFT, size)
 
     def _track_in(self, data: bytes, at: int, location: int) -> StoredTrack | None:
         """The track whose record is in `data` from `at` on; None unless all of it is there and as it was written."""

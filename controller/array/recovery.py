@@ -32,7 +32,6 @@ from controller.array.record_reader import RecordReader
 _NOT_READ = frozenset((Kind.TRACK, Kind.RELOCATE, Kind.CHECKPOINT))
 """Payloads that recovery leaves to reads and scrubbing, where the record is proven."""
 _READ_BYTES = 4096
-_SCAN_BYTES = 1 << 16
 _SEARCH_BYTES = 1 << 20
 
 
@@ -97,7 +96,7 @@ class _Segment:
         data = b""
         while True:
             if offset + RECORD_HEADER_BYTES > stop:
-                data = self._disk.read(self.number, offset, _SCAN_BYTES)
+                data = self._disk.read(self.number, offset, _READ_BYTES)
                 start, stop = offset, offset + len(data)
             peeked = peek_record_header(data, self._seed ^ place(self.number, offset), offset - start)
             if peeked is None:

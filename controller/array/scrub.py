@@ -3,11 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-import numpy as np
-
 from controller.array.directory import Frozen
-from controller.array.errors import CorruptionError, DiskError
-from controller.array.format import SIZE_MASK, SIZE_UNIT_BYTES, unpack_location
+from controller.array.format import SEGMENT_SHIFT, SIZE_MASK, SIZE_UNIT_BYTES
 from controller.array.log import LogWriter
 from controller.array.page import PAGE_SHIFT, Page
 from controller.array.record_reader import RecordReader
@@ -61,17 +58,17 @@ class Scrub:
                     yield from self._page(volume, number << PAGE_SHIFT, page)
 
     def _page(self, volume: int, first: int, page: Page) -> Iterator[int]:
-        (indexes,) = np.nonzero(page.locations)
-        order = indexes[np.argsort(page.locations[indexes])]
-        for index in order.tolist():
-            location: int = page.locations.item(index)
+        """Verify the records that a page points at, in the order of the log."""
+        tracks = {location: first + index for index, location in enumerate(page.locations.tolist()) if location}
+        for location, fault in self._reader.faults(filter(self._in_use, sorted(tracks))):
             size = (location & SIZE_MASK) * SIZE_UNIT_BYTES
-            segment = unpack_location(location)[0]
-            if location and location not in self._unwritten and segment in self._log.segments:
-                try:
-                    self._reader.read(location)
-                    self.records += 1
-                    self.bytes += size
-                except (CorruptionError, DiskError) as error:
-                    self.damaged.append(Damage(volume, first + index, str(error)))
+            if fault is None:
+                self.records += 1
+                self.bytes += size
+            elif self._in_use(location):  # it may have lost its segment since it was looked at
+                self.damaged.append(Damage(volume, tracks[location], str(fault)))
             yield size
+
+    def _in_use(self, location: int) -> bool:
+        """Whether there is a record to look at: it is on the disk, and its segment was not given back meanwhile."""
+        return location not in self._unwritten and location >> SEGMENT_SHIFT in self._log.segments

@@ -122,6 +122,19 @@ def test_damage_before_the_checkpoint_is_found_by_reads_and_by_scrubbing() -> No
     assert scrub.records >= len(again.reference_counts()) - 1
 
 
+def test_a_scrub_takes_segments_that_were_given_back_meanwhile_for_no_damage() -> None:
+    store = worn_store(MemoryDisk())
+    scrub = store.scrub()
+    assert scrub.step(1)
+    before = store.figures()["segments_freed"]
+    store.tidy()
+    assert store.figures()["segments_freed"] > before
+    while scrub.step(700):
+        store.sync()
+    assert scrub.done
+    assert scrub.damaged == []
+
+
 def test_a_damaged_checkpoint_gives_way_to_the_one_before() -> None:  # R2, I12
     disk = MemoryDisk()
     store = worn_store(disk)

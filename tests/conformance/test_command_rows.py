@@ -2,18 +2,49 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from controller.commands.attachment import control_units_for
 from tests.helpers.devices import Bench
-from tests.helpers.rows import ROWS, Row, bench_for, steps_of
+from tests.helpers.rows import EVERYWHERE, EXTENDED, ROWS, Row, at, bench_for, steps_of
 from tools.commands_reference import ECKD_PROFILES, MASTER_TABLE, PAGE, offered, page
 
 NORMAL = {0x0C, 0x4C, 0x0D}
+ROWS_SHARED = 240  # of the 3990-6, with the control unit that shares the fewest
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_row(row: Row) -> None:
+    check(row)
+
+
+@pytest.mark.parametrize("unit", EVERYWHERE)
+def test_rows_hold_on_every_control_unit_that_has_their_commands(unit: str) -> None:
+    """Or end as the table `elsewhere` says, and only there."""
+    there, here = offered(unit if unit != EXTENDED else "2107"), offered("3990-6")
+    tried = 0
+    for row in ROWS:
+        if row.profile != "3990-6":
+            continue
+        codes = [int(step.partition(" ")[0], 16) for step in row.program if not step.startswith("TIC")]
+        if any((code in there) != (code in here) for code in codes):
+            assert unit not in row.elsewhere, row
+            continue
+        tried += 1
+        try:
+            check(at(row, unit))
+        except AssertionError as error:
+            raise AssertionError(f"{row}: {row.condition}") from error
+        if unit in row.elsewhere:
+            with pytest.raises(AssertionError):
+                check(replace(row, profile=unit))
+    assert tried >= ROWS_SHARED
+
+
+def check(row: Row) -> None:
+    """Run the program and compare how it ends."""
     ending = row.ending
     ended = bench_for(row).run(steps_of(row))
     assert ended.status == ending.status, ended.sense and ended.sense.hex(" ")

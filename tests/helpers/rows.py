@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ from tests.helpers.devices import CC, SLI, Bench
 
 FILE = Path(__file__).parents[1] / "vectors" / "commands.toml"
 CYLINDERS = 100
+EXTENDED, EXTENDED_CYLINDERS = "2107-A", 70_000  # a 2107 with an extended address volume
 DEVICES = {"9343": "9345", "3880-3": "3380"}
+EVERYWHERE = ("3880-3", "3990-2", "3990-3", "9343", "2105", "2107", EXTENDED)  # control units besides the 3990-6
 OTHER = 0x33
 
 
@@ -43,17 +45,18 @@ class Row:
     program: tuple[str, ...]
     text: str
     ending: Expected
+    elsewhere: dict[str, Expected] = field(default_factory=dict)  # where it ends otherwise: control unit, how
 
     def __str__(self) -> str:
         return f"{self.code:02X}-{self.number}"
 
 
-def _load() -> tuple[dict[str, str], dict[str, list[list[Any]]]]:
+def _load() -> tuple[dict[str, str], dict[str, list[list[Any]]], dict[str, dict[str, str]]]:
     table = tomllib.loads(FILE.read_text(encoding="utf-8"))
-    return table["names"], table["rows"]
+    return table["names"], table["rows"], table["elsewhere"]
 
 
-_NAMES, _TABLE = _load()
+_NAMES, _TABLE, _ELSEWHERE = _load()
 
 
 def to_bytes(text: str) -> bytes:
@@ -102,7 +105,13 @@ def _data_tokens(tokens: list[str]) -> list[str]:
 def _row(code: str, number: int, row: list[Any]) -> Row:
     clause, condition, profile, program, text = row
     value = OTHER if code == "other" else int(code, 16)
-    return Row(value, number, clause, condition, profile or "3990-6", tuple(program), text, _expected(text))
+    elsewhere = {unit: _expected(other) for unit, other in _ELSEWHERE.get(f"{value:02X}-{number}", {}).items()}
+    return Row(value, number, clause, condition, profile or "3990-6", tuple(program), text, _expected(text), elsewhere)
+
+
+def at(row: Row, unit: str) -> Row:
+    """The row as it is on one of `EVERYWHERE`."""
+    return replace(row, profile=unit, ending=row.elsewhere.get(unit, row.ending))
 
 
 ROWS = [_row(code, number, row) for code, rows in _TABLE.items() for number, row in enumerate(rows, 1)]
@@ -125,7 +134,8 @@ def steps_of(row: Row) -> list[tuple[object, ...]]:
 
 def bench_for(row: Row) -> Bench:
     """The volume that the head of the file describes."""
-    bench = Bench(row.profile, CYLINDERS, DEVICES.get(row.profile, "3390"), read_only=row.ending.read_only)
+    profile, cylinders = (row.profile, CYLINDERS) if row.profile != EXTENDED else ("2107", EXTENDED_CYLINDERS)
+    bench = Bench(profile, cylinders, DEVICES.get(profile, "3390"), read_only=row.ending.read_only)
     keyed = [(number, f"KEY{number}".encode("cp037"), bytes((number,)) * 16) for number in (1, 2, 3)]
     bench.format(5, 2, [*keyed, (4, b"", b"")])
     bench.format(0, 0, [(1, b"", b"\x0f" * 16)])

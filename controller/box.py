@@ -77,6 +77,7 @@ class Ports(NamedTuple):
     timers: TimerPort
     log: EventSink
     cache_counts: Callable[[int], bytes] | None = None  # bytes 4-87 of a volume's statistics record
+    touched: Callable[[int, int, bool], None] | None = None  # unit, track, written? A shared device's client had it
 
 
 def shape_of(geometry: Geometry) -> VolumeShape:

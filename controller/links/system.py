@@ -81,6 +81,7 @@ class StorageSystem:
                 timers=self.timers,
                 log=self.log,
                 cache_counts=(lambda unit: meter.counters(unit).words()) if meter is not None else None,
+                touched=meter.touch if meter is not None else None,
             ),
         )
         self.management_address: tuple[str, int] | None = None  # where operators reach it, once they do

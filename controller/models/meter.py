@@ -100,6 +100,13 @@ class Meter:
             statistics.add(timing.pend - before[0], timing.disconnect - before[1], timing.connect - before[2])
         return done
 
+    def touch(self, volume: Hashable, track: int, written: bool) -> None:
+        """A track was read or written whole, without a chain that could be timed: the cache counts it."""
+        if written:
+            self.model.cache.write(volume, track)
+        else:
+            self.model.cache.read(volume, track)
+
     def end_chain(self, path: Hashable, volume: Hashable) -> ResponseTime | None:
         """The chain is over; its response time, None when there was none."""
         timing = self._active.pop((path, volume), None)

@@ -222,6 +222,7 @@ class Session:
             volume.when_hardened(track, lambda: self._give(volume, track))
 
     def _give(self, volume: SharedVolume, track: int) -> None:
+        volume.was_read(track)
         try:
             stored = None if self._near else volume.stored(track)
             packed = hand_over(stored, self._algorithms) if stored is not None else None

@@ -62,6 +62,7 @@ class SharedVolume:
         self.owner: Client | None = None
         self.reserved = False
         self._subsystem = subsystem
+        self._touched = subsystem.ports.touched
         self._holder: Hashable = ("shared device", number)
         self._waiting: deque[Client] = deque()
         self._under_way: dict[int, int] = {}  # track: writes of it that are not hardened
@@ -178,6 +179,11 @@ class SharedVolume:
         """The image of a track, a standard empty one where nothing was ever written. Raises READ_ERRORS."""
         return self._subsystem.ports.tracks.read(self.unit_address, track)
 
+    def was_read(self, track: int) -> None:
+        """A client has read a track: the models' cache is to count it."""
+        if self._touched is not None:
+            self._touched(self.unit_address, track, False)
+
     @property
     def device(self) -> Device:
         """The device as hosts on channels see it."""
@@ -201,6 +207,8 @@ class SharedVolume:
         writes = tuple(TrackWrite(self.unit_address, track, image) for track, image in images.items())
         for track in images:
             self._under_way[track] = self._under_way.get(track, 0) + 1
+            if self._touched is not None:
+                self._touched(self.unit_address, track, True)
         self.changed(list(images), session)
         self._try(writes, done)
 

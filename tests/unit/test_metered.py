@@ -11,6 +11,7 @@ import trio
 from ccw.ccws import CcwFlag
 from ccw.geometry import Cchh, geometry_for
 from ccw.subsystem_data import Statistics
+from ccw.tracks import null_track
 from controller import app
 from controller.channel import PathId
 from controller.commands.outcome import Command, Outcome
@@ -21,6 +22,8 @@ from controller.models.meter import Meter, ResponseStatistics
 from controller.models.work import CommandWork
 from host_emulator import orders
 from host_emulator.session import HostSession, open_session
+from host_emulator.shared_client import SharedClient
+from tests.helpers.shared import RECORD_AT, record_one
 
 CONFIG = """
 name = "one"
@@ -205,3 +208,21 @@ def test_percentiles() -> None:
         statistics.add(0.0, 0.0, number / 1000)
     figures = statistics.figures()
     assert (figures["p50_ms"], figures["p95_ms"], figures["p99_ms"], figures["mean_ms"]) == (50, 95, 99, 50.5)
+
+
+async def test_what_clients_of_shared_devices_read_and_write_is_counted(tmp_path: Path) -> None:
+    async def body(session: HostSession, system: StorageSystem) -> None:
+        assert system.shared is not None and system.shared.address is not None
+        address = system.shared.address
+
+        def use() -> None:
+            with SharedClient(address, 0x10) as client, client.program():
+                assert client.read(3) == client.read(3) == null_track(0, 3)
+                client.write(20, RECORD_AT, record_one(20, bytes(100)))
+
+        await trio.to_thread.run_sync(use)
+        result = await session.run_program(0x10, orders.subsystem_data(0x01, bytes(5), 96))
+        statistics = Statistics.decode(result.data)
+        assert (statistics.read_requests, statistics.read_hits, statistics.write_requests) == (2, 1, 1)
+
+    await on_system(tmp_path, '[shared_dasd]\nlisten = "127.0.0.1:0"\n', body)

@@ -8,6 +8,7 @@ the durable sequence.
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -263,7 +264,17 @@ class ReadOnly(CrashDisk):
         raise AssertionError(f"{operation} of segment {number} by a store that was opened to be read")
 
 
-ArrayMachine.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-)
-TestArray = ArrayMachine.TestCase
+def runs(examples: int, steps: int) -> settings:
+    """So many runs, of so many steps at most."""
+    return settings(
+        max_examples=examples, stateful_step_count=steps, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+
+
+class TestArray(ArrayMachine.TestCase):  # type: ignore[misc,name-defined]
+    settings = runs(60, 40)
+
+
+@pytest.mark.soak
+class TestArrayLong(ArrayMachine.TestCase):  # type: ignore[misc,name-defined]
+    settings = runs(600, 60)

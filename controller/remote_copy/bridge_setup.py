@@ -186,6 +186,9 @@ def give_up(core: Core, bridge: PrimaryBridge) -> Procedure[None]:
     for entry in (data, status):
         if entry is not None:
             entry.purpose, entry.bridge = VOLUME_PURPOSE, 0
+    waiting, bridge.on_given_up = bridge.on_given_up, []
+    for reply in waiting:
+        reply(None)
 
 
 def tell_end(core: Core, bridge: PrimaryBridge, entry: PathEntry) -> Procedure[None]:

@@ -145,6 +145,7 @@ class PrimaryBridge:
     wanted: bool = False  # it was established, and nobody has ended it: it is set up again when it fails
     end_unheard: bool = False  # the secondary box has not answered that the bridge is over
     on_ended: list[Callable[[bool], None]] = field(default_factory=list)  # who waits for the set-up under way
+    on_given_up: list[Callable[[None], None]] = field(default_factory=list)  # who waits for its links to be free
     status_pair: bool = False  # the pair on the status volume exists (step 610)
     notified: bool = False  # step 612 has come
     on_notified: list[Callable[[bool], None]] = field(default_factory=list)

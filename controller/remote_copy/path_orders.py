@@ -53,7 +53,7 @@ def establish_paths(core: Core, order: pprc.EstablishPath) -> Procedure[None]:
         raise reject(Reason.PATH_COUNT)
     if old is not None and not adding:
         if _is_same_set(core, old, order):
-            yield from _complete(core, old)
+            yield from _complete(core, old, order)
             return
         yield from _give_up(core, old, order)
     new = [
@@ -69,8 +69,7 @@ def establish_paths(core: Core, order: pprc.EstablishPath) -> Procedure[None]:
         for wanted in order.paths
     ]
     paths = old if adding and old is not None else PathSet(box)
-    paths.cgroup = bool(order.header.flags & pprc.PathFlag.CONSISTENCY_GROUP)
-    paths.elb_seconds = order.elb_seconds or DEFAULT_ELB_S
+    _take_terms(paths, order)
     kept = [entry for entry in paths.entries if entry.said not in {e.said for e in new}]
     paths.entries = kept + new
     core.paths.sets[box] = paths
@@ -90,6 +89,12 @@ def establish_paths(core: Core, order: pprc.EstablishPath) -> Procedure[None]:
     yield from core.hardened()
 
 
+def _take_terms(paths: PathSet, order: pprc.EstablishPath) -> None:
+    """What the order says of all paths together."""
+    paths.cgroup = bool(order.header.flags & pprc.PathFlag.CONSISTENCY_GROUP)
+    paths.elb_seconds = order.elb_seconds or DEFAULT_ELB_S
+
+
 def _is_same_set(core: Core, old: PathSet, order: pprc.EstablishPath) -> bool:
     """Does the order name just the paths that there are, while a bridge lives on them?"""
     here = {(entry.said, entry.link_address, entry.image) for entry in old.entries}
@@ -97,12 +102,15 @@ def _is_same_set(core: Core, old: PathSet, order: pprc.EstablishPath) -> bool:
     return lives and here == {(wanted.said, wanted.link_address, wanted.cu_image) for wanted in order.paths}
 
 
-def _complete(core: Core, old: PathSet) -> Procedure[None]:
-    """The order changes nothing but paths that do not work: they are established."""
+def _complete(core: Core, old: PathSet, order: pprc.EstablishPath) -> Procedure[None]:
+    """The order changes nothing but what holds for all paths, and those that do not work: they are established."""
+    _take_terms(old, order)
+    core.records.store_paths(old)
     for entry in old.entries:
         if entry.status is not PathStatus.ESTABLISHED and not entry.turned:
             yield from establish_path(core.around, core.own, old.box, entry)
     core.paths.need(old.box)
+    yield from core.hardened()
 
 
 def _give_up(core: Core, old: PathSet, order: pprc.EstablishPath) -> Procedure[None]:

@@ -27,6 +27,7 @@ from controller.remote_copy import (
     queries,
 )
 from controller.remote_copy.auto_establish import AutoEstablish
+from controller.remote_copy.bridge_end import delete_bridge
 from controller.remote_copy.bridge_setup import (
     accept_data_bridge,
     accept_status_bridge,
@@ -206,6 +207,8 @@ class RemoteCopy:
                 raise reject(Reason.NOT_ENABLED)
             case pprc.EstablishPair():
                 return pair_orders.establish_pair(core, order, volume)
+            case pprc.DeletePair() if volume in core.roles:
+                return pair_acts.alone(core, volume, delete_bridge(core, order, volume))
             case pprc.DeletePair():
                 return pair_acts.alone(core, volume, pair_orders.delete_pair(core, order, volume))
             case pprc.SuspendPair():

@@ -107,4 +107,5 @@ BRIDGE_NEXT: dict[tuple[BridgeState, str], BridgeState] = {
     (BridgeState.SNAPPING, "fail"): BridgeState.FAILED,
     (BridgeState.COPYING, "fail"): BridgeState.FAILED,
     (BridgeState.DRAINING, "fail"): BridgeState.FAILED,
+    (BridgeState.FAILED, "end"): BridgeState.DEFINED,
 }

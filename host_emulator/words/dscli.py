@@ -24,6 +24,7 @@ from host_emulator.words.tasks import (
     SYNCHRONOUS,
     Action,
     DefineBridge,
+    DeleteBridge,
     DeletePair,
     DeletePaths,
     EstablishBridge,
@@ -171,6 +172,13 @@ def _bridge(given: Given) -> list[Task]:
     return [EstablishBridge(*names[0], number)]
 
 
+def _no_bridge(given: Given) -> list[Task]:
+    names = _each(given)
+    if len(names) != 1:
+        raise ProgramError(1, "a bridge is one pair of data bridge volumes")
+    return [DeleteBridge(*names[0], given["number"], given["unconditional"])]
+
+
 def _bridge_volumes(given: Given) -> list[Task]:
     return [DefineBridge(device, given["role"], given["number"]) for _, device in given["operands"]]
 
@@ -282,12 +290,18 @@ DSCLI_WORDS: tuple[OperatorWord, ...] = (
                     choice(**{name.replace("-", "_"): value for name, value in _ROLES.items()}), needed=True),
             Keyword("number", "1-8", "of the bridge", decimal(1, 8), 1),
         ),
-        _bridge_volumes, Operands("VOLUME", "the volume", volume), "mkbridgevol -role primary-data F0",
+        _bridge_volumes, Operands("VOLUME ...", "the volumes", volume), "mkbridgevol -role primary-data F0",
     ),
     OperatorWord(
         "mkbridge", "Set a bridge up between volumes that have their roles.", "D2 Establish Pair, data bridge",
         "the source", "path", (*_BETWEEN, Keyword("number", "1-8", "of the bridge", decimal(1, 8), 1)),
         _bridge, Operands("SOURCE:TARGET", "the data bridge volumes", pair), "mkbridge F0:F0",
+    ),
+    OperatorWord(
+        "rmbridge", "Take a bridge down; its volumes keep their roles.", "D3 Delete Pair", "the source", "path",
+        (*_BETWEEN, Keyword("number", "1-8", "of the bridge", decimal(1, 8), 1),
+         _switch("unconditional", "also while pairs are pending or duplex: they are suspended, or wait for another")),
+        _no_bridge, Operands("SOURCE:TARGET", "the data bridge volumes", pair), "rmbridge F0:F0",
     ),
     OperatorWord(
         "lsbridge", "List the bridges, and the pairs that wait for one.", "a PPRC query, scope 03", "the source",

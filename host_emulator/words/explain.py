@@ -28,6 +28,13 @@ _SUSPENDED: dict[int, tuple[str, str, str]] = {
     PairState.SUSPENDED_POWER: ("power", "suspended because a system was restarted", ""),
     PairState.SUSPENDED_FREEZE: ("frozen", "suspended by freeze", ""),
 }  # fmt: skip
+_RESUMED = frozenset(  # a system resynchronises these by itself, unless they are of a consistency group
+    {PairState.SUSPENDED_INTERNAL, PairState.SUSPENDED_SECONDARY_INTERNAL, PairState.SUSPENDED_POWER}
+)
+_LAST: dict[int, str] = {  # what makes it duplex again
+    PairState.SUSPENDED_PRIMARY_COMMAND: "resumepprc (failbackpprc after a failover)",
+    PairState.SUSPENDED_SECONDARY_SIMPLEX: "rmpprc and mkpprc",
+}
 _STATUS_WORDS = {
     PathStatus.NONE: "no path",
     PathStatus.INITIALISATION_FAILED: "refused by the other end",
@@ -128,11 +135,13 @@ def _suspended(volume: VolumeQuery, queue: QueueReport, secondary: SecondaryPath
         text += "; writes are refused (critical state)"
     down = _down(secondary)
     text += f"; {down}" if down else ""
-    last = "rmpprc and mkpprc" if volume.state == PairState.SUSPENDED_SECONDARY_SIMPLEX else "resumepprc"
+    last = _LAST.get(volume.state, "resumepprc")
     first = ["unfreezepprc"] if flags & SecondaryFlag.FROZEN else []
     first += ["mkpprcpath"] if down else []
     first += ["mkbridge"] if queue.bridges and not _ready(queue.bridges) else []
-    return Why(code, text, ", then ".join([", ".join(first), last] if first else [last]))
+    remedy = ", then ".join([", ".join(first), last] if first else [last])
+    by_itself = volume.state in _RESUMED and secondary is not None and not flags & SecondaryFlag.CONSISTENCY_GROUP
+    return Why(code, text, f"it goes on by itself; where that is turned off: {remedy}" if by_itself else remedy)
 
 
 def _pending(volume: VolumeQuery, queue: QueueReport, secondary: SecondaryPaths | None) -> Why:

@@ -56,6 +56,8 @@ async def establish_pair(desk: Desk, task: EstablishPair) -> Outcome:
         return f"{await state_text(desk, volume)}, already"
 
     async def done() -> str:
+        if task.action is Action.FAILOVER:
+            return "failed over: a suspended primary, which hosts may use; what changes is recorded"
         return await state_text(desk, await desk.need_volume(task.device))
 
     order = orders.establish_pair(

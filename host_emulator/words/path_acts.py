@@ -11,7 +11,16 @@ from host_emulator.words.desk import Desk, text_of
 from host_emulator.words.doing import do, said
 from host_emulator.words.explain import is_good, path_text, used
 from host_emulator.words.outcome import Outcome, Verdict
-from host_emulator.words.tasks import DefineBridge, DeletePaths, EstablishBridge, EstablishPaths, Freeze, Mode, Run
+from host_emulator.words.tasks import (
+    DefineBridge,
+    DeleteBridge,
+    DeletePaths,
+    EstablishBridge,
+    EstablishPaths,
+    Freeze,
+    Mode,
+    Run,
+)
 
 
 def _set(report: PathReport, target: System) -> SecondaryPaths | None:
@@ -119,7 +128,7 @@ async def define_bridge(desk: Desk, task: DefineBridge) -> Outcome:
         return "defined already" if same_role else ""
 
     order = orders.define_bridge(await desk.own(), task.device, task.role, task.number)
-    return await do(desk, task.device, order, task.subject, so, lambda: said("defined"))
+    return await do(desk, task.device, order, task.subject, so, lambda: said("defined" if task.role else "undefined"))
 
 
 async def establish_bridge(desk: Desk, task: EstablishBridge) -> Outcome:
@@ -141,3 +150,15 @@ async def establish_bridge(desk: Desk, task: EstablishBridge) -> Outcome:
         flags=int(PairFlag.MESSAGE_REQUIRED),
     )
     return await do(desk, task.device, order, task.subject, so, lambda: said(f"bridge {task.number} is up"))
+
+
+async def delete_bridge(desk: Desk, task: DeleteBridge) -> Outcome:
+    source, target = await desk.names(task.primary, task.secondary, task.device)
+
+    async def so() -> str:
+        bridge = next((b for b in (await desk.queue()).bridges if b.bridge_number == task.number), None)
+        down = bridge is None or bridge.bridge_state <= BridgeState.DEFINED
+        return f"bridge {task.number} is down already" if down else ""
+
+    order = orders.delete_pair(source, target, task.device, task.other, unconditional=task.unconditional)
+    return await do(desk, task.device, order, task.subject, so, lambda: said(f"bridge {task.number} is down"))

@@ -17,6 +17,7 @@ from host_emulator.words.desk import Desk, NotNamed, Refused, Unanswered
 from host_emulator.words.outcome import Outcome, Verdict, refusal
 from host_emulator.words.tasks import (
     DefineBridge,
+    DeleteBridge,
     DeletePair,
     DeletePaths,
     EstablishBridge,
@@ -89,6 +90,7 @@ _PERFORM: dict[type[Task], Callable[[Desk, Any], Awaitable[Outcome]]] = {
     Run: path_acts.run,
     DefineBridge: path_acts.define_bridge,
     EstablishBridge: path_acts.establish_bridge,
+    DeleteBridge: path_acts.delete_bridge,
     ShowPairs: _show_pairs,
     ShowPaths: _show_paths,
     ShowBridges: _show_bridges,

@@ -188,6 +188,14 @@ class EstablishBridge(PairTask):
 
 
 @dataclass(frozen=True, slots=True)
+class DeleteBridge(PairTask):
+    """D3 for a bridge, named as in EstablishBridge."""
+
+    number: int = 1
+    unconditional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ShowPairs(Task):
     """Scope 02 of volumes, with what the queue and the paths say of them. No `volumes`: all that are in a pair."""
 

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+from random import Random
+
+import trio
+import trio.testing
+
+from ccw.geometry import Cchh
+from controller.remote_copy.states import BridgeState
+from host_emulator import orders
+from host_emulator.session import HostSession
 from tests.helpers import operator
 from tests.helpers.operator import order, query_volume, set_up_bridge
 from tests.helpers.two_systems import PEER_PORTS, rig, until
@@ -61,3 +70,78 @@ async def test_a_lost_link_fails_the_bridge_and_it_can_be_set_up_again(autojump_
         await until(lambda: r.a.running.subsystem.remote_copy.core.sending[1].worker.sender is None)
         assert (await order(to_a, 0, operator.establish_path())).completed
         assert (await order(to_a, 0xF0, operator.establish_bridge())).completed
+
+
+def delete_bridge(secondary: int = 0xF0, *, unconditional: bool = False) -> bytes:
+    return orders.delete_pair(operator.A, operator.B, 0xF0, secondary, unconditional=unconditional).encode()
+
+
+async def refused(session: HostSession, device: int, parameters: bytes) -> int:
+    result = await order(session, device, parameters)
+    assert result.sense is not None and result.sense[7] == 0x0F, result
+    return result.sense[8]
+
+
+async def test_a_bridge_is_ended_by_command_and_its_links_are_free(autojump_clock: object) -> None:
+    """D3 for the data bridge: both boxes forget it, the turned link comes back, nobody sets it up again by himself."""
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        assert await refused(to_a, 0xF0, delete_bridge()) == 0x43, "not a bridge volume"
+        assert (await order(to_a, 0xF0, operator.define_bridge("A", 0xF0, 1))).completed
+        assert await refused(to_a, 0xF0, delete_bridge()) == 0x43, "no bridge yet"
+        await set_up_bridge(to_a, to_b)
+        assert await refused(to_a, 0xF0, delete_bridge(0xF1)) == 0x44
+        assert await refused(to_a, 0xF1, delete_bridge()) == 0x44
+        assert await refused(to_b, 0xF0, delete_bridge()) == 0x48
+        assert (await order(to_a, 0, orders.delete_path(operator.A, operator.B).encode())).sense is not None
+        assert (await order(to_a, 0xF0, delete_bridge())).completed
+        core_a, core_b = (site.running.subsystem.remote_copy.core for site in (r.a, r.b))
+        assert len(next(iter(core_a.paths)).free()) == 4 and core_b.receiving == {}
+        assert (core_a.sending[1].wanted, core_a.sending[1].worker.state) == (False, BridgeState.DEFINED)
+        assert await refused(to_a, 0xF0, delete_bridge()) == 0x43
+        await trio.sleep(120)
+        assert core_a.sending[1].worker.state is BridgeState.DEFINED, "it stays down"
+        assert (await order(to_a, 0xF0, operator.establish_bridge())).completed
+        assert (await order(to_a, 0xF0, delete_bridge())).completed
+        assert (await order(to_a, 0, orders.delete_path(operator.A, operator.B).encode())).completed
+        for session, site, volume in ((to_a, "A", 0xF0), (to_a, "A", 0xF1), (to_b, "B", 0xF0), (to_b, "B", 0xF1)):
+            assert (await order(session, volume, operator.define_bridge(site, volume, 0))).completed
+
+
+async def test_a_bridge_that_serves_pairs_is_ended_only_unconditionally(autojump_clock: object) -> None:
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await set_up_bridge(to_a, to_b)
+        assert (await order(to_a, 0, operator.establish_pair(0, flags=0x20))).completed
+        assert await refused(to_a, 0xF0, delete_bridge()) == 0x5E
+        assert (await query_volume(to_a, 0)).state == 2, "nothing has happened"
+        assert (await order(to_a, 0xF0, delete_bridge(unconditional=True))).completed
+        result = await to_a.run_program(0, orders.format_track(Cchh(0, 1), [orders.NewRecord(b"x")]))
+        assert result.sense is not None and result.sense[7] == 0xFB, "suspended by its first write"
+        await trio.sleep(120)
+        assert (await query_volume(to_a, 0)).state == 6, "and nobody brings the bridge back"
+        assert (await order(to_a, 0xF0, operator.establish_bridge())).completed
+        await until(lambda: r.a.running.subsystem.remote_copy.core.primaries[0].state == 2)
+
+
+async def test_a_bridge_whose_other_box_is_gone_is_ended_all_the_same(autojump_clock: object) -> None:
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await set_up_bridge(to_a, to_b)
+        await r.b.crash(Random(1))
+        await trio.testing.wait_all_tasks_blocked()
+        assert (await order(to_a, 0xF0, delete_bridge())).completed
+        assert r.a.running.subsystem.remote_copy.core.sending[1].worker.state is BridgeState.DEFINED
+
+
+async def test_the_terms_of_paths_change_while_a_bridge_lives_on_them(autojump_clock: object) -> None:
+    """The same links with another flag and time: nothing is taken down, and the new terms hold and are kept."""
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await set_up_bridge(to_a, to_b)
+        core = r.a.running.subsystem.remote_copy.core
+        paths = next(iter(core.paths))
+        assert (paths.cgroup, paths.elb_seconds) == (False, 120)
+        grouped = orders.establish_path(operator.A, operator.B, PEER_PORTS["A"], consistency_group=True, seconds=9)
+        assert (await order(to_a, 0, grouped.encode())).completed
+        assert (paths.cgroup, paths.elb_seconds) == (True, 9) and core.sending[1].worker.state is BridgeState.IDLE
+        await r.a.crash(Random(1))
+        await r.a.start(r.nursery)
+        kept = next(iter(r.a.running.subsystem.remote_copy.core.paths))
+        assert (kept.cgroup, kept.elb_seconds) == (True, 9)

@@ -41,6 +41,8 @@ async def test_every_word_can_be_said_again(autojump_clock: object) -> None:
             (to_a, f"CGROUP DEVN(00) {BOXES} RUN", PairState.SUSPENDED_FREEZE),
             (to_a, f"CESTPATH DEVN(00) {BOXES} LINK(0010 0011 0012 0013)", PairState.SUSPENDED_FREEZE),
             (to_a, "rmpprc 00:00", PairState.SIMPLEX),
+            (to_a, "mkbridge F0:F0", PairState.SIMPLEX),
+            (to_a, "rmbridge F0:F0", PairState.SIMPLEX),
             (to_a, f"CDELPATH DEVN(00) {BOXES}", PairState.SIMPLEX),
             (to_a, "rmpprcpath", PairState.SIMPLEX),
         ]
@@ -65,6 +67,16 @@ async def test_a_word_sends_the_order_of_the_specification(autojump_clock: objec
         (pair,) = await say(to_a, text)
         order = decode_order(pair.order)
         assert (order.header.flags, pair.order[40:46].hex()) == (0x44, "000000090000")
+
+
+async def test_a_bridge_in_use_is_not_taken_down(autojump_clock: object) -> None:
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await set_up_by_words(to_a, to_b)
+        assert await verdicts(to_a, "mkpprc -wait 00:00") == ["done"]
+        (refused,) = await say(to_a, "rmbridge F0:F0")
+        assert (refused.exit, refused.plain()["sense"][14:18]) == (1, "0F5E") and duplex(r, 0)
+        assert await verdicts(to_a, "rmbridge -unconditional F0:F0") == ["done"]
+        assert await verdicts(to_a, "rmbridge F0:F0") == ["already"]
 
 
 async def test_names_are_found_or_asked_for(autojump_clock: object) -> None:

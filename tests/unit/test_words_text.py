@@ -13,6 +13,7 @@ from host_emulator.words.tasks import (
     ANY,
     Action,
     DefineBridge,
+    DeleteBridge,
     DeletePair,
     DeletePaths,
     EstablishBridge,
@@ -75,6 +76,7 @@ LINKS = (PathDescriptor(0x10, 0, 0), PathDescriptor(0x11, 0xC1, 2))
         ("lspprc -l -check -state suspended 0105:15 06",
          ShowPairs(Naming(lss=1), ANY, ((5, 0x15), (6, None)), frozenset({"suspended"}), True, True)),
         ("mkbridgevol -role secondary-status -number 8 F1", DefineBridge(0xF1, 4, 8)),
+        ("rmbridge -unconditional -number 2 F0:E0", DeleteBridge(ANY, ANY, 0xF0, 0xE0, 2, True)),
         ("mkbridge -number 2 F0:E0", EstablishBridge(ANY, ANY, 0xF0, 0xE0, 2)),
     ],
 )  # fmt: skip
@@ -108,6 +110,7 @@ def test_several_pairs_are_several_tasks() -> None:
         ("lspprc 0105 0205", 1, "several logical subsystems"),
         ("lspprcpath 05", 12, "options only"),
         ("mkpprcpath 10:20", 12, "'10' is not a port"),
+        ("rmbridge F0:F0 F2:F2", 1, "one pair of data bridge volumes"),
         ("mkbridge F0:F0 F2:F2", 1, "one pair of data bridge volumes"),
         ("mkbridgevol F0", 15, "-role ROLE is needed"),
         (f"CESTPAIR {PAIR}", 65, "DEVN(devn) is needed"),

@@ -61,9 +61,13 @@ def set_up_bridge(core: Core, bridge: PrimaryBridge, box: BoxName, secondary: in
     secondary: unit address of the data bridge volume in the other box.
     """
     number, volume = bridge.number, bridge.data_volume
+    if bridge.worker.state not in (BridgeState.DEFINED, BridgeState.FAILED):
+        raise reject(Reason.STATE)  # somebody else sets it up
     if box in core.frozen:
         raise reject(Reason.FREEZE)  # before the paths are looked at: a freeze is why there are none
     paths = core.paths.need(box)
+    if bridge.end_unheard and bridge.box == box:
+        yield from tell_end(core, bridge, core.control_path(box))  # it may hold the link that it was lent
     free = paths.free()
     if len(free) < 2:
         raise reject(Reason.TWO_PATHS_NEEDED)
@@ -82,6 +86,7 @@ def set_up_bridge(core: Core, bridge: PrimaryBridge, box: BoxName, secondary: in
         yield from give_up(core, bridge)
         bridge.worker.move("fail")
         _set_up_has_ended(bridge, False)
+        core.repair()
         raise
     bridge.wanted = True
     core.records.store_bridge_pair(number, box.volume(secondary))

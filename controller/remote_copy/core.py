@@ -192,6 +192,7 @@ class Core:
     duplex_waiters: dict[int, list[Callable[[bool], None]]] = field(default_factory=dict)  # by pair id
     window: int = WINDOW_RECORDS  # records under way on a bridge
     conventional: PairCopier | None = None  # in place of bridges
+    repair: Callable[[], None] = lambda: None  # something is not as it was ordered: see `upkeep`
 
     # Who copies
 
@@ -269,6 +270,7 @@ class Core:
         """The other box knows nothing of a path that this one holds for good: it is none, and a bridge on it fails."""
         if entry.good:
             entry.status = PathStatus.RETRY_LATER
+            self.repair()
         for bridge in self.sending.values():
             if bridge.data_path is entry and bridge.worker.sender is not None:
                 bridge.worker.sender.fail("the other box has no such path")

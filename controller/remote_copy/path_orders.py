@@ -76,6 +76,7 @@ def establish_paths(core: Core, order: pprc.EstablishPath) -> Procedure[None]:
     for entry in new:
         yield from establish_path(core.around, core.own, box, entry)
         core.around.log(None, "path", {"said": f"{entry.said:04X}", "status": f"{entry.status:02X}"})
+    core.repair()  # what did not come up is tried again
     if not paths.good():
         status = paths.entries[-1].status
         if not _pairs_with(core, paths):

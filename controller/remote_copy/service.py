@@ -93,7 +93,7 @@ class RemoteCopy:
         self.writes = HostWrites(self.core)
         auto = AutoEstablish(self.core, self._settings.mirrors)
         self.upkeep = Upkeep(self.core, auto, self._settings.reestablish)
-        auto.begun = self.writes.on_suspended = self.upkeep.soon
+        auto.begun = self.writes.on_suspended = self.core.repair = self.upkeep.soon
         self.writes.on_unpaired = auto.host_wrote
         if conventional:
             self.core.conventional = ConventionalCopy(self.core, self.writes, self)

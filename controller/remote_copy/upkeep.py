@@ -114,12 +114,13 @@ class Upkeep:
 
     def _bridge(self, bridge: PrimaryBridge) -> Procedure[bool]:
         core, box = self._core, bridge.box
-        if not bridge.wanted or box is None or box in core.frozen or bridge.worker.state not in DOWN:
+        if box is None or box in core.frozen or bridge.worker.state not in DOWN:
             return False
         try:
-            if bridge.end_unheard:
+            if bridge.wanted:
+                yield from set_up_bridge(core, bridge, box, bridge.secondary_volume)
+            elif bridge.end_unheard:
                 yield from tell_end(core, bridge, core.control_path(box))
-            yield from set_up_bridge(core, bridge, box, bridge.secondary_volume)
         except Refused as refused:
             core.around.log(None, "bridge not established yet", {"bridge": bridge.number, "why": str(refused)})
             return True

@@ -51,6 +51,18 @@ def delete_pair(volume: int) -> bytes:
     return orders.delete_pair(A, B, volume, volume).encode()
 
 
+def recover(volume: int) -> bytes:
+    return orders.recover_pair(A, B, volume, volume).encode()
+
+
+def freeze() -> bytes:
+    return orders.consistency_group(A, B).encode()
+
+
+def run() -> bytes:
+    return orders.consistency_group(A, B, run=True).encode()
+
+
 async def set_up_bridge(
     to_a: HostSession,
     to_b: HostSession,

@@ -5,6 +5,9 @@ Check.MIRRORED   2  a write acknowledged while its pair was duplex is in the sec
 Check.READ       3  a read returns the last acknowledged write, or one that was under way since
 Check.CONVERGED  4  some time after the faults end every pair is duplex, and all its tracks are equal in both arrays
 Check.BOUNDED    5  no queue grows beyond what its protocol allows
+Check.ORDERED    6  of writes that depend on each other, over all volumes of a consistency group, the secondary box
+                    holds a beginning: whenever all its volumes have been duplex and no copy has begun since
+Check.KEPT       7  what a host has written to a recovered secondary is there until a full copy is ordered over it
 
 "Durably" is tried two ways: at every real restart, and now and then on a copy of the medium from which the power is
 taken at that moment.
@@ -24,8 +27,10 @@ from host_emulator.channel import ProgramResult
 from tests.sim.history import History, NotOurs, Place, number_in, numbers_on
 from tests.sim.world import SimulatedSite, World
 
+UNUSED_TRACK = 28
 COPY_SHARE = 0.05  # of the acknowledged writes, after which a copy of the medium loses power
 NO_RECORD_FOUND = 0x08  # sense byte 1
+STATE_CHANGE_PENDING = 0x1D  # sense byte 25
 ENTRIES_MAX = 2 * WINDOW_RECORDS  # each record once, and once more as a duplicate
 REQUESTS_MAX = 16
 OUTPUT_MAX = 128
@@ -41,6 +46,8 @@ class Check(IntEnum):
     READ = 3
     CONVERGED = 4
     BOUNDED = 5
+    ORDERED = 6
+    KEPT = 7
 
 
 class Violation(AssertionError):
@@ -68,7 +75,11 @@ class Checkers:
         self._random = world.random("checkers")
         self.deepest: dict[str, int] = {}
         self.mirrored_writes = 0
+        self.orders_checked = 0
+        self._whole: set[int] = set()  # secondaries that have been duplex, and no copy to them has begun since
+        self._kept: dict[int, tuple[int, bytes]] = {}  # recovered volume: a track, and what B's host has written there
         world.on_boot = self.booted
+        world.on_event = self._heard
 
     # Writes
 
@@ -110,6 +121,11 @@ class Checkers:
             return
         if site is self._world.a:
             self._history.forget_seen()
+        if site is self._world.b:
+            for volume in self._history.volumes:
+                self._secondary_is(volume, self._secondary_state(volume))
+            self.look_at_the_order()
+            self.look_at_what_is_newer()
         check = Check.RECOVERED if site is self._world.a else Check.MIRRORED
         for volume in self._history.volumes:
             for track in self._history.tracks:
@@ -137,6 +153,8 @@ class Checkers:
         if result.unit_status & 0x02:
             if gone and result.sense is not None and result.sense[1] & NO_RECORD_FOUND:
                 return
+            if result.sense is not None and self._world.scenario.grouped and is_long_busy(result.sense):
+                return
             sense = result.sense.hex() if result.sense else "none"
             raise Violation(Check.READ, f"{place}, which is there, is refused with sense {sense}")
         if not result.completed:
@@ -149,6 +167,76 @@ class Checkers:
             raise Violation(Check.READ, f"{place} reads as write {number}, not one of {floor}-{record.begun}")
         if boot == self._world.a.boots and self._world.a.up.is_set():
             record.seen = max(record.seen, number)
+
+    # The order of dependent writes
+
+    def _heard(self, event: dict[str, object]) -> None:
+        """An event of a box."""
+        if event["box"] == "B" and event["text"] == "secondary device status updated":
+            self._secondary_is(int(str(event["volume"]), 16), PairState[str(event["state"])])
+
+    def _secondary_state(self, volume: int) -> PairState:
+        system = self._world.b.system
+        pair = system.subsystem.remote_copy.core.secondaries.get(volume) if system is not None else None
+        return pair.state if pair is not None else PairState.SIMPLEX
+
+    def _secondary_is(self, volume: int, state: PairState) -> None:
+        if state is PairState.DUPLEX:
+            self._whole.add(volume)
+        elif state in (PairState.DUPLEX_PENDING, PairState.SIMPLEX):
+            self._whole.discard(volume)
+
+    def look_at_the_order(self) -> None:
+        """Does the secondary box hold a beginning of the dependent writes, also if its power failed now?"""
+        b = self._world.b
+        if not self._world.scenario.grouped or b.system is None or not self._whole.issuperset(self._history.volumes):
+            return
+        self.orders_checked += 1
+        self._beginning(b.system.store)
+        if self._random.random() < COPY_SHARE:
+            self._beginning(self._after_power_loss(b))
+
+    def _beginning(self, store: VirtualArrayStore) -> None:
+        found: dict[Place, int] = {}
+        for volume in self._history.volumes:
+            for track in self._history.tracks:
+                found |= numbers_on(volume, track, store.read(volume, track))
+        ended, begun = self._history.order[: self._history.ordered_until], self._history.order
+        there = [
+            index for index, write in enumerate(begun) if any(found[place] >= number for place, number in write.items())
+        ]
+        last = max(there, default=-1)
+        for index, write in enumerate(ended[: last + 1]):
+            for place, number in write.items():
+                if found[place] < number and not self._history[place].exposed:
+                    raise Violation(
+                        Check.ORDERED,
+                        f"B holds write {last} of the order, but {place} has {found[place]}: {index} lacks",
+                    )
+
+    # What was written to a recovered secondary
+
+    def newer_at_b(self, volume: int) -> tuple[int, bytes]:
+        """A track of a recovered volume that no other host uses, and what B's host is to write there."""
+        self._newer = (UNUSED_TRACK, f"newer at B, volume {volume:02X}".encode("cp037"))
+        return self._newer
+
+    def written_at_b(self, volume: int) -> None:
+        """B's host was told that its write is safe."""
+        self._kept[volume] = self._newer
+
+    def may_be_overwritten(self, volume: int) -> None:
+        """A full copy to the recovered volume is ordered."""
+        self._kept.pop(volume, None)
+
+    def look_at_what_is_newer(self) -> None:
+        """Is it still there?"""
+        system = self._world.b.system
+        for volume, (track, data) in self._kept.items() if system is not None else ():
+            assert system is not None
+            image = system.store.read(volume, track)
+            if image is None or data not in image:
+                raise Violation(Check.KEPT, f"track {track} of volume {volume:02X} at B was overwritten")
 
     # At the end
 
@@ -188,6 +276,11 @@ class Checkers:
                     self.deepest[name] = max(self.deepest.get(name, 0), length)
                     if length > limit:
                         raise Violation(Check.BOUNDED, f"{name} of {site.name}: {length}, more than {limit}")
+
+
+def is_long_busy(sense: bytes) -> bool:
+    """State change pending, 32 bytes: the host is to wait."""
+    return sense[25] == STATE_CHANGE_PENDING and not sense[27] & 0x80
 
 
 def _queues(system: StorageSystem) -> dict[str, tuple[int, int]]:

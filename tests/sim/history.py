@@ -82,6 +82,8 @@ class History:
             for track in tracks
             for record in range(1, len(RECORD_BYTES) + 1)
         }
+        self.order: list[dict[Place, int]] = []  # writes that depend on each other, in their order
+        self.ordered_until = 0  # so many of them have ended well; at most one more has begun
 
     def __getitem__(self, place: Place) -> RecordHistory:
         return self.records[place]

@@ -10,7 +10,9 @@ from random import Random
 import trio
 
 from tests.sim.world import FENCED_LOOK_S, RESTART_S, STORM_MAX, STORM_S, SimulatedSite, World
+from tools.faults import quiet
 
+PEACE_S = 3.0
 ROUTES = ("A>B", "B>A")
 
 
@@ -22,28 +24,38 @@ class Misfortune:
         self._going_down: set[str] = set()  # sites that somebody is about to start again
 
     async def strike(self, until_s: float) -> None:
-        """Do everything before `until_s`, then return when both sites are up again."""
-        faults, world = self._world.faults, self._world
+        """Do everything before `until_s`, then return, not before that, when both sites are up again.
+
+        Every second run is given a few seconds first in which nothing goes wrong, links included.
+        """
+        world = self._world
+        faults = world.faults
+        begin_s = world.random("peace").choice((0.0, PEACE_S))
+        world.medium.faults = quiet(faults)
+        await trio.sleep_until(begin_s)
+        world.medium.faults = faults
         async with trio.open_nursery() as nursery:
             for site, crashes in ((world.a, faults.crashes_a), (world.b, faults.crashes_b)):
                 chance = world.random(f"crashes {site.name}")
-                self._plan(nursery, chance, crashes, until_s, partial(self._crash, site, chance))
+                self._plan(nursery, chance, crashes, begin_s, until_s, partial(self._crash, site, chance))
                 chance = world.random(f"syncs {site.name}")
-                self._plan(nursery, chance, faults.sync_errors, until_s, partial(self._fail_sync, site))
+                self._plan(nursery, chance, faults.sync_errors, begin_s, until_s, partial(self._fail_sync, site))
                 chance = world.random(f"full {site.name}")
-                self._plan(nursery, chance, faults.full, until_s, partial(self._full, site, chance))
+                self._plan(nursery, chance, faults.full, begin_s, until_s, partial(self._full, site, chance))
             chance = world.random("partitions")
-            self._plan(nursery, chance, faults.partitions, until_s, partial(self._partition, chance))
+            self._plan(nursery, chance, faults.partitions, begin_s, until_s, partial(self._partition, chance))
+            nursery.start_soon(trio.sleep_until, until_s)
 
     def _plan(
         self,
         nursery: trio.Nursery,
         chance: Random,
         count: int,
+        begin_s: float,
         until_s: float,
         strike: Callable[[], object],
     ) -> None:
-        for when in sorted(chance.uniform(0, until_s) for _ in range(count)):
+        for when in sorted(chance.uniform(begin_s, until_s) for _ in range(count)):
             nursery.start_soon(self._at, when, strike)
 
     @staticmethod

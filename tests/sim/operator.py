@@ -1,8 +1,9 @@
-"""An operator who sets everything up, and again whenever it has fallen apart. Knows only what queries tell."""
+"""The people at the consoles: they set everything up, and do what the scenario wants. They know what queries tell."""
 
 import trio
 
 from ccw.ccws import ChannelStatus
+from ccw.geometry import Cchh
 from ccw.pprc_query import QueueReport, VolumeQuery
 from controller.remote_copy.states import BridgeState, PairState
 from host_emulator import orders
@@ -10,13 +11,17 @@ from host_emulator.channel import ProgramResult
 from host_emulator.link import LinkFailure, NoPath
 from host_emulator.session import HostSession
 from tests.helpers import operator as commands
-from tests.helpers.two_systems import BRIDGES
+from tests.sim.checkers import Checkers
+from tests.sim.scenario import DATA, STATUS, Kind, Scenario
 from tests.sim.world import World
 
-ROUND_S = 1.0  # pause between two looks
+ROUND_S = 1.0  # pause between two looks while something is to be done
+QUIET_ROUND_S = 4.0  # and else, or while others bring things back by themselves
 COPY, RESYNC = 0, 2
-ROLES = (("A", BRIDGES[0], 1), ("A", BRIDGES[1], 4), ("B", BRIDGES[0], 2), ("B", BRIDGES[1], 3))
 DOWN = (BridgeState.UNDEFINED, BridgeState.DEFINED, BridgeState.FAILED)
+SUSPEND_SHARE = 0.05  # of an operator's rounds
+COPY_AFTER_S = 5.0  # after the faults have ended, a recovered volume is copied over
+RECOVER_S = (4.0, 10.0)
 
 
 class NoAnswer(Exception):
@@ -24,15 +29,22 @@ class NoAnswer(Exception):
 
 
 class Operator:
-    """Keeps the bridge established and all volumes paired."""
+    """One run's people."""
 
-    def __init__(self, volumes: tuple[int, ...], world: World) -> None:
-        self._volumes = volumes
+    def __init__(self, scenario: Scenario, world: World, checkers: Checkers) -> None:
+        self._scenario = scenario
+        self._volumes = scenario.volumes
         self._world = world
-        self.bridges = self.pairs = self.resyncs = 0  # commands that ended well
+        self._checkers = checkers
+        self._random = world.random("operator")
+        self._recover_at = self._random.uniform(*RECOVER_S)
+        self._recovered: int | None = None  # a volume that B's hosts use now
+        self.bridges = self.pairs = self.resyncs = self.freezes = 0  # commands that ended well
 
     async def run(self) -> None:
         """Look after the boxes for ever; a lost connection is made anew."""
+        if self._scenario.kind is Kind.AUTOMATIC:
+            return
         while True:
             try:
                 async with (
@@ -41,30 +53,93 @@ class Operator:
                 ):
                     await self._define_bridges({"A": to_a, "B": to_b})
                     while True:
-                        await self._round(to_a)
-                        await trio.sleep(ROUND_S)
+                        busy = await self._round(to_a, to_b)
+                        await trio.sleep(ROUND_S if busy else QUIET_ROUND_S)
             except (LinkFailure, NoPath, NoAnswer) as failure:
                 self._world.trace.add("operator has no connection:", failure)
             await trio.sleep(ROUND_S)
 
     async def _define_bridges(self, sessions: dict[str, HostSession]) -> None:
-        for box, volume, role in ROLES:
-            if not await self._order(sessions[box], volume, commands.define_bridge(box, volume, role)):
-                raise NoAnswer(f"bridge volume {volume:02X} of {box} is not defined")
+        for number in self._scenario.bridges:
+            for box, volume, role in (
+                ("A", DATA[number], 1), ("A", STATUS[number], 4), ("B", DATA[number], 2), ("B", STATUS[number], 3),
+            ):  # fmt: skip
+                order = commands.define_bridge(box, volume, role, number)
+                if not await self._order(sessions[box], volume, order):
+                    raise NoAnswer(f"bridge volume {volume:02X} of {box} is not defined")
 
-    async def _round(self, to_a: HostSession) -> None:
-        report = QueueReport.decode((await self._ask(to_a, self._volumes[0], orders.SCOPE_QUEUE)).data)
-        if report.bridges[0].bridge_state in DOWN:
-            paths = await self._order(to_a, self._volumes[0], commands.establish_path())
-            if not paths or not await self._order(to_a, BRIDGES[0], commands.establish_bridge()):
-                return
-            self.bridges += 1
-        for volume in self._volumes:
-            state = PairState(VolumeQuery.decode((await self._ask(to_a, volume, orders.SCOPE_VOLUME)).data).state)
-            if state is PairState.SIMPLEX:
+    async def _round(self, to_a: HostSession, to_b: HostSession) -> bool:
+        """Look, and do what is to be done. Is something still open?"""
+        if self._scenario.kind is Kind.RECOVERED:
+            await self._recover(to_a, to_b)
+        states = {volume: await self._state(to_a, volume) for volume in self._volumes}
+        if self._scenario.grouped and any(state.suspended for state in states.values()):
+            if not all(state.suspended for state in states.values()):
+                await self._freeze(to_a)
+                return True
+            await self._order(to_a, self._volumes[0], commands.run())  # refused, if they failed without a freeze
+        if not await self._bridges_are_up(to_a):
+            return True
+        for volume, state in states.items():
+            await self._look_after(to_a, volume, state)
+        return any(state is PairState.SIMPLEX for state in states.values()) or self._scenario.grouped
+
+    async def _look_after(self, to_a: HostSession, volume: int, state: PairState) -> None:
+        """Establish what is not; take up again what somebody has suspended, or what nobody else may take up."""
+        faults_end = self._world.faults_ended_at
+        if state is PairState.SIMPLEX:
+            self.pairs += await self._order(to_a, volume, commands.establish_pair(volume, COPY))
+        elif state is PairState.SUSPENDED_SECONDARY_SIMPLEX:
+            if self._random.random() < 0.5:  # without the override: it is to be refused
+                await self._order(to_a, volume, commands.establish_pair(volume, RESYNC))
+            if faults_end is not None and trio.current_time() > faults_end + COPY_AFTER_S:
+                self._checkers.may_be_overwritten(volume)
+                self._recovered = None
                 self.pairs += await self._order(to_a, volume, commands.establish_pair(volume, COPY))
-            elif state.suspended:
-                self.resyncs += await self._order(to_a, volume, commands.establish_pair(volume, RESYNC))
+        elif state is PairState.SUSPENDED_PRIMARY_COMMAND or (self._scenario.grouped and state.suspended):
+            self.resyncs += await self._order(to_a, volume, commands.establish_pair(volume, RESYNC))
+        elif state is PairState.DUPLEX and faults_end is None and self._tries_out():
+            await self._order(to_a, volume, commands.suspend_pair(volume))
+
+    def _tries_out(self) -> bool:
+        """Does an operator suspend a pair, now?"""
+        return self._scenario.kind is Kind.OPERATED and self._random.random() < SUSPEND_SHARE
+
+    async def _bridges_are_up(self, to_a: HostSession) -> bool:
+        """Establish what was never established, or was ended by a freeze; the rest comes back by itself."""
+        report = QueueReport.decode((await self._ask(to_a, self._volumes[0], orders.SCOPE_QUEUE)).data)
+        down = [bridge.bridge_number for bridge in report.bridges if bridge.bridge_state in DOWN]
+        if not down:
+            return True
+        paths = commands.establish_path(self._scenario.saids, consistency_group=self._scenario.grouped)
+        await self._order(to_a, self._volumes[0], paths)
+        for number in down:
+            self.bridges += await self._order(to_a, DATA[number], commands.establish_bridge(number, DATA[number]))
+        return len(down) < len(self._scenario.bridges)
+
+    async def _freeze(self, to_a: HostSession) -> None:
+        """A pair of the group has failed: all of them stop here. The next round lets the hosts go on."""
+        if await self._order(to_a, self._volumes[0], commands.freeze()):
+            self.freezes += 1
+            self._checkers.look_at_the_order()
+
+    async def _recover(self, to_a: HostSession, to_b: HostSession) -> None:
+        """Once, while things go wrong: the secondary becomes simplex. Hosts of both boxes write the same track now."""
+        if self._recovered is not None or not self._recover_at < trio.current_time() or self._world.faults_ended_at:
+            return
+        volume = self._volumes[0]
+        if not await self._order(to_b, volume, commands.recover(volume)):
+            return
+        self._recovered = volume
+        track, data = self._checkers.newer_at_b(volume)
+        program = orders.format_track(Cchh(*divmod(track, 15)), [orders.NewRecord(data)])
+        if (await to_b.run_program(volume, program)).completed:
+            self._checkers.written_at_b(volume)
+        program = orders.format_track(Cchh(*divmod(track, 15)), [orders.NewRecord(b"still at A")])
+        await to_a.run_program(volume, program)
+
+    async def _state(self, session: HostSession, volume: int) -> PairState:
+        return PairState(VolumeQuery.decode((await self._ask(session, volume, orders.SCOPE_VOLUME)).data).state)
 
     async def _ask(self, session: HostSession, device: int, scope: int) -> ProgramResult:
         return self._heard(await session.run_program(device, orders.query(scope)), f"query {scope}")

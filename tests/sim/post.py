@@ -23,6 +23,7 @@ class Post:
         self._tie = count()
         self._changed = trio.Event()
         self._next = math.inf  # when the task looks again by itself
+        self._now: float | None = None  # known while actions are being done
 
     def at(self, when: float, action: Callable[[], None]) -> None:
         """Do `action` at `when` (trio time), or at once if that is past."""
@@ -30,14 +31,19 @@ class Post:
         if when < self._next:
             self._changed.set()
 
+    def now(self) -> float:
+        """The time, cheaply while actions are being done."""
+        return trio.current_time() if self._now is None else self._now
+
     async def run(self) -> None:
         """Do everything when it is due, for ever."""
         while True:
-            now = trio.current_time()
+            now = self._now = trio.current_time()
             self._next = -math.inf  # this task is awake: nobody needs to wake it
             while self._heap and (self._heap[0][0] <= now or self._may_jump(self._heap[0][0] - now)):
                 heapq.heappop(self._heap)[2]()
-                now = trio.current_time()
+                now = self._now
+            self._now = None
             self._next = self._heap[0][0] if self._heap else math.inf
             self._changed = trio.Event()
             with trio.move_on_at(self._next):
@@ -49,4 +55,5 @@ class Post:
         if others.tasks_runnable or others.seconds_to_next_deadline <= seconds:
             return False
         self._clock.jump(seconds)
+        self._now = trio.current_time()
         return True

@@ -1,8 +1,9 @@
 """One run: set up, work while things go wrong, work on when they no longer do, come to rest, compare.
 
-    0 .. 12 s                   everything starts; link and site faults; a crashed site is awaited
+    0 .. 10 s                   everything starts; link and site faults, in every second run not before 3 s; a site
+                                that is down is awaited
     then at most 120 s          no new faults; hosts go on; every pair must become duplex
-    then 3 s                    writes in duplex
+    then 2 s                    writes in duplex
     then at most 90 s           the hosts finish what they are at; both arrays must be equal
 All times are virtual. Of the 120 s a controller may spend 60 waiting for a device end whose chain the other end has
 given up, a host 20 and a bridge 15; the rest is work and the operator's rounds.
@@ -14,19 +15,19 @@ from dataclasses import dataclass
 import trio
 import trio.testing
 
-from tests.helpers.two_systems import VOLUMES
 from tests.sim.checkers import Check, Checkers, Violation
 from tests.sim.history import History
 from tests.sim.misfortune import Misfortune
 from tests.sim.operator import Operator
+from tests.sim.scenario import Scenario, draw_scenario
 from tests.sim.trace import Trace
 from tests.sim.workload import Host
 from tests.sim.world import World
 from tools.faults import Faults, describe, draw_faults, run_pinned
 
-FAULTS_S = 12.0
+FAULTS_S = 10.0
 DUPLEX_WITHIN_S = 120.0
-CALM_S = 3.0
+CALM_S = 2.0
 STOP_WITHIN_S = 90.0
 LOOK_S = 0.1
 MEASURE_S = 0.5
@@ -44,19 +45,23 @@ class Summary:
     mirrored_writes: int
     bridges: int
     resyncs: int
+    freezes: int
+    orders_checked: int
+    kind: str
     duplex_after_s: float  # since the faults ended
     deepest: dict[str, int]
 
 
-async def simulate(seed: int, clock: trio.testing.MockClock, faults: Faults, trace: Trace) -> Summary:
+async def simulate(
+    seed: int, clock: trio.testing.MockClock, faults: Faults, scenario: Scenario, trace: Trace
+) -> Summary:
     """One run. Raises Violation, perhaps in a group."""
     async with trio.open_nursery() as nursery:
-        world = World(seed, faults, nursery, clock, trace)
-        volumes = VOLUMES[: world.random("volumes").choice((3, 4))]
-        history = History(volumes, TRACKS)
+        world = World(seed, faults, scenario, nursery, clock, trace)
+        history = History(scenario.volumes, TRACKS)
         checkers = Checkers(world, history)
-        hosts = [Host(f"host{i}", volumes[i::2], world, history, checkers) for i in range(2)]
-        operator = Operator(volumes, world)
+        hosts = _hosts(scenario, world, history, checkers)
+        operator = Operator(scenario, world, checkers)
         await world.start()
         nursery.start_soon(_watch_queues, checkers)
         nursery.start_soon(operator.run)
@@ -65,7 +70,6 @@ async def simulate(seed: int, clock: trio.testing.MockClock, faults: Faults, tra
         misfortune = Misfortune(world)
         nursery.start_soon(misfortune.start_fenced_sites)
         await misfortune.strike(FAULTS_S)
-        await trio.sleep_until(FAULTS_S)
         world.end_faults()
         calm_at = trio.current_time()
         await _until(checkers.all_duplex, DUPLEX_WITHIN_S, checkers)
@@ -85,14 +89,29 @@ async def simulate(seed: int, clock: trio.testing.MockClock, faults: Faults, tra
         mirrored_writes=checkers.mirrored_writes,
         bridges=operator.bridges,
         resyncs=operator.resyncs,
+        freezes=operator.freezes,
+        orders_checked=checkers.orders_checked,
+        kind=scenario.kind.name,
         duplex_after_s=duplex_after_s,
         deepest=checkers.deepest,
     )
 
 
+def _hosts(scenario: Scenario, world: World, history: History, checkers: Checkers) -> list[Host]:
+    """Two hosts, each with its own volumes; in a group one writes all, for only it knows the order, and one reads."""
+    volumes = scenario.volumes
+    shares = [volumes, ()] if scenario.grouped else [volumes[0::2], volumes[1::2]]
+    return [
+        Host(f"host{i}", share, world, history, checkers, dependent=scenario.grouped and bool(share))
+        for i, share in enumerate(shares)
+    ]
+
+
 async def _watch_queues(checkers: Checkers) -> None:
     while True:
         checkers.measure_queues()
+        checkers.look_at_the_order()
+        checkers.look_at_what_is_newer()
         await trio.sleep(MEASURE_S)
 
 
@@ -107,23 +126,27 @@ async def _until(condition: Callable[[], bool], within_s: float, checkers: Check
 class SimulationFailed(AssertionError):
     """A run broke a rule, or the controller itself failed. `cause` is what it was."""
 
-    def __init__(self, seed: int, faults: Faults, trace: Trace, cause: BaseException) -> None:
+    def __init__(self, seed: int, faults: Faults, scenario: Scenario, trace: Trace, cause: BaseException) -> None:
         self.cause = cause
         super().__init__(
             f"seed {seed}: {type(cause).__name__}: {cause}\n"
+            f"{scenario}\n"
             f"faults: {describe(faults)}\n"
-            f"replay: pytest tests/sim/test_simulation.py --seed {seed}\n"
+            f"replay: python -m tests.sim --seed {seed}\n"
             f"the last {len(trace.last)} of {trace.lines} events:\n  " + "\n  ".join(trace.last)
         )
 
 
-def run_seed(seed: int, faults: Faults | None = None, trace: Trace | None = None) -> Summary:
-    """Run one seed, by default with the faults it draws. Raises SimulationFailed."""
+def run_seed(
+    seed: int, faults: Faults | None = None, trace: Trace | None = None, scenario: Scenario | None = None
+) -> Summary:
+    """Run one seed, by default with the faults and the scenario it draws. Raises SimulationFailed."""
     trace = trace or Trace()
     chosen = faults or draw_faults(World.chance(seed, "faults"))
+    people = scenario or draw_scenario(World.chance(seed, "scenario"))
 
     async def run(pinned: int, clock: trio.testing.MockClock) -> Summary:
-        return await simulate(pinned, clock, chosen, trace)
+        return await simulate(pinned, clock, chosen, people, trace)
 
     try:
         return run_pinned(run, seed)
@@ -131,4 +154,4 @@ def run_seed(seed: int, faults: Faults | None = None, trace: Trace | None = None
         cause: BaseException = error
         while isinstance(cause, BaseExceptionGroup):
             cause = cause.exceptions[0]
-        raise SimulationFailed(seed, chosen, trace, cause) from cause
+        raise SimulationFailed(seed, chosen, people, trace, cause) from cause

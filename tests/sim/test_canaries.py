@@ -8,11 +8,14 @@ import pytest
 from controller.commands.device import Device
 from controller.commands.outcome import Command, Outcome
 from controller.links.system import StorageSystem
+from controller.remote_copy import long_busy
 from controller.remote_copy.bridge_sender import BridgeSender
 from controller.remote_copy.pair import Pair
+from controller.remote_copy.records import Records
 from controller.remote_copy.sync_queue import SyncQueue
 from tests.helpers.two_systems import SSIDS
 from tests.sim.checkers import Check, Violation
+from tests.sim.scenario import Kind, Scenario
 from tests.sim.simulation import SimulationFailed, run_seed
 from tools.faults import Faults
 
@@ -21,13 +24,16 @@ SLOW_DISK = Faults(commit_max_s=0.05)
 CUTS = Faults(cut=0.001)
 CUT_SEEDS = range(8, 14)  # a cut meets a write in every second run or so
 READ_DATA = 0x06
+OPERATED = Scenario()
+GROUP = Scenario(Kind.GROUP, bridges=(1, 2))
+RECOVERED = Scenario(Kind.RECOVERED)
 
 
-def broken_rule(faults: Faults, seeds: Sequence[int] = (SEED,)) -> Check:
+def broken_rule(faults: Faults, seeds: Sequence[int] = (SEED,), scenario: Scenario = OPERATED) -> Check:
     """Run with a canary; the rule that the first of the runs to fail breaks. One of them has to."""
     for seed in seeds:
         try:
-            run_seed(seed, faults)
+            run_seed(seed, faults, scenario=scenario)
         except SimulationFailed as failed:
             assert isinstance(failed.cause, Violation), failed.cause
             assert f"--seed {seed}" in str(failed)
@@ -90,3 +96,14 @@ def test_a_sender_that_keeps_everything_is_seen(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(BridgeSender, "_release", lambda sender: None)
     monkeypatch.setattr(BridgeSender, "_room", lambda sender: True)
     assert broken_rule(Faults()) is Check.BOUNDED
+
+
+def test_a_group_whose_hosts_go_on_after_a_failed_write_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of its two bridges loses its links, and nobody is held off until the freeze."""
+    monkeypatch.setattr(long_busy, "write_failed", lambda core, pair: None)
+    assert broken_rule(CUTS, range(20, 40), GROUP) is Check.ORDERED
+
+
+def test_a_recovered_secondary_that_is_taken_up_again_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Records, "has_ended", lambda records, *pair: False)
+    assert broken_rule(Faults(crashes_a=1), range(1, 9), RECOVERED) is Check.KEPT

@@ -1,6 +1,7 @@
 """Two systems survive every drawn combination of faults; the same seed is the same run.
 
 pytest tests/sim/test_simulation.py --seed 17         replays one seed
+python -m tests.sim --seed 17                         prints all that happens in it as well
 """
 
 import os
@@ -15,8 +16,8 @@ from tests.sim.simulation import run_seed
 from tests.sim.trace import Trace
 
 ROOT = Path(__file__).parents[2]
-NORMAL_SEEDS = range(25)
-SOAK_SEEDS = range(1000, 2000)
+NORMAL_SEEDS = range(300)
+SOAK_SEEDS = range(1_000, 11_000)
 
 
 def seeds(wanted: Iterable[int]) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -2,10 +2,13 @@
 
 import hashlib
 from collections import deque
+from collections.abc import Iterable
+from struct import Struct
 
 import trio
 
 KEPT_LINES = 400
+_TIME = Struct(">d")
 
 
 class Trace:
@@ -15,16 +18,33 @@ class Trace:
         """keep: how many lines are kept as text; None: all."""
         self._hash = hashlib.sha256()
         self.lines = 0
-        self.last: deque[str] = deque(maxlen=keep)
+        self._last: deque[tuple[float, tuple[object, ...]]] = deque(maxlen=keep)
 
     def add(self, *what: object) -> None:
         """Note something that happened now."""
-        line = f"{trio.current_time():.9f} {' '.join(map(str, what))}"
-        self._hash.update(line.encode() + b"\n")
+        words = tuple(map(str, what))
+        self._note(" ".join(words).encode(), words)
+
+    def sent(self, what: str, name: str, record: bytes) -> None:
+        """Note what became of a record. There are so many of these that nothing is made text before somebody asks."""
+        self._note(record, (what, name, record))
+
+    def _note(self, data: bytes, what: tuple[object, ...]) -> None:
+        now = trio.current_time()
+        self._hash.update(_TIME.pack(now) + data)
         self.lines += 1
-        self.last.append(line)
+        self._last.append((now, what))
+
+    @property
+    def last(self) -> list[str]:
+        """The lines that are kept; of a record its length and its beginning."""
+        return [f"{when:.9f} {' '.join(_text(what))}" for when, what in self._last]
 
     @property
     def digest(self) -> str:
         """Hash over all lines so far."""
         return self._hash.hexdigest()
+
+
+def _text(what: tuple[object, ...]) -> Iterable[str]:
+    return (f"{len(word)} {word[:40].hex()}" if isinstance(word, bytes) else str(word) for word in what)

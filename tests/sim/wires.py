@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable
 from random import Random
 from typing import Protocol
-from zlib import crc32
 
 import trio
 
@@ -109,7 +108,7 @@ class End:
 
     def _send(self, record: bytes) -> None:
         medium = self._wire.medium
-        faults, random, now = medium.faults, self._random, trio.current_time()
+        faults, random, now = medium.faults, self._random, medium.post.now()
         arrives = max(now + faults.latency_s, self._arrives)
         if medium.spoils:
             if random.random() < faults.cut:
@@ -145,7 +144,7 @@ class End:
         self._wire.medium.post.at(when, lambda: self.other.heard(record))
 
     def _note(self, what: str, record: bytes) -> None:
-        self._wire.medium.trace.add(what, self._name, len(record), f"{crc32(record):08x}")
+        self._wire.medium.trace.sent(what, self._name, record)
 
     # In
 
@@ -156,7 +155,7 @@ class End:
         if self.link is None:
             self._early.append(record)
             return
-        now = trio.current_time()
+        now = self._wire.medium.post.now()
         try:
             for parsed in self._reader.feed(record):
                 self._hear(parsed, now)
@@ -178,7 +177,7 @@ class End:
             self._wire.medium.post.at(deadline, self._tick)
 
     def _tick(self) -> None:
-        now = trio.current_time()
+        now = self._wire.medium.post.now()
         if self.over.is_set() or now < self._armed:
             return
         self._armed = math.inf

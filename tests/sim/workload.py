@@ -13,21 +13,37 @@ from tests.sim.history import History, Place, contents
 from tests.sim.world import World
 
 HEADS = 15
-THINK_S = 0.2  # mean pause of a host between two programs
+THINK_S = 0.25  # mean pause of a host between two programs
+WAITING_THINK_S = 1.5  # the same while the faults are over and the pairs are not in step again
 LINK_CHECKS_MAX = 2  # interface control checks in a row; then the host connects anew
 FORMAT_SHARE, READ_SHARE = 0.05, 0.35
+NOTHING_DONE = ProgramResult(0x0C, 0, 0, 0, None, ())
 
 
 class Host:
-    """One host. It alone writes `volumes`; it reads all."""
+    """One host. It alone writes `volumes`; it reads all.
 
-    def __init__(self, name: str, volumes: tuple[int, ...], world: World, history: History, checkers: Checkers) -> None:
+    dependent: each of its writes depends on the one before, so one that has not ended well is repeated until it has.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        volumes: tuple[int, ...],
+        world: World,
+        history: History,
+        checkers: Checkers,
+        *,
+        dependent: bool = False,
+    ) -> None:
         self._name = name
         self._volumes = volumes
         self._world = world
         self._history = history
         self._checkers = checkers
         self._random = world.random(f"host {name}")
+        self._dependent = dependent
+        self._unfinished: dict[Place, int] = {}
         self._stopping = False
         self.stopped = trio.Event()
         self.reads = self.writes = self.unanswered = 0
@@ -50,7 +66,8 @@ class Host:
     async def _work(self, session: HostSession) -> None:
         checks = 0
         while checks < LINK_CHECKS_MAX and not self._stopping:
-            await trio.sleep(self._random.expovariate(1 / THINK_S))
+            waiting = self._world.faults_ended_at is not None and not self._checkers.all_duplex()
+            await trio.sleep(self._random.expovariate(1 / (WAITING_THINK_S if waiting else THINK_S)))
             result = await self._one_program(session)
             if result.channel_status & ChannelStatus.INTERFACE_CONTROL_CHECK:
                 checks += 1
@@ -60,16 +77,24 @@ class Host:
 
     async def _one_program(self, session: HostSession) -> ProgramResult:
         what = self._random.random()
-        if what < READ_SHARE:
+        if self._unfinished:
+            return await self._write(session, self._unfinished)
+        if what < READ_SHARE or not self._volumes:
             there = [place for place, record in self._history.records.items() if record.acknowledged]
             if there:
                 return await self._read(session, self._random.choice(there))
+        if not self._volumes:
+            return NOTHING_DONE
         volume, track = self._random.choice(self._volumes), self._random.choice(self._history.tracks)
         places = list(self._history.on(volume, track))
         formatted = all(self._history[place].acknowledged and not self._history[place].exposed for place in places)
         if formatted and what >= READ_SHARE + FORMAT_SHARE:
             places = [self._random.choice(places)]
-        return await self._write(session, places)
+        numbers = {place: self._history.begin(place) for place in places}
+        if self._dependent:
+            self._history.order.append(numbers)
+            self._unfinished = numbers
+        return await self._write(session, numbers)
 
     async def _read(self, session: HostSession, place: Place) -> ProgramResult:
         floor, gone, boot = self._history[place].floor, self._history[place].exposed, self._world.a.boots
@@ -80,10 +105,10 @@ class Host:
         self.reads += 1
         return result
 
-    async def _write(self, session: HostSession, places: list[Place]) -> ProgramResult:
+    async def _write(self, session: HostSession, numbers: dict[Place, int]) -> ProgramResult:
         """Update one record, or format the track with all its records."""
+        places = list(numbers)
         spell = self._checkers.duplex_spell(places[0].volume)
-        numbers = {place: self._history.begin(place) for place in places}
         data = [contents(place, number) for place, number in numbers.items()]
         address = _address(places[0].track)
         if len(places) == 1:
@@ -97,6 +122,9 @@ class Host:
         if result.completed:
             if len(places) > 1:
                 self._history.formatting(places[0].volume, places[0].track, exposed=False)
+            if self._dependent:
+                self._history.ordered_until = len(self._history.order)
+                self._unfinished = {}
             self._checkers.write_ended(numbers, spell)
             self.writes += 1
         return result

@@ -16,6 +16,7 @@ from host_emulator.link import HostLinkSettings
 from host_emulator.session import HostSession
 from tests.helpers.two_systems import EPOCH_S, HOST_PORT, PEER_PORTS, Site
 from tests.sim.post import Post
+from tests.sim.scenario import Scenario
 from tests.sim.sessions import wired_session
 from tests.sim.trace import Trace
 from tests.sim.wires import End, Medium, Wire, carry
@@ -33,12 +34,14 @@ POWER_LEFT_MAX = 6  # disk operations that still happen when power fails during 
 
 
 class EventLog:
-    """Takes the boxes' event logs into the trace."""
+    """Takes the boxes' event logs into the trace, and to whoever listens to the world."""
 
-    def __init__(self, trace: Trace) -> None:
-        self._trace = trace
+    def __init__(self, world: "World") -> None:
+        self._trace = world.trace
+        self._world = world
 
     def append(self, event: dict[str, object]) -> None:
+        self._world.on_event(event)
         self._trace.add("event", *(f"{name}={value}" for name, value in event.items()))
 
 
@@ -46,7 +49,8 @@ class SimulatedSite(Site):
     """A box whose power may fail, also in the middle of a commit, and whose disk may be slow, full or broken."""
 
     def __init__(self, name: str, world: "World") -> None:
-        super().__init__(name, EventLog(world.trace), run_blocking=self._commit)  # type: ignore[arg-type]
+        copy = world.scenario.settings(name)
+        super().__init__(name, EventLog(world), run_blocking=self._commit, copy=copy)  # type: ignore[arg-type]
         self._world = world
         self._random = world.random(f"site {name}")
         self._faulty_disk = FaultyDisk(self.medium)
@@ -118,11 +122,20 @@ class World:
     """The two sites, four links between them, and as many hosts as are wanted."""
 
     def __init__(
-        self, seed: int, faults: Faults, nursery: trio.Nursery, clock: trio.testing.MockClock, trace: Trace
+        self,
+        seed: int,
+        faults: Faults,
+        scenario: Scenario,
+        nursery: trio.Nursery,
+        clock: trio.testing.MockClock,
+        trace: Trace,
     ) -> None:
         self.seed = seed
         self.nursery = nursery
         self.trace = trace
+        self.scenario = scenario
+        self.faults_ended_at: float | None = None
+        self.on_event: Callable[[dict[str, object]], None] = lambda event: None
         self.on_boot: Callable[[SimulatedSite], None] = lambda site: None
         self._connections = 0
         self.post = Post(clock)
@@ -149,12 +162,13 @@ class World:
         self.nursery.start_soon(self.post.run)
         await self.a.boot()
         await self.b.boot()
-        for index in range(len(PEER_PORTS["A"])):
+        for index in range(self.scenario.links):
             self.nursery.start_soon(self._peer_link, index)
 
     def end_faults(self) -> None:
         """From now on nothing goes wrong any more."""
         self.trace.add("faults end")
+        self.faults_ended_at = trio.current_time()
         self.medium.faults = quiet(self.faults)
         self.medium.dark.clear()
         for site in (self.a, self.b):

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 import pytest
 import trio
 
-from controller.remote_copy.states import BridgeState, PairState, PathStatus
+from ccw.pprc import Order
+from controller.remote_copy import bridge_setup
+from controller.remote_copy.core import Core
+from controller.remote_copy.procedure import run
+from controller.remote_copy.refusal import Refused, reject
+from controller.remote_copy.states import BridgeState, PairState, PathStatus, Reason
 from tests.helpers import operator
 from tests.helpers.operator import order, set_up_bridge
 from tests.helpers.two_systems import Rig, rig, until
@@ -78,6 +84,25 @@ async def test_a_bridge_that_fails_on_living_links_is_set_up_again(autojump_cloc
         await format_track(to_a, 0, 3, "again")
         assert duplex(r, 0)
         assert equal(r, 0)
+
+
+async def test_a_bridge_is_set_up_by_one_at_a_time(autojump_clock: object) -> None:
+    """An operator's order and the upkeep may both come to it."""
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await duplex_pair(r, to_a, to_b, 0)
+        bridge = core(r.a).sending[1]
+        assert bridge.worker.sender is not None
+        assert bridge.box is not None
+        bridge.worker.sender.fail("no status")
+        await trio.sleep(0.5)
+        ends: list[Refused | None] = []
+        for _ in range(2):
+            run(bridge_setup.set_up_bridge(core(r.a), bridge, bridge.box, bridge.secondary_volume), ends.append)
+        await until(lambda: len(ends) == 2)
+        refused = [end for end in ends if isinstance(end, Refused)]
+        assert [end.refusal.reason for end in refused] == [Reason.STATE] * len(refused)
+        assert refused
+        await until(lambda: bridge_ready(r), LONG_S)
 
 
 async def test_a_path_that_the_other_box_has_forgotten_is_noticed_and_established_again(autojump_clock: object) -> None:
@@ -172,3 +197,43 @@ async def test_an_order_for_what_is_there_already_succeeds(autojump_clock: objec
         assert duplex(r, 0)
         others = operator.establish_path(operator.PEER_PORTS["A"][:2])
         assert not (await order(to_a, 0, others)).completed  # another set, while a bridge lives on this one
+
+
+async def test_a_link_that_was_lent_to_a_bridge_which_never_came_up_is_got_back(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two links only. B has turned one for status, then hears nothing: not step 608, nor that the bridge is over."""
+    send = Core.send
+    unheard = {Order.ESTABLISH_PAIR, Order.UPDATE_SECONDARY_DEVICE_STATUS}
+    silent: list[int] = []
+
+    def deaf(at: Core, entry: Any, device: int, sent: Any, to: Any) -> Any:
+        if at is core(r.a) and (sent.header.order == Order.ESTABLISH_PAIR or silent) and len(silent) < 3:
+            silent.append(sent.header.order)
+            raise reject(Reason.PEER_TIME_OUT)
+        return (yield from send(at, entry, device, sent, to))
+
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        for session, site, volume, role in (
+            (to_a, "A", 0xF0, 1), (to_a, "A", 0xF1, 4), (to_b, "B", 0xF0, 2), (to_b, "B", 0xF1, 3),
+        ):  # fmt: skip
+            assert (await order(session, volume, operator.define_bridge(site, volume, role))).completed
+        assert (await order(to_a, 0, operator.establish_path(operator.PEER_PORTS["A"][:2]))).completed
+        monkeypatch.setattr(Core, "send", deaf)
+        assert not (await order(to_a, 0xF0, operator.establish_bridge())).completed
+        assert set(silent) == unheard
+        assert 1 in core(r.b).receiving
+        await until(lambda: len(next(iter(core(r.a).paths)).free()) == 2, LONG_S)
+        assert (await order(to_a, 0xF0, operator.establish_bridge())).completed
+
+
+async def test_a_path_that_did_not_come_up_when_it_was_ordered_comes_up_with_its_link(autojump_clock: object) -> None:
+    async with rig() as r, r.host(r.a) as to_a:
+        adapter = r.a.running.adapters.by_said[0x13]
+        r.a.running.adapters._end_links(adapter)
+        await trio.sleep(1)
+        assert (await order(to_a, 0, operator.establish_path())).completed
+        paths = next(iter(core(r.a).paths))
+        assert paths.entries[3].status is PathStatus.LINK_OFFLINE
+        await r.connect()
+        await until(lambda: len(paths.good()) == 4, LONG_S)

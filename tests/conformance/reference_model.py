@@ -26,6 +26,10 @@ class Check(Exception):
     """Sense bytes 0, 1 and 7."""
 
 
+class NotMoved(Check):
+    """A check that ends a command before its parameters are looked at."""
+
+
 class Item(NamedTuple):
     """A record."""
 
@@ -134,7 +138,8 @@ class Reference:
             status, out, wanted = self.do(code, data[:count], count)
         except Check as check:
             self.n = 0
-            took = 0 if check.args[2] in (1, 2) else PARAMETERS.get(code, 0)
+            unmoved = isinstance(check, NotMoved) or check.args[2] in (1, 2)
+            took = 0 if unmoved else PARAMETERS.get(code, 0)
             return 0x0E, b"", count - min(count, took), False, check.args
         single = code & 0x7F
         self.id_equal = self.id_equal and single in (0x31, 0x06, 0x05, 0x0E, 0x0D)
@@ -175,7 +180,7 @@ class Reference:
         if domain or (code == 0x1B and not self.positioned):
             raise reject(2)
         if (self.mask >> 3 & 3) > {0x07: 0, 0x0B: 1, 0x1B: 2}[code]:
-            raise Check(*PROTECTED)
+            raise NotMoved(*PROTECTED)
         if count < 6:
             raise reject(3)
         c, h = int.from_bytes(data[2:4], "big"), int.from_bytes(data[4:6], "big")

@@ -5,6 +5,7 @@ Everything here is the host emulator. How a stream to a system comes about is th
 
 from __future__ import annotations
 
+import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -23,6 +24,7 @@ PATIENCE_S = 10.0
 RECEIVE_BYTES = 65_536
 ORIGIN, ANYWHERE = Cchh(0, 0), Cchh(0xFFFFFFF, 14)
 OTHER = System(0x0300, 0, "000000011111")  # a storage system that only the suite knows
+PAIR_IDS = 0x4000_0000  # the suite's; half of them are named {another_pair}
 PEER_ORDER = 0x00  # the header by which a peer's path is established names no order
 
 Connect = Callable[[], Awaitable[trio.abc.Stream]]
@@ -95,6 +97,7 @@ class Bench:
     def __init__(self, target: Target, nursery: trio.Nursery) -> None:
         self.target = target
         self.variables = target.variables()
+        self._pair_id = secrets.randbelow(PAIR_IDS)
         self.written: dict[str, tuple[Cchh, Cchh]] = {}  # the tracks that cases may have changed, first and last
         self._nursery = nursery
         self._last = ""  # the host that did something last
@@ -145,6 +148,12 @@ class Bench:
         """A storage system that does not exist says to A that it is one."""
         own = self.target.names["A"]
         return order_header(PEER_ORDER, 40, OTHER, own).encode()
+
+    def new_pair(self) -> None:
+        """A case begins: the pair it may make has an identifier that no pair of this target has had."""
+        self._pair_id = self._pair_id % PAIR_IDS + 1
+        self.variables["pair"] = f"{self._pair_id:08X}"
+        self.variables["another_pair"] = f"{self._pair_id + PAIR_IDS:08X}"
 
     async def turn(self, host: str) -> None:
         """Another host is to act: what the last one sent (that it accepts a status, say) arrives first."""

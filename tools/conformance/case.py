@@ -23,7 +23,8 @@ A step is a table with exactly one of the keys of ACTIONS, and, for `run`:
 
 Hosts: 1, 2, 3 are channels of the system under test, S one of the second system, P a channel that says it is a peer,
 R a link driven frame by frame. {name} stands for the unit address of a device, {a} and {b} for the identities of the
-two systems, {ssid} and the like for parts of them.
+two systems, {ssid} and the like for parts of them, {pair} and {another_pair} for identifiers of pairs, new in each
+case.
 """
 
 from __future__ import annotations
@@ -65,6 +66,8 @@ EXAMPLE_VARIABLES = {
     "a": "0100:00:000000012345",
     "b": "0200:00:000000067890",
     "other": "0300:00:000000011111",
+    "pair": "00000001",
+    "another_pair": "40000001",
     "ssid": "0100",
     "lss": "00",
     "ssid_b": "0200",

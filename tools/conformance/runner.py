@@ -75,6 +75,7 @@ async def run_case(bench: Bench, chapter: Chapter, case: Case) -> CaseResult:
             await bench.start_over()
             await _put_back(bench, chapter)
             await restore(bench)
+            bench.new_pair()
             for number, step in enumerate((*chapter.prepare, *case.steps), 1 - len(chapter.prepare)):
                 problems = [f"step {number}: {problem}" for problem in await run_step(bench, step)]
                 if problems:

@@ -69,15 +69,19 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
     begun, so_far = 0, ""
     for number, raw in enumerate(text.splitlines(), 1):
         begun, so_far = (begun, f"{so_far} {raw}") if so_far else (number, raw)
-        word = word_of(so_far.split(maxsplit=1)[0].split("(")[0]) if so_far.strip() else None
-        going_on = re.fullmatch(r"(.*\s)[-+]\s*", so_far) if word is not None and word.tso else None
-        if going_on:
-            so_far = going_on[1].rstrip()
-            continue
-        yield begun, so_far
-        so_far = ""
+        rest = goes_on(so_far)
+        if rest is None:
+            yield begun, so_far
+        so_far = rest or ""
     if so_far:
         yield begun, so_far
+
+
+def goes_on(text: str) -> str | None:
+    """A TSO command that ends with a hyphen or a plus sign, without it: the next line goes on. None for all others."""
+    word = word_of(text.split(maxsplit=1)[0].split("(")[0]) if text.strip() else None
+    mark = re.fullmatch(r"(.*\s)[-+]\s*", text) if word is not None and word.tso else None
+    return mark[1].rstrip() if mark else None
 
 
 def parse_line(raw: str, number: int = 1, file: str = "line", has_device: bool = True) -> Line | None:

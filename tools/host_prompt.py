@@ -16,11 +16,12 @@ from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
-from host_emulator.console import OWN, Console, parse_line
+from host_emulator.console import OWN, Console, goes_on, parse_line
 from host_emulator.mnemonics import MNEMONICS, mnemonic_help
 from host_emulator.script import VERBS, ScriptError
 from host_emulator.words import WORDS, option_form, word_of
 
+CONTINUED = "     ...> "
 WELCOME = "A host session. `help` lists the commands; Ctrl-C ends a running program, Ctrl-D the session."
 
 
@@ -76,8 +77,11 @@ async def prompt_loop(console: Console, show: Callable[[dict[str, Any]], str]) -
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_watch, interrupts, running)
             number = 0
-            while (raw := await _ask(prompt, console)) is not None:
+            while (raw := await _ask(prompt, _name(console))) is not None:
                 number += 1
+                while (so_far := goes_on(raw)) is not None:
+                    more = await _ask(prompt, CONTINUED)
+                    raw = f"{so_far} {more}" if more else ""
                 if not await _take(console, raw, number, show, running):
                     break
             nursery.cancel_scope.cancel()
@@ -96,11 +100,15 @@ async def _watch(interrupts: AsyncIterator[int], running: _Running) -> None:
             running.scope.cancel()
 
 
-async def _ask(prompt: PromptSession[str], console: Console) -> str | None:
-    """The next line; empty after Ctrl-C, None at the end of input."""
+def _name(console: Console) -> str:
     device = "--" if console.device is None else f"{console.device:02X}"
+    return f"host {device}> "
+
+
+async def _ask(prompt: PromptSession[str], shown: str) -> str | None:
+    """The next line; empty after Ctrl-C, None at the end of input."""
     try:
-        return await trio.to_thread.run_sync(partial(prompt.prompt, f"host {device}> ", handle_sigint=False))
+        return await trio.to_thread.run_sync(partial(prompt.prompt, shown, handle_sigint=False))
     except KeyboardInterrupt:
         return ""
     except EOFError:

@@ -57,6 +57,6 @@ def port_pair(word: Word) -> PathDescriptor:
     """Our port, and the other system's, which this kind of link does not need; ports may begin with an I."""
     source, target = _halves(word)
     for half in (source, target):
-        if half is not None and not re.fullmatch("I?[0-9A-Fa-f]{4}", half.text):
-            raise ProgramError(half.column, f"{half.text!r} is not a port: 4 hexadecimal digits")
-    return PathDescriptor(int(source.text[-4:], 16), 0, 0)
+        if half is not None and not re.fullmatch("I?[0-9A-Fa-f]{1,4}", half.text):
+            raise ProgramError(half.column, f"{half.text!r} is not a port: 1 to 4 hexadecimal digits")
+    return PathDescriptor(int(source.text.removeprefix("I"), 16), 0, 0)

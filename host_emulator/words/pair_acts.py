@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ccw.pprc_codes import PairState
+from ccw.pprc_flags import PairFlag
 from ccw.pprc_query import VolumeFlag, VolumeQuery
 from host_emulator import orders
 from host_emulator.orders import System
@@ -79,6 +80,8 @@ def _is_done(volume: VolumeQuery, task: EstablishPair) -> bool:
     if task.action is Action.FAILOVER:
         return volume.state >= PairState.SUSPENDED_PRIMARY_COMMAND
     if bool(volume.flags & VolumeFlag.EXTENDED_DISTANCE) != (task.option == EXTENDED_DISTANCE):
+        return False
+    if task.flags & PairFlag.CRITICAL and not volume.flags & VolumeFlag.CRITICAL:
         return False
     if volume.state == PairState.DUPLEX:
         return True

@@ -101,6 +101,7 @@ async def test_a_pair_is_ended_only_by_its_name(autojump_clock: object) -> None:
     async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
         await set_up_by_words(to_a, to_b)
         assert await verdicts(to_a, "mkpprc -wait 00:01") == ["done"]
+        assert await verdicts(to_a, "mkpprc -critmode 00:01") == ["refused"], "it is duplex, but not critical"
         for session, text in (
             (to_a, "rmpprc 00:02"),
             (to_a, "pausepprc -at src 00:02"),

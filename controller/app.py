@@ -97,8 +97,12 @@ def _profile(volume: VolumeConfig, config: SystemConfig) -> Profile:
 
 
 def check(config: SystemConfig) -> list[str]:
-    """Validate everything that needs no start: geometry and images. One line for each volume. Raises ConfigError."""
+    """Validate everything that needs no start: certificates, geometry, images. A line for each volume.
+
+    Raises ConfigError.
+    """
     lines = []
+    Adapters(config.ports)  # reads certificates
     for volume in config.volumes:
         geometry = _geometry(volume)
         _profile(volume, config)
@@ -312,8 +316,8 @@ async def serve(
 
     `make_tap`: makes what is shown every record of a new link.
     """
-    store = open_store(config)
     adapters = Adapters(config.ports)
+    store = open_store(config)
     adapters.make_tap = make_tap
     adapters.sleep_until = precise_sleep_until
     try:

@@ -10,13 +10,14 @@ from typing import Any
 
 from controller import toml_fields as fields
 from controller.copy_config import COPY_KEYS, copy_settings
-from controller.port_config import PortConfig, ShapeConfig, read_port
+from controller.port_config import PortConfig, ShapeConfig, TlsConfig, read_port
 from controller.remote_copy.settings import CopySettings
 from controller.toml_fields import LOOPBACK, Address, ConfigError, networks
 
 __all__ = [
     "LOOPBACK", "Address", "ConfigError", "ManagementConfig", "ModelConfig", "PortConfig", "ScheduleConfig",
-    "ShapeConfig", "SharedConfig", "SystemConfig", "VolumeConfig", "check_config", "load_config", "networks",
+    "ShapeConfig", "SharedConfig", "SystemConfig", "TlsConfig",
+    "VolumeConfig", "check_config", "load_config", "networks",
 ]  # fmt: skip
 
 PROFILES = ("3880-3", "3990-2", "3990-3", "3990-6", "9343", "2105", "2107")
@@ -162,7 +163,7 @@ def check_config(table: dict[str, Any], base: Path) -> SystemConfig:
     """The settings of a parsed file. Raises ConfigError."""
     fields.only(table, SYSTEM_KEYS, "")
     volumes = tuple(_volume(entry, f"volume[{index}]", base) for index, entry in fields.tables(table, "volume"))
-    ports = tuple(read_port(entry, f"port[{index}]") for index, entry in fields.tables(table, "port"))
+    ports = tuple(read_port(entry, f"port[{index}]", base) for index, entry in fields.tables(table, "port"))
     if not volumes:
         raise ConfigError("volume: at least one is needed")
     fields.unique([volume.address for volume in volumes], "volume", "address")

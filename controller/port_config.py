@@ -3,7 +3,9 @@
 Part of `config`, which reads the file.
 """
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from controller import toml_fields as fields
@@ -11,7 +13,9 @@ from controller.toml_fields import Address, ConfigError
 
 DIRECTOR_PORTS = 0x01, 0xFD  # link addresses, from and to
 LINKS = ("escon", "wan")
-PORT_KEYS = {"said", "kind", "listen", "connect", "director", "peer_address", "shape", "link"}
+PORT_KEYS = {"said", "kind", "listen", "connect", "director", "peer_address", "shape", "link", "tls"}
+TLS_KEYS = {"certificate", "authority", "peer"}
+PEER = re.compile(r"([0-9A-Fa-f]{4}):(?:[0-9A-Fa-f]{2}:)?([0-9A-Z]{12})")
 SHAPE_KEYS = {"rate_mbit", "rtt_ms", "loss_percent"}
 MAX_RATE_MBIT, MAX_RTT_MS, MAX_LOSS_PERCENT = 400_000.0, 10_000.0, 50.0
 
@@ -23,6 +27,16 @@ class ShapeConfig:
     rate_mbit: float = 0.0  # 10**6 bit/s, each direction
     rtt_ms: float = 0.0
     loss_percent: float = 0.0  # of TCP segments; each holds its direction up for one round trip
+
+
+@dataclass(frozen=True, slots=True)
+class TlsConfig:
+    """TLS on a port. `certificate`: this system's, with its key; `authority`: who issues those of both sides."""
+
+    certificate: Path
+    authority: Path
+    peer_ssid: int
+    peer_serial: str  # 12 characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +56,11 @@ class PortConfig:
     director: bool = False
     peer_address: int | None = None
     wan: bool = False
+    tls: TlsConfig | None = None
 
 
-def read_port(table: dict[str, Any], where: str) -> PortConfig:
-    """One [[port]] table. Raises ConfigError."""
+def read_port(table: dict[str, Any], where: str, base: Path) -> PortConfig:
+    """One [[port]] table; files are relative to `base`. Raises ConfigError."""
     fields.only(table, PORT_KEYS, where)
     kind = fields.one_of(fields.text(table, "kind", where), ("host", "peer"), f"{where}.kind")
     listen = fields.address(table, "listen", where)
@@ -65,7 +80,21 @@ def read_port(table: dict[str, Any], where: str) -> PortConfig:
     wan = fields.one_of(fields.text(table, "link", where, default="escon"), LINKS, f"{where}.link") == "wan"
     if wan and (kind != "peer" or director):
         raise ConfigError(f"{where}.link: wan only for a peer port that leads to the other system itself")
-    return PortConfig(said, kind, listen, connect, shape, director, peer, wan)
+    tls = _tls(table["tls"], f"{where}.tls", base) if "tls" in table else None
+    if tls is not None and (kind != "peer" or director):
+        raise ConfigError(f"{where}.tls: only for a peer port that leads to the other system itself")
+    return PortConfig(said, kind, listen, connect, shape, director, peer, wan, tls)
+
+
+def _tls(table: Any, where: str, base: Path) -> TlsConfig:
+    if not isinstance(table, dict):
+        raise ConfigError(f"{where}: written as a table, {{ certificate, authority, peer }}")
+    fields.only(table, TLS_KEYS, where)
+    peer = PEER.fullmatch(fields.text(table, "peer", where))
+    if peer is None:
+        raise ConfigError(f'{where}.peer: SSID:serial is needed, "0200:000000067890"')
+    certificate, authority = fields.text(table, "certificate", where), fields.text(table, "authority", where)
+    return TlsConfig(base / certificate, base / authority, int(peer[1], 16), peer[2])
 
 
 def _peer_address(table: dict[str, Any], where: str, kind: str, director: bool) -> int | None:

@@ -15,6 +15,7 @@ from tools.bad_input import BadInput
 COMMANDS = {
     "bench": "tools.bench",
     "array": "tools.array",
+    "cert": "tools.cert",
     "conform": "tools.conform",
     "demo": "tools.demo",
     "director": "tools.director",

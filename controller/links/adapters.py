@@ -18,6 +18,7 @@ from controller.config import PortConfig
 from controller.links.shaping import SleepUntil, shaped
 from controller.links.stream_link import LinkError, Tap, run_link
 from controller.links.streamed_stream import run_streamed_link
+from controller.links.tls import Refused, Tls
 
 RECONNECT_FIRST_S = 0.2
 RECONNECT_MAX_S = 5.0
@@ -48,6 +49,7 @@ class Adapter:
     made: int = 0
     bytes_past: int = 0  # of links that are gone
     refused: bool = False  # where it connects to, nobody listens
+    tls: Tls | None = None
 
     @property
     def bytes_wire(self) -> int:
@@ -78,10 +80,16 @@ class Adapter:
 
 
 class Adapters:
-    """All adapters of a box. Implements `LinkDirectory`; by SAID a mapping of `InstalledPort`s."""
+    """All adapters of a box. Implements `LinkDirectory`; by SAID a mapping of `InstalledPort`s.
+
+    Made with a port whose certificates cannot be used: ConfigError.
+    """
 
     def __init__(self, configs: tuple[PortConfig, ...]) -> None:
         self.by_said = {config.said: Adapter(config) for config in configs}
+        for adapter in self.by_said.values():
+            if adapter.config.tls is not None:
+                adapter.tls = Tls(adapter.config.tls)
         self._said_of: dict[str, int] = {}
         self.is_peer: Callable[[PathId], bool] = lambda path: False
         self.make_link: MakeLink
@@ -190,7 +198,7 @@ class Adapters:
                 await stream.aclose()
                 return
             _keep_alive(stream)
-            await self.serve_stream(adapter.said, stream, opened=False)
+            await self._serve_known(adapter, stream, opened=False)
 
         nursery.start_soon(trio.serve_listeners, accepted, listeners)
 
@@ -206,11 +214,26 @@ class Adapters:
                 await trio.sleep(delay)
                 delay = min(delay * 2, RECONNECT_MAX_S)
                 continue
-            delay = RECONNECT_FIRST_S
             adapter.refused = False
             _keep_alive(stream)
-            await self.serve_stream(adapter.said, stream, opened=True)
-            await trio.sleep(RECONNECT_FIRST_S)
+            if await self._serve_known(adapter, stream, opened=True):
+                delay = RECONNECT_FIRST_S
+            await trio.sleep(delay)
+            delay = min(delay * 2, RECONNECT_MAX_S)
+
+    async def _serve_known(self, adapter: Adapter, stream: trio.abc.Stream, *, opened: bool) -> bool:
+        """Run a link once its other end is known, where the port asks for that (TLS); False: it is a stranger."""
+        if adapter.tls is not None:
+            try:
+                stream = await adapter.tls.secure(stream, opened=opened)
+            except Refused as refused:
+                self.say("connection refused", {"said": f"{adapter.said:04X}", "why": str(refused)})
+                return False
+            if adapter.link is not None:
+                await trio.aclose_forcefully(stream)  # another was quicker
+                return False
+        await self.serve_stream(adapter.said, stream, opened=opened)
+        return True
 
 
 def _refused(error: OSError) -> bool:

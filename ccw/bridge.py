@@ -63,9 +63,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import Any, NamedTuple
-from zlib import crc32
 
 from construct import Byte, Bytes, Const, Int16ub, Int32ub, Int64ub, Struct
+from isal.isal_zlib import crc32  # seventeen times as fast as zlib's (observed: 56 KB in 1.1 and 19.5 us)
 
 from ccw.errors import FormatError
 from ccw.geometry import Cchh, cchh_of_halves

@@ -126,6 +126,23 @@ def track_image_length(data: bytes, start: int = 0) -> int:
         position = stop + data[stop - 3] + (data[stop - 2] << 8 | data[stop - 1])
 
 
+def count_records(image: bytes) -> int:
+    """How many records a track image has, record zero included; no copy is made. FormatError as parse_track."""
+    position, available, found = HOME_ADDRESS_LENGTH, len(image), 0
+    while True:
+        start = position + COUNT_LENGTH
+        if start > available:
+            raise FormatError("track image", "no end mark", image, available)
+        if image[position] == 0xFF and image[position:start] == END_MARK:
+            if start != available:
+                raise FormatError("track image", "bytes behind the end mark", image, start)
+            return found
+        position = start + image[start - 3] + (image[start - 2] << 8 | image[start - 1])
+        if position > available:
+            raise FormatError("track image", f"record {found} cut short", image, start - COUNT_LENGTH)
+        found += 1
+
+
 def build_track(cylinder: int, head: int, records: Iterable[Record]) -> bytes:
     """The image of a track with a good home address. FormatError when a record contradicts its count area."""
     return build_image(b"\0" + track_address_bytes(cylinder, head), records)

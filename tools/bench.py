@@ -5,15 +5,23 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
+import trio
+from rich.console import Console
+from rich.table import Table
 
 from tools import bench_frames, bench_replay, bench_shared
 from tools.bad_input import BadInput
+from tools.bridge_bench.measure import QUICK, Bench, Figures, Sizes
 from tools.hercules import PROGRAM
 from tools.recording import RecordingError, load_recording
 from traces import recording_folder
+
+STAGES = ("bulk", "status", "shaped", "writes", "hosts")
 
 
 @click.group()
@@ -106,6 +114,36 @@ def shared(rounds: int, seconds: float, only: str, as_json: bool) -> None:
         f"each column ours | theirs; one write and sync alone takes {sync_ms:.2f} ms here; "
         f"load of the machine {_load():.2f}, {os.cpu_count()} processors"
     )
+
+
+@bench.command()
+@click.option(
+    "--stage", "stages", multiple=True, type=click.Choice(STAGES), help="Only these, all by default. Repeatable."
+)
+@click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="Where the stores lie; emptied after.")
+@click.option("--quick", is_flag=True, help="See that everything works, in a few seconds; the figures mean little.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def bridge(stages: tuple[str, ...], folder: Path | None, quick: bool, as_json: bool) -> None:
+    """Measure the bridge between two storage systems, each a process: copies, status, a slow link, writes, hosts."""
+    with TemporaryDirectory(prefix="trackbridge-bench-", dir=folder) as made:
+        stage_bench = Bench(Path(made), QUICK if quick else Sizes(), lambda text: click.echo(text, err=True))
+
+        async def measure() -> dict[str, list[Figures]]:
+            return {stage: await getattr(stage_bench, stage)() for stage in stages or STAGES}
+
+        try:
+            found = trio.run(measure)
+        except* (RuntimeError, OSError) as group:
+            raise BadInput(str(group.exceptions[0])) from group
+    if as_json:
+        click.echo(json.dumps({"load": _load(), "quick": quick, **found}, indent=2))
+        return
+    for stage, rows in found.items():
+        table = Table(*rows[0], title=stage)
+        for row in rows:
+            table.add_row(*map(str, row.values()))
+        Console(width=160 if not sys.stdout.isatty() else None).print(table)
+    click.echo(f"load of the machine {_load():.2f}, {os.cpu_count()} processors")
 
 
 def _load() -> float:

@@ -12,6 +12,9 @@ for nothing in them refers back. `Page` and `Chunk` are how to look at cells, ma
 
 from __future__ import annotations
 
+from itertools import repeat
+from operator import is_not
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -210,7 +213,8 @@ class Chunk(_View):
     @property
     def empty(self) -> bool:
         """Whether it has no page."""
-        return all(cells is None for cells in self.cells[:CHUNK_PAGES])
+        pages = self.cells[:CHUNK_PAGES].tolist()  # asked with each track that a bridge redirects
+        return not any(map(is_not, pages, repeat(None)))
 
     @property
     def written(self) -> int:

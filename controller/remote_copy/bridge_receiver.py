@@ -10,11 +10,12 @@ the expected sequence back; everything received behind it is discarded without s
 Source: pprc-commands 7.4, 8.1-8.3.
 """
 
-import zlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
+
+from isal.isal_zlib import crc32
 
 from ccw.bridge import (
     BridgeHeader,
@@ -27,7 +28,7 @@ from ccw.bridge import (
 from ccw.errors import FormatError
 from ccw.geometry import Cchh
 from ccw.stored_track import CODEC_NONE, CODEC_ZLIB, StoredTrack, expand_track
-from ccw.tracks import parse_track
+from ccw.tracks import count_records
 from controller.remote_copy.bridge_sender import ahead, following
 from controller.remote_copy.ports import ArrayPort, Clock, HardenPort
 from controller.remote_copy.refusal import reject
@@ -138,7 +139,7 @@ class BridgeReceiver:
     # Phase 2
 
     def _apply(self, header: BridgeHeader, payload: bytes) -> Result:
-        if zlib.crc32(payload) != header.payload_crc and payload:
+        if crc32(payload) != header.payload_crc and payload:
             return Result.PAYLOAD_CRC
         if header.record_type in TRACKLESS:
             return Result.APPLIED
@@ -237,7 +238,7 @@ def _check_image(stored: StoredTrack, compressed: bool, place: Cchh, track_size:
     if len(image) > track_size or image[1:5] != place.pack():
         return Result.TRACK_IMAGE_INVALID
     try:
-        parse_track(image)
+        count_records(image)
     except FormatError:
         return Result.TRACK_IMAGE_INVALID
     return Result.APPLIED

@@ -10,17 +10,18 @@ copy, and its status makes the pair duplex. Only then is the next volume selecte
 Source: patent, claims 1-3 and FIG. 7; pprc-commands 7.2 (reading of step 702 as there).
 """
 
-import zlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
+from isal.isal_zlib import crc32
+
 from ccw.bridge import BridgeHeader, RecordType, Result, TrackFlag, VirtualTrackAddress
 from ccw.errors import FormatError
 from ccw.geometry import Cchh, halves_of_cchh
 from ccw.stored_track import CODEC_NONE, CODEC_ZLIB, StoredTrack, expand_track
-from ccw.tracks import parse_track
+from ccw.tracks import count_records
 from controller.remote_copy.bridge_sender import GOOD, BridgeRecord, BridgeSender
 from controller.remote_copy.pair import BoxName, Pair, VolumeName
 from controller.remote_copy.ports import ArrayFault, ArrayPort, Clock, EventSink
@@ -108,14 +109,14 @@ def make_record(
         compression=stored.codec if stored is not None else 0,
         records=min(255, records_on(stored)) if stored is not None else 0,
         tod=tod,
-        payload_crc=zlib.crc32(payload) if payload else 0,
+        payload_crc=crc32(payload) if payload else 0,
     )
     return BridgeRecord(header, payload, pair, track, generation=pair.generation)
 
 
 def records_on(stored: StoredTrack) -> int:
     """Records on the track without R0."""
-    return len(parse_track(expand_track(stored))) - 1
+    return count_records(expand_track(stored)) - 1
 
 
 class WorkerOwner(Protocol):

@@ -10,6 +10,7 @@ import heapq
 import queue
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -51,9 +52,9 @@ class Committer:
         self._waiting: list[tuple[int, int, Callable[[bool], None]]] = []
         self._tie = count()
         self._wanted = Bell()
-        self._asked: queue.SimpleQueue[None] | None = None  # in place of `_wanted` when a thread commits
+        self._wake: Callable[[], None] = self._wanted.ring
+        self._woken = False  # since the last batch was taken
         self._clock = trio.lowlevel.current_clock()
-        self.busy = False  # a batch is being written
         self.fenced = False
         self.idle_commit_s = IDLE_COMMIT_S
         self.commits = 0
@@ -71,10 +72,9 @@ class Committer:
             reply(True)
         else:
             heapq.heappush(self._waiting, (sequence, next(self._tie), reply))
-            if self._asked is None:
-                self._wanted.ring()
-            elif not self.busy:
-                self._asked.put(None)
+            if not self._woken:
+                self._woken = True
+                self._wake()
 
     async def durable(self, sequence: int) -> bool:
         """Wait until everything up to `sequence` is durable; False when it never will be."""
@@ -109,8 +109,9 @@ class Committer:
 
     async def run_in_thread(self) -> None:
         """Commit for ever, in a thread of its own."""
-        asked = self._asked = queue.SimpleQueue()
+        asked: queue.SimpleQueue[None] = queue.SimpleQueue()
         core = CoreLock.of_this_run()
+        self._wake = partial(core.defer, partial(asked.put, None))
         stopped = False
 
         def stop() -> None:
@@ -120,32 +121,43 @@ class Committer:
 
         def commit() -> None:
             while not stopped:
+                idle = False
                 if not self._waiting:
-                    with suppress(queue.Empty):
-                        asked.get(timeout=IDLE_COMMIT_S)
-                if not self.fenced:
-                    self._turn(core)
+                    try:
+                        asked.get(timeout=self.idle_commit_s)
+                    except queue.Empty:
+                        idle = True
+                if not self.fenced and (idle or self._waiting):
+                    self._turns(core)
 
         await run_in_thread(commit, stop)
 
-    def _turn(self, core: CoreLock) -> None:
-        """One batch, and the background work that goes with it."""
+    def _turns(self, core: CoreLock) -> None:
+        """One batch after the other as long as somebody waits, each with the background work that goes with it."""
         with core:
             batch = self._take()
-        if batch is not None:
-            try:
-                self._store.commit(batch)
-            except DiskError as error:
-                with core:
-                    self._failed(batch, error)
-            else:
-                with core:
-                    self._committed(batch)
-        steps = self._housekeeping(batch)
-        more = True
-        while more:
+        while True:
+            failure = self._write(batch) if batch is not None else None
             with core:
+                if batch is not None and failure is None:
+                    self._committed(batch)
+                elif batch is not None and failure is not None:
+                    self._failed(batch, failure)
+                steps = self._housekeeping(batch)
                 more = next(steps, None) is not None
+                batch = self._take() if self._waiting and not more else None
+            while more:
+                with core:
+                    more = next(steps, None) is not None
+            if batch is None:
+                return
+
+    def _write(self, batch: Batch) -> DiskError | None:
+        try:
+            self._store.commit(batch)
+        except DiskError as error:
+            return error
+        return None
 
     async def keep_room(self) -> None:
         """For ever, hold room for the next segment, so that no write waits for one to be filled with zeros.
@@ -175,19 +187,17 @@ class Committer:
 
     def _take(self) -> Batch | None:
         """What was appended, to be committed."""
+        self._woken = False
         batch = self._store.take_batch()
-        self.busy = batch is not None
         if batch is not None and batch.begins_segment:
             self._segment_begun.ring()
         return batch
 
     def _committed(self, batch: Batch) -> None:
-        self.busy = False
         self.commits += 1
         self._answer(self._store.committed(batch))
 
     def _failed(self, batch: Batch, error: DiskError) -> None:
-        self.busy = False
         self._store.failed(batch)
         self.fenced = True
         self._on_fenced(str(error))

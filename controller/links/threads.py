@@ -23,6 +23,7 @@ class CoreLock(trio.abc.Instrument):
     def __init__(self) -> None:
         self._door = threading.Lock()
         self._lock = threading.Lock()
+        self._deferred: list[Callable[[], None]] = []
 
     @classmethod
     def of_this_run(cls) -> CoreLock:
@@ -41,11 +42,21 @@ class CoreLock(trio.abc.Instrument):
             self._lock.acquire()
 
     def __exit__(self, *_: object) -> None:
+        if not self._deferred:
+            self._lock.release()
+            return
+        deferred, self._deferred = self._deferred, []
         self._lock.release()
+        for action in deferred:
+            action()
+
+    def defer(self, action: Callable[[], None]) -> None:
+        """Call `action` when the core is let go: what wakes a thread that would only wait for it until then."""
+        self._deferred.append(action)
 
     def before_io_wait(self, timeout: float) -> None:
         """The event loop has nothing to do for now."""
-        self._lock.release()
+        self.__exit__()
 
     def after_io_wait(self, timeout: float) -> None:
         """The event loop goes on."""

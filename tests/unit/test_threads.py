@@ -54,6 +54,22 @@ async def test_a_run_has_one_core_lock_and_holds_it_while_a_task_works() -> None
     assert got.is_set()
 
 
+async def test_what_is_deferred_is_done_when_the_core_is_let_go_by_whoever_has_it() -> None:
+    core = CoreLock.of_this_run()
+    done: list[str] = []
+    core.defer(lambda: done.append("task"))
+    assert done == []
+
+    def thread() -> None:
+        with core:
+            core.defer(lambda: done.append("thread"))
+            assert done == ["task"]
+
+    with trio.fail_after(10):
+        await trio.to_thread.run_sync(thread)
+    assert done == ["task", "thread"]
+
+
 async def test_a_bell_is_heard_from_any_thread_and_is_silent_again() -> None:
     bell = Bell()
     with trio.fail_after(10):

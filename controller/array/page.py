@@ -113,11 +113,6 @@ class Page(_View):
         """Whether the walk with this number has not been here; it has from now on."""
         return _first_visit(self.cells, VISITED, walk)
 
-    def sequence_at(self, index: int) -> int:
-        """Sequence of one track, 0 if never written."""
-        relative: int = self.cells[SEQUENCES].item(index)
-        return self.cells[BASE] + relative if relative else 0
-
     def absolute_sequences(self) -> NDArray[np.uint64]:
         """The sequences of all tracks, 0 where never written."""
         wide = self.sequences.astype(np.uint64)

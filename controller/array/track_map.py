@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controller.array.page import (
+    BASE,
     CHUNK_OWNER,
     CHUNK_PAGES,
     CHUNK_SHIFT,
@@ -34,6 +35,7 @@ from controller.array.page import (
     PAGE_SHIFT,
     PAGE_TRACKS,
     RELATIVE_MAX,
+    SEQUENCES,
     Cells,
     Chunk,
     Page,
@@ -80,11 +82,13 @@ class TrackMap:
 
     def find(self, track: int) -> tuple[int, int]:
         """Location and sequence of a track; (0, 0) if never written."""
-        page = self._page(track >> PAGE_SHIFT)
+        chunk = self._chunks.get(track >> PAGE_SHIFT + CHUNK_SHIFT)
+        page = None if chunk is None else chunk[track >> PAGE_SHIFT & _PAGE_MASK]
         if page is None:
             return 0, 0
         index = track & _TRACK_MASK
-        return page.cells[LOCATIONS].item(index), page.sequence_at(index)
+        relative = page[SEQUENCES].item(index)
+        return page[LOCATIONS].item(index), page[BASE] + relative if relative else 0
 
     def location(self, track: int) -> int:
         """Location of a track, 0 if never written."""

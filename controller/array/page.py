@@ -214,7 +214,7 @@ class Chunk(_View):
     @property
     def written(self) -> int:
         """How many tracks of its pages are written."""
-        return sum(page.written for _, page in self.pages())
+        return sum(cells[WRITTEN] for cells in self.cells[:CHUNK_PAGES].tolist() if cells is not None)
 
 
 def _first_visit(cells: Cells, at: int, walk: int) -> bool:

@@ -7,17 +7,19 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pexpect
 import pytest
 
 from tests.helpers.vtoc_volume import FORMAT_LABEL, FORMAT_VTOC
+from tests.unit.test_metered import CONFIG
 
 COMMAND = [sys.executable, "-m", "tools", "host", "--target", "in-process"]
-PATIENCE_S = 60
+PATIENCE_S = 45
+UNDER_WAY_S = 2  # long after a command that is not kept waiting has ended
 
 
 def run(text: str, *options: str) -> subprocess.CompletedProcess[str]:
@@ -28,13 +30,8 @@ def run(text: str, *options: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def prompt(tmp_path: Path) -> Iterator[pexpect.spawn[str]]:
-    environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path), "TERM": "dumb", "NO_COLOR": "1"}
-    child = pexpect.spawn(
-        COMMAND[0], COMMAND[1:], env=environment, encoding="utf-8", timeout=PATIENCE_S, dimensions=(50, 200)
-    )
-    child.expect("host 00> ")
-    yield child
-    child.close(force=True)
+    with at_prompt(tmp_path, "in-process") as child:
+        yield child
 
 
 def test_a_session_at_the_prompt(prompt: pexpect.spawn[str], tmp_path: Path) -> None:
@@ -60,14 +57,66 @@ def test_a_session_at_the_prompt(prompt: pexpect.spawn[str], tmp_path: Path) -> 
     assert "seek 1,2; rd" in (tmp_path / "trackbridge" / "host-history").read_text(encoding="utf-8")
 
 
-def test_an_interrupt_ends_the_program_and_not_the_session(prompt: pexpect.spawn[str]) -> None:
-    prompt.sendline("seek 0,0; ss 00; tic -1")  # goes on until the channel gives it up
-    time.sleep(1)
-    prompt.sendintr()
-    prompt.expect(["interrupted", "seek             "])
-    prompt.expect("host 00> ")
-    prompt.sendline("nop")
-    prompt.expect("nop              ok")
+def test_an_interrupt_ends_a_command_under_way_and_not_the_session(tmp_path: Path) -> None:
+    """A device that another host has reserved is busy: its command waits, up to a minute, when the interrupt comes."""
+    with serving(tmp_path) as target, at_prompt(tmp_path, target) as holder, at_prompt(tmp_path, target) as prompt:
+        for host in (holder, prompt):
+            host.sendline("device 10")
+            host.expect_exact("host 10> ")
+        holder.sendline("reserve")
+        holder.expect("reserve          ok")
+        prompt.sendline("seek 0,0; rha")
+        with pytest.raises(pexpect.TIMEOUT):
+            prompt.expect_exact("host 10> ", timeout=UNDER_WAY_S)
+        prompt.sendintr()
+        prompt.expect_exact("interrupted")
+        prompt.expect_exact("host 10> ")
+        prompt.sendline("nop")  # busy still: a second interrupt ends the second command
+        with pytest.raises(pexpect.TIMEOUT):
+            prompt.expect_exact("host 10> ", timeout=UNDER_WAY_S)
+        prompt.sendintr()
+        prompt.expect_exact("interrupted")
+        holder.sendline("release")
+        holder.expect("release          ok")
+        prompt.sendline("seek 0,0; rha")
+        prompt.expect_exact("0000  00 00000000")  # flag and track address
+        prompt.sendline("quit")
+        prompt.expect(pexpect.EOF)
+        prompt.close()
+        assert prompt.exitstatus == 0
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """A running system with one device, 10: its target."""
+    config = folder / "one.toml"
+    config.write_text(CONFIG)
+    command = [sys.executable, "-m", "tools", "serve", str(config), "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        listening = json.loads(process.stdout.readline())["listening"]
+        yield f"tcp://{listening['0001']}"
+    finally:
+        process.terminate()
+        process.wait(30)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+@contextmanager
+def at_prompt(folder: Path, target: str) -> Iterator[pexpect.spawn[str]]:
+    """A prompt on a terminal of its own."""
+    environment = {**os.environ, "XDG_STATE_HOME": str(folder), "TERM": "dumb", "NO_COLOR": "1"}
+    command = ["-m", "tools", "host", "--target", target]
+    child = pexpect.spawn(
+        sys.executable, command, env=environment, encoding="utf-8", timeout=PATIENCE_S, dimensions=(50, 200)
+    )
+    try:
+        child.expect("host .*> ")
+        yield child
+    finally:
+        child.close(force=True)
 
 
 def test_lines_from_a_pipe() -> None:

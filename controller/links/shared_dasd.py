@@ -141,17 +141,23 @@ class SharedDasdServer:
         sock.close()
 
     async def _watch(self) -> None:
-        """End connections that say nothing at all, or take nothing."""
         while True:
             await trio.sleep(WATCH_S)
-            now = time.monotonic()
-            for connection in list(self._traffic.connections.values()):
-                idle = self._config.idle_timeout_s
-                quiet = connection.session.volume is None and now - connection.since > HELLO_S
-                stuck = connection.sending_since is not None and now - connection.sending_since > SEND_S
-                bored = idle > 0 and not connection.session.busy and now - connection.since > idle
-                if quiet or stuck or bored:
-                    self._traffic.drop(connection)
+            self.end_idle(time.monotonic())
+
+    def end_idle(self, now: float) -> None:
+        """End connections that say nothing at all, or take nothing; never one that waits for an answer.
+
+        A client whose connection ends before its END is answered tells its guest that all went well (rule 14).
+        """
+        idle = self._config.idle_timeout_s
+        for connection in list(self._traffic.connections.values()):
+            silent = now - connection.since
+            quiet = connection.session.volume is None and silent > HELLO_S
+            stuck = connection.sending_since is not None and now - connection.sending_since > SEND_S
+            waiting = connection.answering or connection.session.busy
+            if quiet or stuck or (0 < idle < silent and not waiting):
+                self._traffic.drop(connection)
 
 
 def _remove_stale(path: str) -> None:

@@ -6,6 +6,7 @@ import os
 import socket
 import struct
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -188,6 +189,37 @@ async def test_ends_are_answered_when_the_sync_returns_and_not_before() -> None:
             await call(wait_for_the_disk, server)
         finally:
             synced.set()
+
+
+async def test_only_clients_that_wait_for_nothing_are_ended_for_their_silence() -> None:
+    """An END that waits for room may wait for hours; to end its connection would be an answer (rule 14)."""
+    synced = threading.Event()
+
+    def hold(_segment: int) -> None:
+        synced.wait(20)
+
+    async with serving(idle_timeout_s=120.0) as server:
+        silent, owner, writer = clients = [await call(server.client) for _ in range(3)]
+        try:
+            await call(writer.start)
+            await call(writer.write, 4, RECORD_AT, record_one(4, b"held"))
+            server.site.medium.sync = hold  # type: ignore[method-assign]
+            await call(writer.send, Request.END)
+            await until(lambda: server.server.owing == 1)
+            await call(owner.start)
+            server.server.end_idle(time.monotonic() + 119)
+            assert server.server.connections == 3
+            server.server.end_idle(time.monotonic() + 121)
+            assert server.server.connections == 2
+            synced.set()
+            assert (await call(writer.receive)).code == 0
+            await call(owner.end)
+            with pytest.raises(OSError):
+                await call(silent.start)
+        finally:
+            synced.set()
+            for client in clients:
+                client.vanish()
 
 
 async def test_a_message_may_come_byte_by_byte_and_several_at_once() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from random import Random
 
 import pytest
 import trio
@@ -19,6 +20,7 @@ from controller.array import DiskError
 from controller.channel import PathId
 from controller.commands.outcome import Command
 from controller.sharing import ShareServer, ShareSettings
+from host_emulator.shared_client import unpacked
 from tests.helpers.shared import RECORD_AT, CoreClient, image_with, record_one
 from tests.helpers.two_systems import Rig, rig, until
 
@@ -328,6 +330,56 @@ async def test_an_end_that_cannot_be_hardened_is_never_answered_and_the_device_i
         reply = two.ask(Request.READ, 0, TRACK.pack(3))
         assert reply is not None and reply.code & Answer.ERROR and reply.data.endswith(b"\0")
         assert any("held unanswered" in str(event["text"]) for event in made.events)
+
+
+@pytest.mark.parametrize("code", [Request.END, Request.SUSPEND])
+async def test_every_later_end_of_a_fenced_device_is_held_too_if_it_has_writes(code: int) -> None:
+    async with shared() as (made, server):
+        one, two = client(server), client(server)
+        made.a.medium.sync = failing_sync  # type: ignore[method-assign]
+        one.good(Request.START)
+        one.write(1, RECORD_AT, record_one(1, b"one"))
+        assert one.ask(Request.END) is None
+        await until(lambda: made.a.running.committer.fenced)
+        two.good(Request.START)
+        two.good(code)  # nothing was written: nothing is promised
+        two.good(Request.START)
+        reply = two.ask(Request.WRITE, 0, WRITE_HEAD.pack(RECORD_AT, 2) + record_one(2, b"two"))
+        assert reply is not None and reply.code & Answer.ERROR
+        assert two.ask(code) is None
+
+
+async def test_an_end_waits_for_room_in_a_full_array_and_is_answered_when_there_is_some(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Nobody reads meanwhile what could still be lost, and nothing is lost: the same writes are tried again."""
+    async with shared() as (made, server):
+        one, two = client(server), client(server)
+        made.a.medium.capacity_bytes = sum(made.a.medium.segments().values()) + (1 << 18)
+        random = Random(7)
+        data = b""
+        for turn in range(60):
+            data = random.randbytes(50_000)
+            one.good(Request.START)
+            one.write(turn % 30, RECORD_AT, record_one(turn % 30, data))
+            before = len(one.replies)
+            one.ask(Request.END)
+            await trio.sleep(1)
+            if len(one.replies) == before:
+                break
+        else:
+            raise AssertionError("the array was never full")
+        track = turn % 30
+        await trio.sleep(3600)
+        assert len(one.replies) == before
+        assert [event["device"] for event in made.events if "waits for room" in str(event["text"])] == ["0120"]
+        two.good(Request.START)
+        two_before = len(two.replies)
+        assert two.ask(Request.READ, 0, TRACK.pack(track)) is None
+        made.a.medium.capacity_bytes = None
+        await finished(one, before + 1)
+        await finished(two, two_before + 1)
+        assert one.replies[-1].code == 0 and unpacked(two.replies[-1]) == image_with(track, data)
 
 
 def failing_sync(_segment: int) -> None:

@@ -2,6 +2,7 @@
 
 reestablish = true                     # paths, bridges and pairs come back by themselves
 bridge_window = 64                     # records under way on a bridge, 1 to 4096
+critical = "paths"                     # CRIT(YES) refuses writes while no path is left; "all": after any error
 
 [[bridge]]                             # bridge volumes, as Define Bridge Volume would name them
 number = 1
@@ -28,7 +29,7 @@ from controller.remote_copy.settings import WINDOW_RECORDS, WINDOW_RECORDS_MAX, 
 from controller.remote_copy.states import MAX_BRIDGES, BridgeRole
 from controller.toml_fields import ConfigError, at
 
-COPY_KEYS = {"reestablish", "bridge_window", "bridge", "mirror"}
+COPY_KEYS = {"reestablish", "bridge_window", "critical", "bridge", "mirror"}
 BRIDGE_KEYS = {"number", "role", "data", "status"}
 MIRROR_KEYS = {"system", "links", "pairs", "bridges", "auto_establish", "consistency_group"}
 ROLES = {  # of a bridge: of its data and its status volume here
@@ -57,11 +58,13 @@ def copy_settings(table: dict[str, Any], volumes: set[int], peer_ports: set[int]
     if len(mirrors) > MAX_SECONDARIES:
         raise ConfigError(f"mirror: at most {MAX_SECONDARIES} other systems")
     fields.unique([volume for mirror in mirrors for volume in mirror.pairs], "mirror", "pairs")
+    critical = fields.one_of(table.get("critical", "paths"), ("paths", "all"), "critical")
     return CopySettings(
-        fields.flag(table, "reestablish", "", default=True),
-        fields.count(table, "bridge_window", "", WINDOW_RECORDS, 1, WINDOW_RECORDS_MAX),
-        tuple(bridges),
-        mirrors,
+        reestablish=fields.flag(table, "reestablish", "", default=True),
+        window=fields.count(table, "bridge_window", "", WINDOW_RECORDS, 1, WINDOW_RECORDS_MAX),
+        critical_all=critical == "all",
+        bridge_volumes=tuple(bridges),
+        mirrors=mirrors,
     )
 
 

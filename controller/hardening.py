@@ -16,6 +16,7 @@ from controller.remote_copy.refusal import LONG_BUSY, Refusal
 from controller.remote_copy.service import RemoteCopy
 
 CONTROL_UNIT_END = 0x20
+WRITE_DATA = 0x05
 EQUIPMENT_CHECK = UnitCheck(0x10, 0x00, 0x10)  # the array cannot make it durable
 INTERVENTION_REQUIRED = UnitCheck(0x40, 0x00, 0x19)  # no room in the array: eckd-commands 4.4, device not ready
 ROOM_RETRY_S = 0.02
@@ -109,9 +110,12 @@ class Writes:
             raise
         return stored
 
-    def store(self, writes: tuple[TrackWrite, ...]) -> None:
-        """Append tracks whose chain is over. When the array refuses they are lost, as none of them was acknowledged."""
-        if not writes:
+    def store(self, writes: tuple[TrackWrite, ...], *, by_host: bool = True) -> None:
+        """Append tracks whose chain is over.
+
+        When the array refuses they are lost, as none of them was acknowledged; so when the volume is not for hosts now.
+        """
+        if not writes or (by_host and self._remote_copy.gate(writes[0].volume, WRITE_DATA) is not None):
             return
         try:
             stored = self._append(writes)

@@ -31,6 +31,7 @@ from controller.state_changes import StateChanges
 
 DEVICE_END = 0x04
 CONTROL_UNIT_BUSY = 0x50
+WRITE_DATA = 0x05
 NO_SUCH_IMAGE = 4  # LPR reason
 BRIDGE_PROFILE = PROFILES["3990-6"]  # for bridge volumes of a profile without Locate Record Extended
 
@@ -159,7 +160,7 @@ class Subsystem:
     def path_removed(self, path: PathId) -> None:
         """See `CommandServer`."""
         for device in self.devices.values():
-            self.writes.store(device.reset_path(path, selective=False))
+            self.writes.store(device.reset_path(path, selective=False), by_host=path not in self._peers)
             self._pay_device_ends(device)
         self.busy.forget(path)
         box = self._peers.pop(path, None)
@@ -173,7 +174,7 @@ class Subsystem:
     def end_chain(self, path: PathId, unit_address: int) -> None:
         """See `CommandServer`."""
         device = self.devices[unit_address]
-        self.writes.store(device.end_chain(path))
+        self.writes.store(device.end_chain(path), by_host=path not in self._peers)
         self._pay_device_ends(device)
 
     def reset(self, path: PathId, unit_address: int | None) -> None:
@@ -182,7 +183,8 @@ class Subsystem:
         for address in addresses:
             if address in self.devices:
                 device = self.devices[address]
-                self.writes.store(device.reset_path(path, selective=unit_address is not None))
+                writes = device.reset_path(path, selective=unit_address is not None)
+                self.writes.store(writes, by_host=path not in self._peers)
                 self._pay_device_ends(device)
 
     def _pay_device_ends(self, device: Device) -> None:
@@ -240,6 +242,10 @@ class Subsystem:
         elif outcome.record is not None:
             self._record(path, device, command, outcome, sender, reply)
         elif outcome.writes:
+            late = self.remote_copy.gate(device.settings.unit_address, WRITE_DATA) if sender is None else None
+            if late is not None:  # what the volume is has changed while the chain ran
+                reply(device.refuse(path, command, UnitCheck(0, image=late.sense())))
+                return
             self.writes.complete(device, path, command, outcome, reply)
         else:
             reply(outcome)

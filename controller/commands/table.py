@@ -248,6 +248,9 @@ def with_sense_id(rules: dict[int, Rule], exists: bool) -> dict[int, Rule]:
     )
 
 
+# Commands that change tracks: what a primary in critical state refuses to a host.
+WRITE_COMMANDS: frozenset[int] = frozenset(int(code) for code, _ in _write_rows())
+
 # Commands that read or write tracks, or lead to them: what a PPRC secondary or a bridge volume refuses to a host.
 DATA_COMMANDS: frozenset[int] = frozenset(
     int(code)

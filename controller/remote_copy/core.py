@@ -10,6 +10,8 @@ from bitarray import bitarray
 from ccw import pprc
 from controller.channel import ChainCommand, ChainResult
 from controller.remote_copy.bridge_receiver import BridgeReceiver
+from controller.remote_copy.console import state_message
+from controller.remote_copy.label import volume_serial
 from controller.remote_copy.pair import BoxName, Pair, VolumeName
 from controller.remote_copy.paths import PathEntry, PathTable
 from controller.remote_copy.ports import ArrayFault, Surroundings
@@ -17,7 +19,7 @@ from controller.remote_copy.procedure import Procedure
 from controller.remote_copy.records import Records
 from controller.remote_copy.refusal import Refusal, Refused, reject
 from controller.remote_copy.settings import WINDOW_RECORDS
-from controller.remote_copy.states import BridgeRole, PairEvent, PairState, PathStatus, Reason, next_state
+from controller.remote_copy.states import ERRORS, BridgeRole, PairEvent, PairState, PathStatus, Reason, next_state
 from controller.remote_copy.status_inbox import StatusInbox
 from controller.remote_copy.sync_queue import SyncQueue, SyncWorker
 
@@ -193,6 +195,7 @@ class Core:
     window: int = WINDOW_RECORDS  # records under way on a bridge
     conventional: PairCopier | None = None  # in place of bridges
     repair: Callable[[], None] = lambda: None  # something is not as it was ordered: see `upkeep`
+    critical_all: bool = False  # CRIT(YES) refuses writes after any error, not only while no path is left
 
     # Who copies
 
@@ -296,6 +299,7 @@ class Core:
             pair.consistent = True
         elif before is PairState.DUPLEX:
             pair.alone_since = self.around.array.appended
+            pair.failed = event in ERRORS
         pair.change(event)
         fault = self._try_to_store(pair)
         if pair.state is PairState.SIMPLEX:
@@ -330,18 +334,8 @@ class Core:
 
     def say_state(self, pair: Pair, text: str) -> None:
         """The operator's message of a primary state change (IEA494I)."""
-        words = {
-            PairState.SIMPLEX: "TERMINATED",
-            PairState.DUPLEX_PENDING: "PAIR PENDING",
-            PairState.DUPLEX: "PAIR FULL DUPLEX",
-        }
-        state = words.get(pair.state, "SUSPENDED")
-        message = (
-            f"IEA494I {pair.volume:04X},,PPRC {state},SSID={pair.primary.ssid:04X},CCA={pair.primary.cca:02X},"
-            f"SECSSID={pair.secondary.ssid:04X},"
-        )
-        if pair.state.suspended and pair.volume in self.long_busy:
-            message += "EXTENDED LONG BUSY STATE"
+        serial = volume_serial(self.around.array, pair.volume)
+        message = state_message(pair, serial, pair.volume in self.long_busy)
         self.around.log(None, message, {"pair": pair.pair_id, "state": pair.state.name, "why": text})
 
     # What a secondary may hold that a crash took from its primary

@@ -9,7 +9,10 @@ from collections.abc import Callable, Sequence
 
 from ccw.bridge import Result
 from controller.remote_copy import long_busy, pair_acts
+from controller.remote_copy.console import error_message
 from controller.remote_copy.core import Core
+from controller.remote_copy.critical import is_critical
+from controller.remote_copy.label import volume_serial
 from controller.remote_copy.pair import Pair
 from controller.remote_copy.ports import ArrayFault
 from controller.remote_copy.procedure import Procedure, run
@@ -19,7 +22,8 @@ from controller.remote_copy.sync_queue import SyncWorker
 
 STORE_EVERY = 256  # confirmed tracks between two records of a pair's bitmap
 
-FB_PRIMARY, FB_SECONDARY_SUBSYSTEM, FB_COMMUNICATION, FB_TRACK_FORMAT, FB_MEDIA = 1, 2, 3, 6, 8
+FB_PRIMARY, FB_SECONDARY_SUBSYSTEM, FB_COMMUNICATION, FB_CRITICAL, FB_TRACK_FORMAT, FB_MEDIA = 1, 2, 3, 4, 6, 8
+SAID_BY_SECONDARY = (PairEvent.SUSPEND_AT_SECONDARY, PairEvent.SECONDARY_SIMPLEX)  # it knows its state already
 RESULT_EVENTS: dict[Result, tuple[PairEvent, int]] = {  # result: what it does to the pair, FB reason
     Result.NOT_THE_SECONDARY: (PairEvent.SECONDARY_SIMPLEX, FB_SECONDARY_SUBSYSTEM),
     Result.DESTINATION_SUSPENDED: (PairEvent.SUSPEND_AT_SECONDARY, FB_SECONDARY_SUBSYSTEM),
@@ -141,6 +145,7 @@ class HostWrites:
         return worker
 
     def suspend(self, pair: Pair, event: PairEvent, reason: int, text: str) -> Refusal:
+        """An error takes the pair out of step, if it is. Return what the host whose write met it hears."""
         if not pair.state.suspended and pair.state is not PairState.SIMPLEX:
             pair_acts.leave_queue(self._core, pair)
             if pair.state is PairState.DUPLEX:
@@ -150,7 +155,12 @@ class HostWrites:
             except ArrayFault as fault:
                 # A restart finds the older state and proves it anew: duplex is never assumed then.
                 self._core.around.log(None, "the suspension was not written", {"pair": pair.pair_id, "why": str(fault)})
-            run(self._tell_suspended(pair), lambda _: None)
+            if is_critical(self._core, pair):
+                reason = FB_CRITICAL
+            serial = volume_serial(self._core.around.array, pair.volume)
+            self._core.around.log(None, error_message(pair, serial, reason), {"pair": pair.pair_id})
+            if event not in SAID_BY_SECONDARY:
+                run(self._tell_suspended(pair), lambda _: None)
             self.on_suspended()
         return self._suspension_sense(pair, reason)
 

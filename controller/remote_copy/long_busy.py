@@ -6,6 +6,7 @@ Source: pprc-commands 5.2, 6.3; that a restart keeps it: project-defined.
 """
 
 from collections.abc import Callable
+from math import inf
 
 from ccw import pprc
 from controller.remote_copy.core import Core
@@ -24,6 +25,19 @@ def begin_long_busy(core: Core, volume: int, seconds: float) -> None:
     _record(core, lambda: core.records.store_long_busy(volume, clock.tod() + int(seconds * TOD_UNITS_PER_S)))
     core.around.hold_hosts(volume, True)
     core.around.timers.call_at(ends, lambda: _time_is_up(core, volume, ends))
+
+
+def begin_quiesce(core: Core, volume: int) -> None:
+    """Hosts of a primary are told to wait until somebody lets them go on, or a restart. Never raises."""
+    core.long_busy[volume] = inf
+    _record(core, lambda: core.records.store_long_busy(volume, 0))
+    core.around.hold_hosts(volume, True)
+
+
+def end_quiesce(core: Core, volume: int) -> None:
+    """Hosts that a quiesce holds may go on; a long busy that has an end stays."""
+    if core.long_busy.get(volume) == inf:
+        end_long_busy(core, volume, "quiesce is over")
 
 
 def end_long_busy(core: Core, volume: int, why: str) -> None:

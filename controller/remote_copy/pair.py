@@ -83,6 +83,8 @@ class Pair:
     began: int = 0  # array sequence at which this side took its role
     alone_since: int = 0  # primary: writes behind this sequence were acknowledged without the secondary; -1: none are
     consistent: bool = False  # its copy was complete when last heard of, and no later copy has begun
+    failed: bool = False  # primary: an error took it out of duplex (CRIT)
+    inhibited: bool = False  # primary: suspended with PRIMARY, hosts may not write
     draining: bool = False  # end of a copy: host writes go through at once
     unconfirmed: dict[int, int] = field(default_factory=dict)  # updates under way: array sequence -> track
     waiting: bitarray = field(default_factory=bitarray)
@@ -100,6 +102,8 @@ class Pair:
         self.state = next_state(self.state, event)
         if self.state is not PairState.DUPLEX_PENDING:
             self.draining = False
+        if not self.state.suspended:
+            self.failed = self.inhibited = False
 
     @property
     def written_through(self) -> bool:

@@ -1,7 +1,7 @@
-"""Establish, delete and suspend a pair (D2, D3, D4), sent by a host to the box that owns the primary.
+"""Establish and delete a pair (D2, D3), sent by a host to the box that owns the primary.
 
 Each is a procedure (see `procedure`): it ends when the function named for the order is complete, or raises Refused.
-Source: pprc-commands 2.3, 2.4, 2.9, 4.5-4.7.
+Source: pprc-commands 2.3, 2.4, 2.9, 4.5, 4.6.
 """
 
 from dataclasses import replace
@@ -153,23 +153,3 @@ def delete_pair(core: Core, order: pprc.DeletePair, volume: int) -> Procedure[No
     core.records.store_left_alone(volume, True)
     end_long_busy(core, volume, "the pair was deleted")
     yield from core.hardened()
-
-
-def suspend_pair(core: Core, order: pprc.SuspendPair, volume: int) -> Procedure[None]:
-    """D4 to the primary: copying stops, changes are recorded."""
-    check_boxes(order.header, core.own, own_is_primary=True)
-    if order.header.flags:
-        raise bad_parameter(1)  # PRIMARY and QUIESCE are not offered
-    if order.reason or order.tod:
-        raise bad_parameter(40 if order.reason else 44)
-    need_named(order.header, volume)
-    pair = need_primary(core, volume, order.pair_id)
-    if pair.state.suspended:
-        return
-    leave_queue(core, pair)
-    core.change(pair, PairEvent.SUSPEND_AT_PRIMARY, "suspended by command to the primary")
-    yield from core.hardened()
-    try:
-        yield from set_secondary(core, pair, PairState.SUSPENDED_BY_PRIMARY_CONTROL)
-    except Refused as refused:
-        core.around.log(None, "the secondary was not told of the suspension", {"why": str(refused)})

@@ -4,7 +4,7 @@ Scopes: 01 paths of the control-unit image, 02 one volume, 03 queue and bridges,
 05 the tracks that may differ. Source: pprc-commands 3.3, 4.13, 7.3 step 6.
 """
 
-from math import ceil
+from math import ceil, inf
 
 from bitarray import bitarray
 
@@ -24,6 +24,7 @@ from ccw.pprc_query import (
 )
 from controller.channel import ChainCommand
 from controller.remote_copy.core import PERFORM_SUBSYSTEM_FUNCTION, READ_SUBSYSTEM_DATA, Core
+from controller.remote_copy.critical import is_critical
 from controller.remote_copy.pair import Pair
 from controller.remote_copy.paths import LINK_ESCON, PathSet
 from controller.remote_copy.refusal import bad_parameter, reject
@@ -87,10 +88,11 @@ def _secondary_paths(core: Core, paths: PathSet) -> SecondaryPaths:
     ]
     entries += [PathEntry()] * (PATH_ENTRIES - len(entries))
     primaries = [pair.volume for pair in core.primaries.values() if pair.secondary.box == paths.box]
-    ends = max((core.long_busy.get(volume, 0.0) for volume in primaries), default=0.0)
+    busy = [core.long_busy[volume] for volume in primaries if volume in core.long_busy]
+    ends = max((end for end in busy if end != inf), default=0.0)  # a quiesce has no end
     flags = SecondaryFlag.CONSISTENCY_GROUP if paths.cgroup else SecondaryFlag(0)
     flags |= SecondaryFlag.FROZEN if paths.box in core.frozen else SecondaryFlag(0)
-    flags |= SecondaryFlag.LONG_BUSY if ends else SecondaryFlag(0)
+    flags |= SecondaryFlag.LONG_BUSY if busy else SecondaryFlag(0)
     return SecondaryPaths(
         ssid=paths.box.ssid,
         lss=paths.box.lss,
@@ -117,6 +119,8 @@ def _volume(core: Core, volume: int) -> bytes:
     flags = VolumeFlag(0)
     if pair.attributes & 0x80:
         flags |= VolumeFlag.CRITICAL
+    if pair.is_primary and is_critical(core, pair):
+        flags |= VolumeFlag.CRITICAL_STATE
     if volume in core.long_busy:
         flags |= VolumeFlag.LONG_BUSY
     if pair in core.queue:

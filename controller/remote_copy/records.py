@@ -42,6 +42,8 @@ def encode_pair(pair: Pair) -> bytes:
             "began": pair.began,
             "alone_since": pair.alone_since,
             "consistent": pair.consistent,
+            "failed": pair.failed,
+            "inhibited": pair.inhibited,
             "out_of_sync": _hex(pair.out_of_sync),
             "uncertain": _hex(pair.uncertain),
         }
@@ -68,6 +70,8 @@ def decode_pair(key: str, value: bytes) -> Pair:
         began=record.get("began", 0),
         alone_since=record.get("alone_since", 0),
         consistent=record.get("consistent", False),
+        failed=record.get("failed", False),
+        inhibited=record.get("inhibited", False),
     )
     if record["out_of_sync"]:
         pair.dirty = _bits(record["out_of_sync"], pair.tracks)

@@ -6,19 +6,14 @@ Source: pprc-commands 2.4, 2.9, 4.8.
 """
 
 from ccw import pprc
-from ccw.errors import FormatError
-from ccw.stored_track import StoredTrack, compress_track, expand_track
-from ccw.tracks import Record, build_image, parse_track
+from ccw.stored_track import StoredTrack, compress_track
+from ccw.tracks import Record, build_image
 from controller.remote_copy.checks import check_boxes, primary_box
 from controller.remote_copy.core import Core
+from controller.remote_copy.label import LABEL_RECORD, LABEL_TRACK, SERIAL, labelled_track
 from controller.remote_copy.procedure import Procedure
 from controller.remote_copy.refusal import reject
 from controller.remote_copy.states import PairState, Reason
-
-LABEL_TRACK = 0
-LABEL_RECORD = 3
-LABEL_ID = "VOL1".encode("cp037")
-SERIAL = slice(4, 10)
 
 
 def recover_pair(core: Core, order: pprc.RecoverPair, volume: int) -> Procedure[None]:
@@ -50,15 +45,11 @@ def _new_label(core: Core, order: pprc.RecoverPair, volume: int) -> StoredTrack 
     """Check the volume serial, where that is wanted; the label track with the new one, or None. Raises Refused."""
     if not order.options & (pprc.RecoverOption.CHECK_OLD_SERIAL | pprc.RecoverOption.WRITE_NEW_SERIAL):
         return None
-    stored = core.around.array.read_stored(volume, LABEL_TRACK)
-    try:
-        image = expand_track(stored) if stored is not None else b""
-        records = parse_track(image) if image else []
-    except FormatError as error:
-        raise reject(Reason.VOLUME_SERIAL) from error
-    label = records[LABEL_RECORD] if len(records) > LABEL_RECORD else None
-    if label is None or not label.data.startswith(LABEL_ID):
+    found = labelled_track(core.around.array, volume)
+    if found is None:
         raise reject(Reason.VOLUME_SERIAL)
+    image, records = found
+    label = records[LABEL_RECORD]
     if order.options & pprc.RecoverOption.CHECK_OLD_SERIAL and label.data[SERIAL] != order.old_volume_serial:
         raise reject(Reason.VOLUME_SERIAL)
     if not order.options & pprc.RecoverOption.WRITE_NEW_SERIAL:

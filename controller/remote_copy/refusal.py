@@ -32,6 +32,7 @@ from controller.remote_copy.states import Reason
 COMMAND_REJECT = 0x80
 STATUS_UNIT_CHECK_END = 0x0E  # channel end, device end, unit check
 STATUS_DEVICE_END_CHECK = 0x06  # the same after an earlier channel end
+WRITE_INHIBITED = 0x02
 FORMAT_SHORT = 0x03
 FORMAT_PARAMETER = 0x04
 FORMAT_SECONDARY = 0x0E

@@ -51,7 +51,6 @@ def update_status(core: Core, order: pprc.UpdateSecondaryDeviceStatus, volume: i
     pair.state = state
     core.store(pair)
     if state is PairState.SIMPLEX:
-        core.records.store_ended(pair)
         del core.secondaries[volume]
     core.around.log(
         None, "secondary device status updated", {"pair": pair.pair_id, "volume": f"{volume:02X}", "state": state.name}

@@ -6,16 +6,14 @@
     bridge_record   a record arrived in one of our bridge volumes
     query           Read Subsystem Data for the PPRC queries
     link_lost       the light of a port went out
-
-It also is what the bridge workers report to (`WorkerOwner`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from ccw import pprc
-from ccw.bridge import Result
 from controller.commands.outcome import Outcome
+from controller.commands.table import WRITE_COMMANDS
 from controller.remote_copy import (
     bridge_volumes,
     link_changes,
@@ -32,20 +30,15 @@ from controller.remote_copy.bridge_setup import (
     accept_data_bridge,
     accept_status_bridge,
     establish_status_bridge,
-    give_up,
     turn,
 )
 from controller.remote_copy.checks import check_boxes, check_request_sequence, parse_order
 from controller.remote_copy.consistency_group import consistency_group
 from controller.remote_copy.conventional import ConventionalCopy
+from controller.remote_copy.copying import Copying
 from controller.remote_copy.core import Core, PeerSequences, PrimaryBridge, VolumeShape
-from controller.remote_copy.host_writes import (
-    FB_COMMUNICATION,
-    FB_PRIMARY,
-    FB_SECONDARY_SUBSYSTEM,
-    RESULT_EVENTS,
-    HostWrites,
-)
+from controller.remote_copy.critical import write_refusal
+from controller.remote_copy.host_writes import HostWrites
 from controller.remote_copy.pair import BoxName, Pair, VolumeName
 from controller.remote_copy.ports import Surroundings
 from controller.remote_copy.procedure import Procedure, run
@@ -60,10 +53,10 @@ from controller.remote_copy.refusal import (
     bad_parameter,
     reject,
 )
-from controller.remote_copy.resync import is_no_secondary
 from controller.remote_copy.secondary import destination, update_status
 from controller.remote_copy.settings import CopySettings
 from controller.remote_copy.states import MAX_BRIDGES, BridgeRole, PairEvent, PairState, Reason
+from controller.remote_copy.suspend import suspend_pair
 from controller.remote_copy.sync_queue import SyncWorker
 from controller.remote_copy.update_chain import accept_update
 from controller.remote_copy.upkeep import Upkeep
@@ -89,14 +82,16 @@ class RemoteCopy:
     ) -> None:
         """conventional: this box's pairs are mirrored without bridges."""
         self._settings = settings or CopySettings()
-        self.core = Core(own, volumes, around, Records(around.array), window=self._settings.window)
+        self.core = Core(own, volumes, around, Records(around.array))
+        self.core.window, self.core.critical_all = self._settings.window, self._settings.critical_all
         self.writes = HostWrites(self.core)
         auto = AutoEstablish(self.core, self._settings.mirrors)
         self.upkeep = Upkeep(self.core, auto, self._settings.reestablish)
         auto.begun = self.writes.on_suspended = self.core.repair = self.upkeep.soon
         self.writes.on_unpaired = auto.host_wrote
+        self.copying = Copying(self.core, self.writes, self.upkeep.soon)
         if conventional:
-            self.core.conventional = ConventionalCopy(self.core, self.writes, self)
+            self.core.conventional = ConventionalCopy(self.core, self.writes, self.copying)
 
     def restore(self) -> None:
         """After a start: take up what the log says. Duplex is never assumed, it is proven again."""
@@ -212,7 +207,7 @@ class RemoteCopy:
             case pprc.DeletePair():
                 return pair_acts.alone(core, volume, pair_orders.delete_pair(core, order, volume))
             case pprc.SuspendPair():
-                return pair_acts.alone(core, volume, pair_orders.suspend_pair(core, order, volume))
+                return pair_acts.alone(core, volume, suspend_pair(core, order, volume))
             case pprc.RecoverPair() if sender is None:
                 return recover_pair(core, order, volume)
             case pprc.ConsistencyGroup() if sender is None:
@@ -250,7 +245,7 @@ class RemoteCopy:
     def _new_bridge(self, number: int, data_volume: int, status_volume: int) -> PrimaryBridge:
         core = self.core
         worker = SyncWorker(
-            number, data_volume, core.queue, self, core.around.array, core.around.clock, core.around.log
+            number, data_volume, core.queue, self.copying, core.around.array, core.around.clock, core.around.log
         )
         return PrimaryBridge(number, worker, data_volume, status_volume)
 
@@ -268,7 +263,7 @@ class RemoteCopy:
             return replace(reject(Reason.BRIDGE_VOLUME).refusal, cca=volume, own_ssid=self.core.own.ssid)
         if volume in self.core.secondaries:
             return Refusal(FORMAT_SECONDARY, cca=volume, own_ssid=self.core.own.ssid)
-        return None
+        return write_refusal(self.core, volume) if code in WRITE_COMMANDS else None
 
     def host_writes(
         self, volume: int, writes: Sequence[tuple[int, int]], done: Callable[[Refusal | None], None]
@@ -333,77 +328,6 @@ class RemoteCopy:
     def peer_gone(self, box: BoxName) -> None:
         """No path of that box leads here any more: its request sequence starts anew."""
         self.core.peers.setdefault(box, PeerSequences()).forget()
-
-    # WorkerOwner
-
-    def prepare_copy(self, pair: Pair, ready: Callable[[bool], None]) -> None:
-        """See `WorkerOwner`."""
-        if not pair.reconcile and not pair.announce:
-            ready(True)
-            return
-        generation = pair.generation
-
-        def prepared(result: Refused | None) -> None:
-            if isinstance(result, Refused) and pair.generation == generation:
-                lost = PairEvent.SECONDARY_SIMPLEX if is_no_secondary(result) else PairEvent.COMMUNICATION_LOST
-                self.writes.suspend(pair, lost, FB_COMMUNICATION, str(result))
-            ready(not isinstance(result, Refused))
-
-        run(self._prepare(pair), prepared)
-
-    def _prepare(self, pair: Pair) -> Procedure[None]:
-        yield from pair_acts.set_secondary(self.core, pair, PairState.DUPLEX_PENDING)
-        pair.announce = False
-        if pair.reconcile:
-            yield from pair_acts.reconcile(self.core, pair, self.core.control_path(pair.secondary.box))
-
-    def copy_finished(self, pair: Pair, done: Callable[[], None]) -> None:
-        """See `WorkerOwner`."""
-
-        generation = pair.generation
-
-        def finished(result: Refused | None) -> None:
-            if isinstance(result, Refused) and pair.generation == generation:
-                self.writes.suspend(pair, PairEvent.COMMUNICATION_LOST, FB_COMMUNICATION, str(result))
-            done()
-
-        run(self._finish(pair), finished)
-
-    def _finish(self, pair: Pair) -> Procedure[None]:
-        core = self.core
-        worker = self.writes.worker_of(pair)
-        generation = pair.generation
-        yield from pair_acts.set_secondary(core, pair, PairState.DUPLEX)
-        if pair.generation != generation or (worker is None and core.conventional is None):
-            pair.announce = True  # stopped meanwhile; should it go on, the secondary is pending again
-            return
-        if worker is not None:
-            self.writes.give(pair, worker)
-        core.change(pair, PairEvent.COPY_COMPLETE, "all tracks are equal")
-        core.around.log(None, "synchronisation complete", {"pair": pair.pair_id})
-
-    def copy_failed(self, pair: Pair, result: Result) -> None:
-        """See `WorkerOwner`."""
-        event, reason = RESULT_EVENTS.get(result, (PairEvent.SECONDARY_ERROR, FB_SECONDARY_SUBSYSTEM))
-        self.writes.suspend(pair, event, reason, f"status result {result.name}")
-
-    def unreadable(self, pair: Pair, text: str) -> None:
-        """See `WorkerOwner`."""
-        self.writes.suspend(pair, PairEvent.PRIMARY_ERROR, FB_PRIMARY, text)
-
-    def when_durable(self, sequence: int, reply: Callable[[bool], None]) -> None:
-        """See `WorkerOwner`."""
-        self.core.around.hardener.when_durable(sequence, reply)
-
-    def bridge_stopped(self, worker: SyncWorker, text: str) -> None:
-        """See `WorkerOwner`."""
-        bridge = self.core.sending[worker.number]
-        self.core.around.log(None, "bridge has failed", {"bridge": worker.number, "why": text})
-        run(give_up(self.core, bridge), lambda _: self.upkeep.soon())
-
-    def track_confirmed(self, pair: Pair) -> None:
-        """See `WorkerOwner`."""
-        self.writes.count_confirmed(pair)
 
 
 def _one_role_each(pairs: list[Pair]) -> list[Pair]:

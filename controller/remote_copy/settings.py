@@ -37,10 +37,12 @@ class Mirror:
 class CopySettings:
     """All of it. `reestablish`: paths, bridges and pairs come back by themselves (`upkeep`).
 
-    `window`: records under way on a bridge.
+    `window`: records under way on a bridge. `critical_all`: CRIT(YES) refuses writes after any error, not only while no
+    path to the secondary is left.
     """
 
     reestablish: bool = True
     window: int = WINDOW_RECORDS
+    critical_all: bool = False
     bridge_volumes: tuple[BridgeVolume, ...] = ()
     mirrors: tuple[Mirror, ...] = field(default=())

@@ -67,6 +67,17 @@ NEXT: dict[tuple[PairState, PairEvent], PairState] = {
 }
 
 
+ERRORS = frozenset(
+    {
+        PairEvent.COMMUNICATION_LOST,
+        PairEvent.SECONDARY_SIMPLEX,
+        PairEvent.SECONDARY_ERROR,
+        PairEvent.PRIMARY_ERROR,
+        PairEvent.RESTART,
+    }
+)  # what takes a pair out of duplex without a command to it
+
+
 class IllegalTransition(Exception):
     """A request that the pair's state does not allow."""
 

@@ -27,6 +27,7 @@ from controller.commands.device import Device
 from controller.commands.outcome import TrackWrite, UnitCheck
 from controller.remote_copy.ports import ArrayFault
 from controller.remote_copy.refusal import Refusal
+from controller.remote_copy.states import Reason
 from controller.subsystem import Subsystem
 
 READ_DATA, WRITE_DATA = 0x06, 0x05
@@ -161,6 +162,8 @@ class SharedVolume:
         if self.fault is not None:
             return self.fault
         refusal = self._subsystem.remote_copy.gate(self.unit_address, WRITE_DATA if writing else READ_DATA)
+        if refusal is not None and refusal.reason == Reason.CRITICAL:
+            return "writes are refused: the pair is in critical state, or suspended so"
         if refusal is not None:
             return "not for hosts: secondary volume of a pair, or bridge volume"
         if writing and self.device.settings.read_only:
@@ -227,9 +230,12 @@ class SharedVolume:
 
         def remote(refusal: Refusal | None) -> None:
             # A refusal suspended the pair: the volume is no longer in duplex, and this site has the tracks (5.1).
-            # In extended long busy nobody may hear of it yet (S6).
+            # In extended long busy nobody may hear of it yet (S6); nor while a pair is critical.
             if refusal is None:
                 one()
+            elif self.refusal(writing=True) is not None:
+                ports = self._subsystem.ports
+                ports.timers.call_at(ports.clock.now() + RETRY_S, lambda: remote(refusal))
             else:
                 self._subsystem.state_changes.when_over(self.unit_address, one)
 

@@ -35,6 +35,7 @@ def _halves(word: Word) -> tuple[Word, Word | None]:
 
 
 def pair(word: Word) -> tuple[tuple[int | None, int], tuple[int | None, int]]:
+    """SOURCE:TARGET, both volumes."""
     source, target = _halves(word)
     if target is None:
         raise ProgramError(word.column, f"{word.text!r} is not SOURCE:TARGET")
@@ -42,11 +43,13 @@ def pair(word: Word) -> tuple[tuple[int | None, int], tuple[int | None, int]]:
 
 
 def pair_or_volume(word: Word) -> tuple[tuple[int | None, int], tuple[int | None, int] | None]:
+    """SOURCE:TARGET, or one volume."""
     source, target = _halves(word)
     return volume(source), None if target is None else volume(target)
 
 
 def lss_pair(word: Word) -> tuple[int, int]:
+    """SOURCE_LSS:TARGET_LSS."""
     source, target = _halves(word)
     if target is None:
         raise ProgramError(word.column, f"{word.text!r} is not SOURCE_LSS:TARGET_LSS")

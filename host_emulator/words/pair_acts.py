@@ -48,6 +48,7 @@ def _check_pair(volume: VolumeQuery, primary: System, secondary: System, task: P
 
 
 async def establish_pair(desk: Desk, task: EstablishPair) -> Outcome:
+    """Establish, resynchronise, fail over or fail back; the copy is not waited for here."""
     primary, secondary = await desk.names(task.primary, task.secondary, task.device)
 
     async def so() -> str:
@@ -89,6 +90,7 @@ def _is_done(volume: VolumeQuery, task: EstablishPair) -> bool:
 
 
 async def delete_pair(desk: Desk, task: DeletePair) -> Outcome:
+    """Make both volumes simplex, by the primary."""
     volume = await desk.need_volume(task.device)
     if not volume.role:
         return Outcome(Verdict.ALREADY, task.subject, "simplex already")
@@ -103,6 +105,7 @@ async def delete_pair(desk: Desk, task: DeletePair) -> Outcome:
 
 
 async def suspend_pair(desk: Desk, task: SuspendPair) -> Outcome:
+    """Suspend at the side that is meant."""
     at_secondary = await _is_at_secondary(desk, task) if task.at_secondary is None else task.at_secondary
     device = task.other if at_secondary else task.device
     if at_secondary:
@@ -137,6 +140,7 @@ async def _is_at_secondary(desk: Desk, task: SuspendPair) -> bool:
 
 
 async def recover_pair(desk: Desk, task: RecoverPair) -> Outcome:
+    """Make a secondary simplex."""
     volume = await desk.need_volume(task.other)
     if not volume.role:
         return Outcome(Verdict.ALREADY, task.subject, "simplex already")

@@ -30,6 +30,7 @@ def _set(report: PathReport, target: System) -> SecondaryPaths | None:
 
 
 async def establish_paths(desk: Desk, task: EstablishPaths) -> Outcome:
+    """Make these the paths; said with how many there are then, and what is wrong with the others."""
     source, target = await desk.names(task.primary, task.secondary)
     subject = f"{text_of(source)} to {text_of(target)}"
     wanted = {(link.said, link.link_address, link.cu_image) for link in task.links}
@@ -69,6 +70,7 @@ def _paths(found: SecondaryPaths) -> str:
 
 
 async def delete_paths(desk: Desk, task: DeletePaths) -> Outcome:
+    """Delete all paths to a system."""
     whole = task.secondary.whole
     if whole is None and not (await desk.paths()).secondaries:
         return Outcome(Verdict.ALREADY, "", "there are no paths already")
@@ -83,6 +85,7 @@ async def delete_paths(desk: Desk, task: DeletePaths) -> Outcome:
 
 
 async def freeze(desk: Desk, task: Freeze) -> Outcome:
+    """Freeze all pairs with a system."""
     source, target = await desk.names(task.primary, task.secondary)
 
     async def so() -> str:
@@ -97,6 +100,7 @@ async def freeze(desk: Desk, task: Freeze) -> Outcome:
 
 
 async def run(desk: Desk, task: Run) -> Outcome:
+    """End a freeze."""
     source, target = await desk.names(task.primary, task.secondary)
 
     async def so() -> str:
@@ -119,6 +123,7 @@ async def _frozen(desk: Desk, target: System) -> bool:
 
 
 async def define_bridge(desk: Desk, task: DefineBridge) -> Outcome:
+    """Give a volume its role in a bridge, or take it away."""
     async def so() -> str:
         volume = await desk.need_volume(task.device)
         is_one = bool(volume.flags & VolumeFlag.BRIDGE_VOLUME)
@@ -132,6 +137,7 @@ async def define_bridge(desk: Desk, task: DefineBridge) -> Outcome:
 
 
 async def establish_bridge(desk: Desk, task: EstablishBridge) -> Outcome:
+    """Set a bridge up."""
     source, target = await desk.names(task.primary, task.secondary)
 
     async def so() -> str:
@@ -153,6 +159,7 @@ async def establish_bridge(desk: Desk, task: EstablishBridge) -> Outcome:
 
 
 async def delete_bridge(desk: Desk, task: DeleteBridge) -> Outcome:
+    """Take a bridge down."""
     source, target = await desk.names(task.primary, task.secondary, task.device)
 
     async def so() -> str:

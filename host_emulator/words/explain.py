@@ -129,7 +129,9 @@ def _at_secondary(volume: VolumeQuery) -> Why:
 def _suspended(volume: VolumeQuery, queue: QueueReport, secondary: SecondaryPaths | None) -> Why:
     code, text, _ = _SUSPENDED.get(volume.state, ("unknown", f"state {volume.state:02X}", ""))
     flags = secondary.flags if secondary is not None else 0
-    if volume.flags & Flag.LONG_BUSY and secondary is not None:
+    if volume.flags & Flag.LONG_BUSY and volume.state == PairState.SUSPENDED_PRIMARY_COMMAND:
+        text += "; hosts wait until it is suspended without QUIESCE, or deleted"
+    elif volume.flags & Flag.LONG_BUSY and secondary is not None:
         text += f"; hosts wait, {secondary.elb_seconds} s at most"
     if volume.flags & Flag.CRITICAL_STATE:
         text += "; writes are refused (critical state)"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ccw.pprc_codes import PairState
 from ccw.pprc_flags import PairFlag
 from ccw.pprc_query import VolumeFlag, VolumeQuery
@@ -9,7 +11,7 @@ from host_emulator import orders
 from host_emulator.orders import System
 from host_emulator.words import listing
 from host_emulator.words.desk import Desk, NotNamed, both, same, text_of
-from host_emulator.words.doing import do, said
+from host_emulator.words.doing import do, never, said
 from host_emulator.words.explain import PRIMARY, SECONDARY, explain
 from host_emulator.words.outcome import Outcome, Verdict
 from host_emulator.words.tasks import (
@@ -105,26 +107,26 @@ async def delete_pair(desk: Desk, task: DeletePair) -> Outcome:
 
 
 async def suspend_pair(desk: Desk, task: SuspendPair) -> Outcome:
-    """Suspend at the side that is meant."""
+    """Suspend at the side that is meant. Sent also where it is so already: it ends what an earlier one held."""
     at_secondary = await _is_at_secondary(desk, task) if task.at_secondary is None else task.at_secondary
     device = task.other if at_secondary else task.device
     if at_secondary:
         secondary, primary = await desk.names(task.secondary, task.primary, device)
     else:
         primary, secondary = await desk.names(task.primary, task.secondary, device)
-    _check_pair(await desk.need_volume(device), primary, secondary, task, device)
-
-    async def so() -> str:
-        volume = await desk.need_volume(device)
-        enough = PairState.SUSPENDED_SECONDARY_COMMAND if at_secondary else None
-        suspended = volume.state == enough if enough else volume.state >= PairState.SUSPENDED_PRIMARY_COMMAND
-        return f"{await state_text(desk, volume)}, already" if suspended else ""
+    before = await desk.need_volume(device)
+    _check_pair(before, primary, secondary, task, device)
 
     async def done() -> str:
         return await state_text(desk, await desk.need_volume(device))
 
     order = orders.suspend_pair(primary, secondary, task.device, task.other, flags=task.flags)
-    return await do(desk, device, order, task.subject, so, done)
+    outcome = await do(desk, device, order, task.subject, never, done)
+    enough = (before.state == PairState.SUSPENDED_SECONDARY_COMMAND if at_secondary
+              else before.state >= PairState.SUSPENDED_PRIMARY_COMMAND)  # fmt: skip
+    if outcome.verdict is Verdict.DONE and enough and not task.flags:
+        return replace(outcome, verdict=Verdict.ALREADY, text=f"{outcome.text}, already")
+    return outcome
 
 
 async def _is_at_secondary(desk: Desk, task: SuspendPair) -> bool:

@@ -67,6 +67,8 @@ def queue(*bridges: BridgeEntry) -> QueueReport:
         (VOLUME, queue(), UP, "copying", "being copied, 120 of 300 tracks left", ""),
         (replace(VOLUME, state=3), queue(), UP, "host-command", "a host's command to the primary",
          "resumepprc (failbackpprc after a failover)"),
+        (replace(VOLUME, state=3, flags=int(VolumeFlag.LONG_BUSY)), queue(), UP, "host-command",
+         "hosts wait until it is suspended without QUIESCE, or deleted", "resumepprc (failbackpprc after a failover)"),
         (replace(VOLUME, state=4), queue(), UP, "host-command-secondary", "command to the secondary", "resumepprc"),
         (replace(VOLUME, state=6), queue(BridgeEntry(1, 7)), DOWN, "error",
          "either system or of the link between them; no path works: 0011 link offline (08)",

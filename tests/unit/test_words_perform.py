@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-import trio
+from random import Random
 
+import trio
+import trio.testing
+
+from ccw.geometry import Cchh
 from ccw.pprc import decode_order
 from ccw.pprc_codes import PairState
+from host_emulator import orders
+from host_emulator.session import HostSession
 from host_emulator.words.wait import Patience, Progress
 from tests.helpers.operator import query_volume
 from tests.helpers.two_systems import rig, until
@@ -202,3 +208,44 @@ async def test_pairs_are_listed_with_what_they_wait_for(autojump_clock: object) 
         assert [row["id"] for row in (await say(to_a, "lspprc 00 02"))[0].fields["pairs"]] == ["0000:0000", "0002"]
         (bridges,) = await say(to_a, "lsbridge")
         assert (bridges.fields["bridges"][0]["state"], bridges.fields["queue"]) == ("idle", [])
+
+
+async def reason_of_write(session: HostSession, device: int) -> str:
+    """What a host hears that writes: sense bytes 7 and 8, or nothing."""
+    result = await session.run_program(device, orders.format_track(Cchh(0, 1), [orders.NewRecord(b"x")]))
+    return result.sense[7:9].hex() if result.sense else ""
+
+
+async def test_suspending_at_either_side_and_holding_hosts_off(autojump_clock: object) -> None:
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await set_up_by_words(to_a, to_b)
+        assert await verdicts(to_a, "mkpprc -wait 01:01") == ["done"]
+        assert await verdicts(to_b, "pausepprc -at tgt 01:01") == ["done"]
+        assert await verdicts(to_b, "pausepprc 01:01") == ["already"], "the side that is asked"
+        (row,) = (await say(to_b, "lspprc"))[0].fields["pairs"]
+        assert (row["state_name"], row["reason"]) == ("Target Suspended", "Host Target")
+        assert await reason_of_write(to_a, 1) == "fb02", "the primary hears of it with its next record"
+        (row,) = (await say(to_a, "lspprc"))[0].fields["pairs"]
+        assert (row["reason"], row["why"]["code"]) == ("Host Target", "host-command-secondary")
+        assert await verdicts(to_a, "resumepprc -wait 01:01") == ["done"]
+        suspend = f"CSUSPEND DEVN(01) {PAIR}"
+        assert await verdicts(to_a, f"{suspend} PRIMARY") == ["done"]
+        assert await reason_of_write(to_a, 1) == "0f57"
+        assert await verdicts(to_a, suspend) == ["already"] and await reason_of_write(to_a, 1) == "", "they go on"
+        (held,) = await say(to_a, f"{suspend} QUIESCE")
+        assert "hosts wait until it is suspended without QUIESCE, or deleted" in held.text
+        assert await verdicts(to_a, "pausepprc 01:01") == ["already"] and await reason_of_write(to_a, 1) == ""
+        assert await verdicts(to_b, f"{suspend} PRIMARY") == ["refused"], "not for a secondary"
+
+
+async def test_a_critical_pair_says_that_it_refuses_writes(autojump_clock: object) -> None:
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await set_up_by_words(to_a, to_b)
+        assert await verdicts(to_a, "mkpprc -critmode -wait 01:01") == ["done"]
+        await r.b.crash(Random(1))
+        await trio.testing.wait_all_tasks_blocked()
+        assert [await reason_of_write(to_a, 1) for _ in range(2)] == ["fb04", "0f57"]
+        (listed,) = await say(to_a, "lspprc")
+        (row,) = listed.fields["pairs"]
+        assert row["critical_mode"] == "Enabled" and "writes are refused (critical state)" in row["why"]["text"]
+        assert "CRIT(YES-PATHS)" in "".join((await say(to_a, "CQUERY DEVN(01)"))[0].said())

@@ -33,7 +33,7 @@ def tcp_target(text: str) -> Target:
     """Host and port, with a link address or not. Raises BadInput."""
     scheme, _, rest = text.partition("://")
     where, slash, link = rest.partition("/")
-    host, port = tcp_address(f"{scheme}://{where}")
+    host, port = tcp_address(f"{scheme}://{where}" if slash else text)
     if not slash:
         return Target(host, port, None)
     try:

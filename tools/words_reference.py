@@ -21,7 +21,7 @@ from host_emulator.words import WORDS, OperatorWord, option_form, parse_word, sy
 from host_emulator.words.desk import Desk
 from host_emulator.words.dscli import NAMING
 from host_emulator.words.explain import CODES
-from host_emulator.words.outcome import EXIT_MEANINGS, exit_of
+from host_emulator.words.outcome import EXIT, EXIT_MEANINGS, exit_of
 from host_emulator.words.vocabulary import Keyword
 from host_emulator.words.wait import Patience, perform_all
 from tools.faults import run_pinned
@@ -114,8 +114,10 @@ async def _step(sessions: dict[str, HostSession], step: str) -> list[str]:
 
 def page() -> str:
     """Return the text of the page."""
-    lines = [HEAD, "| exit status | |", "| --- | --- |"]
-    lines += [f"| {status} | {meaning} |" for status, meaning in EXIT_MEANINGS.items()]
+    lines = [HEAD, "| exit status | verdict (`--json`) | |", "| --- | --- | --- |"]
+    for status, meaning in EXIT_MEANINGS.items():
+        verdicts = ", ".join(verdict.value for verdict, its in EXIT.items() if its == status)
+        lines.append(f"| {status} | {verdicts} | {meaning} |")
     lines += ["", "Why a pair is not duplex (`why.code` of `lspprc --json`):", "", "| code | |", "| --- | --- |"]
     lines += [f"| {code} | {meaning} |" for code, meaning in CODES.items()]
     lines.append("")

@@ -78,7 +78,8 @@ def _pairs(sample: Sample, before: Sample | None) -> Table | None:
     """Those that are not duplex first, and the ones nearest to a bridge before the others."""
     if not sample.pairs:
         return None
-    table = Table("pair", "state", "in step", "to copy", "tracks/s", "left", "why", expand=True, box=None)
+    table = Table("pair", "state", "in step", "to copy", "tracks/s", "left", box=None)
+    table.add_column("why", no_wrap=True, overflow="ellipsis")
     rates = sample.rates(before)
     ordered = sorted(sample.pairs, key=lambda row: (row["why"] is None, row["queue_position"], row["id"]))
     for row in ordered[:PAIRS_SHOWN]:
@@ -91,11 +92,18 @@ def _pairs(sample: Sample, before: Sample | None) -> Table | None:
             f"{to_copy:,}" if to_copy else "",
             f"{rate:,.0f}" if rate > 0 else "",
             _clock(to_copy / rate) if rate > 0 and to_copy else "",
-            row["why"]["text"] if row["why"] else "",
+            _why(row),
         )
     if len(ordered) > PAIRS_SHOWN:
         table.add_row("", f"and {len(ordered) - PAIRS_SHOWN:,} more")
     return table
+
+
+def _why(row: Row) -> str:
+    """What a pair waits for; a turn, which all that are queued wait for, in short."""
+    if row["why"] is None:
+        return ""
+    return f"queued, {row['queue_position']}" if row["why"]["code"] == "waiting-turn" else str(row["why"]["text"])
 
 
 def _clock(seconds: float) -> str:
@@ -107,7 +115,7 @@ def _clock(seconds: float) -> str:
 def _bridges(sample: Sample) -> RenderableType | None:
     if not sample.bridges:
         return None
-    table = Table("bridge", "state", "pair", "tracks left", "sent", "acknowledged", expand=True, box=None)
+    table = Table("bridge", "state", "pair", "tracks left", "sent", "acknowledged", box=None)
     for row in sample.bridges:
         busy = f"{row['source']}:{row['target']}" if row["pair"] else ""
         left = "" if row["tracks_left"] is None else f"{row['tracks_left']:,}"
@@ -115,7 +123,8 @@ def _bridges(sample: Sample) -> RenderableType | None:
         table.add_row(str(row["bridge"]), row["state"], busy, left, f"{sent:,}", f"{row['acknowledged_sequence']:,}")
     if not sample.queue:
         return table
-    shown = ", ".join(str(pair) for pair in sample.queue[:QUEUE_SHOWN])
+    names = {row["pair"]: row["id"] for row in sample.pairs}
+    shown = ", ".join(str(names.get(pair, pair)) for pair in sample.queue[:QUEUE_SHOWN])
     more = f" and {len(sample.queue) - QUEUE_SHOWN:,} more" if len(sample.queue) > QUEUE_SHOWN else ""
     return Group(table, Text(f"queue, next first: {shown}{more}"))
 

@@ -182,8 +182,7 @@ def _bridges(bridges: Sequence[BridgeEntry]) -> Why:
     ready = _ready(bridges)
     busy = [b for b in ready if b.pair_id]
     if busy:
-        names = ", ".join(f"bridge {b.bridge_number} copies pair {b.pair_id} ({b.tracks_left:,} left)" for b in busy)
-        return Why("turn", f"waiting for its turn: {names}")
+        return Why("turn", f"waiting for its turn: {', '.join(map(_copying, busy))}")
     if ready:
         return Why("turn", "waiting for its turn")
     if any(b.bridge_state == BridgeState.ESTABLISHING for b in bridges):
@@ -195,6 +194,11 @@ def _bridges(bridges: Sequence[BridgeEntry]) -> Why:
     if bridges:
         return Why("bridge", "waiting for a bridge: it is defined, not set up", "mkbridge")
     return Why("bridge", "waiting for a bridge: none is defined", "mkbridgevol, then mkbridge")
+
+
+def _copying(bridge: BridgeEntry) -> str:
+    volumes = f"{bridge.source_lss:02X}{bridge.source_cca:02X}:{bridge.destination_lss:02X}{bridge.destination_cca:02X}"
+    return f"bridge {bridge.bridge_number} copies {volumes} ({bridge.tracks_left:,} left)"
 
 
 def _down(secondary: SecondaryPaths | None) -> str:

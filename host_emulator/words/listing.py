@@ -42,6 +42,7 @@ _SHORT = {
 }
 _LONG = {
     **_SHORT,
+    "pair": "Pair",
     "out_of_sync_tracks": "Out Of Sync Tracks",
     "percent_in_sync": "In Sync (%)",
     "suspended": "Date Suspended",

@@ -43,8 +43,8 @@ def queue(*bridges: BridgeEntry) -> QueueReport:
     [
         (replace(VOLUME, state=2), queue(), UP, "", "", ""),
         (VolumeQuery(0, 0), queue(), NO_PATHS, "", "", ""),
-        (QUEUED, queue(BridgeEntry(1, 5, pair_id=9, tracks_left=1200)), UP, "waiting-turn",
-         "queued at position 3 of 3; waiting for its turn: bridge 1 copies pair 9 (1,200 left)", ""),
+        (QUEUED, queue(BridgeEntry(1, 5, pair_id=9, source_cca=4, destination_cca=0x14, tracks_left=1200)), UP,
+         "waiting-turn", "queued at position 3 of 3; waiting for its turn: bridge 1 copies 0004:0014 (1,200 left)", ""),
         (QUEUED, queue(BridgeEntry(1, 3)), UP, "waiting-turn", "queued at position 3 of 3; waiting for its turn", ""),
         (QUEUED, queue(), UP, "waiting-bridge", "waiting for a bridge: none is defined", "mkbridgevol, then mkbridge"),
         (QUEUED, queue(BridgeEntry(1, 1)), UP, "waiting-bridge", "it is defined, not set up", "mkbridge"),

@@ -59,7 +59,6 @@ class Committer:
         self.idle_commit_s = IDLE_COMMIT_S
         self.commits = 0
 
-    @property
     def awaited(self) -> bool:
         """Does anybody wait for a commit?"""
         return bool(self._waiting)

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from ccw.shared_dasd import DATA_BYTES_MAX, HEADER, HEADER_BYTES
 from controller.links.threads import CoreLock
@@ -29,7 +30,8 @@ RECEIVE_BYTES = HEADER_BYTES + DATA_BYTES_MAX
 AHEAD_BYTES_MAX = 2 * RECEIVE_BYTES
 _LENGTH_AT = 4  # of the data's length in a header
 _GONE = select.EPOLLHUP | select.EPOLLERR | select.EPOLLRDHUP
-_INPUT = select.EPOLLIN | select.EPOLLRDHUP
+_READABLE, _WRITABLE = select.EPOLLIN, select.EPOLLOUT
+_INPUT = _READABLE | select.EPOLLRDHUP
 
 
 @dataclass(slots=True)
@@ -79,14 +81,14 @@ class Traffic:
         self._listeners: dict[int, socket.socket] = {}
         self._epoll = select.epoll()
         self._stop = os.eventfd(0)
-        self._epoll.register(self._stop, select.EPOLLIN)
+        self._epoll.register(self._stop, _READABLE)
         self._view = memoryview(bytearray(RECEIVE_BYTES))
 
     def listen(self, listener: socket.socket) -> None:
         """Tell of connections that wait at a listening socket. Owns it from now on."""
         listener.setblocking(False)
         self._listeners[listener.fileno()] = listener
-        self._epoll.register(listener, select.EPOLLIN)
+        self._epoll.register(listener, _READABLE)
 
     def stop(self) -> None:
         """Let `run` return."""
@@ -103,9 +105,9 @@ class Traffic:
 
     def run(self, core: CoreLock) -> None:
         """Serve until stopped. For a thread of its own."""
-        poll = self._epoll.poll
+        poll, awaited = self._epoll.poll, self._awaited
         while True:
-            events = poll(0, BURST_EVENTS) or self._wait()
+            events = (awaited() and self._spin()) or poll(-1, BURST_EVENTS)
             with core:
                 waiting = []
                 for descriptor, event in events:
@@ -119,15 +121,13 @@ class Traffic:
                 for descriptor in waiting:  # last: a new connection may get the number of one that has just ended
                     self._accept(self._listeners[descriptor])
 
-    def _wait(self) -> list[tuple[int, int]]:
+    def _spin(self) -> list[tuple[int, int]]:
+        """What comes while somebody waits for a commit, for SPIN_S at most."""
         poll, awaited = self._epoll.poll, self._awaited
-        if awaited():
-            until = time.monotonic() + SPIN_S
-            while awaited() and time.monotonic() < until:
-                if events := poll(0, BURST_EVENTS):
-                    return events
-                os.sched_yield()
-        return poll(-1, BURST_EVENTS)
+        until = time.monotonic() + SPIN_S
+        while not (events := poll(0, BURST_EVENTS)) and awaited() and time.monotonic() < until:
+            os.sched_yield()
+        return events
 
     # Connections
 
@@ -135,19 +135,15 @@ class Traffic:
         """A new connection. Owns the socket. `begin` makes its session, of how to send and how to close."""
         sock.setblocking(False)
         connection = Connection(sock)
-
-        def send(parts: Sequence[bytes | memoryview]) -> None:
-            self._send(connection, parts)
-
-        def close() -> None:
-            connection.closing = True
-            if not connection.outgoing:
-                self.drop(connection)
-
-        connection.session = begin(send, close)
+        connection.session = begin(partial(self._send, connection), partial(self._close, connection))
         self.connections[connection.descriptor] = connection
         self._epoll.register(sock, _INPUT)
         self.counters.connections += 1
+
+    def _close(self, connection: Connection) -> None:
+        connection.closing = True
+        if not connection.outgoing:
+            self.drop(connection)
 
     def drop(self, connection: Connection) -> None:
         """The connection is over, from whichever side."""
@@ -164,9 +160,9 @@ class Traffic:
     # Requests
 
     def _ready(self, connection: Connection, event: int) -> None:
-        if event & select.EPOLLOUT:
+        if event & _WRITABLE:
             self._flush(connection)
-        if event & select.EPOLLIN:
+        if event & _READABLE:
             try:
                 count = connection.socket.recv_into(self._view)
             except BlockingIOError:
@@ -223,17 +219,17 @@ class Traffic:
         connection.answering = False
         if connection.descriptor < 0:
             return
-        length = sum(map(len, parts))
         if not connection.outgoing:
+            head = parts[0]
             try:
-                sent = connection.socket.sendmsg(parts)
+                sent = connection.socket.sendmsg(parts) if len(parts) > 1 else connection.socket.send(head)
             except BlockingIOError:
                 sent = 0
             except OSError:
                 self.drop(connection)
                 return
             self.counters.bytes_out += sent
-            if sent < length:
+            if sent < HEADER_BYTES + (head[_LENGTH_AT] << 8 | head[_LENGTH_AT + 1]):
                 connection.outgoing = _rest(parts, sent)
                 self._want_output(connection, True)
         else:
@@ -260,7 +256,7 @@ class Traffic:
     def _want_output(self, connection: Connection, wanted: bool) -> None:
         connection.sending_since = time.monotonic() if wanted else None
         with suppress(OSError):
-            self._epoll.modify(connection.descriptor, _INPUT | (select.EPOLLOUT if wanted else 0))
+            self._epoll.modify(connection.descriptor, _INPUT | (_WRITABLE if wanted else 0))
 
 
 def _is_one(data: memoryview) -> bool:

@@ -92,7 +92,7 @@ class StorageSystem:
                 shared.config,
                 server,
                 lambda text, fields: self.log(None, text, fields),
-                lambda: self.committer.awaited,
+                self.committer.awaited,
             )
         self.meter = meter
         self._server: CommandServer = self.subsystem

@@ -58,7 +58,7 @@ async def serving(port: int = 0, **config: Any) -> AsyncIterator[Server]:
             SharedConfig(Address("127.0.0.1", port), **config),
             core,
             lambda text, fields: site.events.append({"text": text, **fields}),
-            lambda: site.running.committer.awaited,
+            site.running.committer.awaited,
         )
         await nursery.start(server.run)
         with trio.fail_after(60):

@@ -78,8 +78,10 @@ def _pairs(sample: Sample, before: Sample | None) -> Table | None:
     """Those that are not duplex first, and the ones nearest to a bridge before the others."""
     if not sample.pairs:
         return None
-    table = Table("pair", "state", "in step", "to copy", "tracks/s", "left", box=None)
-    table.add_column("why", no_wrap=True, overflow="ellipsis")
+    table = Table(expand=True, box=None)
+    for column in ("pair", "state", "in step", "to copy", "tracks/s", "left"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("why", ratio=1)
     rates = sample.rates(before)
     ordered = sorted(sample.pairs, key=lambda row: (row["why"] is None, row["queue_position"], row["id"]))
     for row in ordered[:PAIRS_SHOWN]:
@@ -100,10 +102,14 @@ def _pairs(sample: Sample, before: Sample | None) -> Table | None:
 
 
 def _why(row: Row) -> str:
-    """What a pair waits for; a turn, which all that are queued wait for, in short."""
+    """What a pair waits for; what all that are queued have in common in short."""
     if row["why"] is None:
         return ""
-    return f"queued, {row['queue_position']}" if row["why"]["code"] == "waiting-turn" else str(row["why"]["text"])
+    text = str(row["why"]["text"])
+    if not row["queue_position"]:
+        return text
+    rest = "" if row["why"]["code"] == "waiting-turn" else text[text.find(";") :]
+    return f"queued, {row['queue_position']}{rest}"
 
 
 def _clock(seconds: float) -> str:

@@ -44,7 +44,7 @@ async def test_two_looks_tell_the_rate(autojump_clock: object) -> None:
 
 
 def row(pair: int, to_copy: int, position: int = 0) -> dict[str, Any]:
-    why = {"code": "waiting-turn", "text": "queued", "remedy": ""} if to_copy else None
+    why = {"code": "waiting-turn", "text": "queued at position 1; and so on", "remedy": ""} if to_copy else None
     return {"pair": pair, "id": f"{pair:04X}", "state_name": "Copy Pending" if to_copy else "Full Duplex",
             "percent_in_sync": 0 if to_copy else 100, "out_of_sync_tracks": to_copy, "queue_position": position,
             "why": why}  # fmt: skip

@@ -87,7 +87,8 @@ class RemoteCopy:
         self.writes = HostWrites(self.core)
         auto = AutoEstablish(self.core, self._settings.mirrors)
         self.upkeep = Upkeep(self.core, auto, self._settings.reestablish)
-        auto.begun = self.writes.on_suspended = self.core.repair = self.upkeep.soon
+        auto.begun = self.writes.on_suspended = self.upkeep.soon
+        self.core.repair = self.upkeep.later
         self.writes.on_unpaired = auto.host_wrote
         self.copying = Copying(self.core, self.writes, self.upkeep.soon)
         if conventional:
@@ -323,7 +324,7 @@ class RemoteCopy:
     def link_gained(self, said: int) -> None:
         """A port has light: what was interrupted goes on, what needs the link may be established again."""
         link_changes.link_made(self.core, said)
-        self.upkeep.soon()
+        self.upkeep.link_gained()
 
     def peer_gone(self, box: BoxName) -> None:
         """No path of that box leads here any more: its request sequence starts anew."""

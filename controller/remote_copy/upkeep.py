@@ -28,6 +28,7 @@ from controller.remote_copy.resync import resynchronise
 from controller.remote_copy.states import BridgeState, PairState, PathStatus
 
 FIRST_DELAY_S, MAX_DELAY_S = 1.0, 30.0
+PAUSE_S = 0.25  # between the beginnings of two rounds, whoever asks: what fails at once cannot make it run hot
 RETRIED = frozenset(
     {
         PathStatus.INITIALISATION_FAILED,
@@ -45,7 +46,7 @@ DOWN = (BridgeState.DEFINED, BridgeState.FAILED)
 
 
 class Upkeep:
-    """The rounds of one box. `soon` asks for one."""
+    """The rounds of one box."""
 
     def __init__(self, core: Core, auto: AutoEstablish, enabled: bool) -> None:
         """enabled: without it only what a host's write begins (`auto`) is done."""
@@ -55,15 +56,25 @@ class Upkeep:
         self._running = False
         self._again = False  # asked for in the middle of a round
         self._due = inf
+        self._began = -inf
         self._delay = FIRST_DELAY_S
         self._pairs: dict[int, tuple[float, float]] = {}  # volume: when to try it next, how long to wait after that
 
-    def soon(self) -> None:
-        """Something has come, or has failed: look at once, and again shortly after."""
+    def link_gained(self) -> None:
+        """A link came up: what had to wait for it is tried at once, and again shortly after."""
         self._delay = FIRST_DELAY_S
+        self.soon()
+
+    def soon(self) -> None:
+        """Something has failed that was there, or is wanted anew: look at once."""
         self._look_at(self._core.around.clock.now())
 
+    def later(self) -> None:
+        """Something that was ordered could not be done: look after a while."""
+        self._look_at(self._core.around.clock.now() + self._delay)
+
     def _look_at(self, when: float) -> None:
+        when = max(when, self._began + PAUSE_S)
         if when < self._due:
             self._due = when
             self._core.around.timers.call_at(when, lambda: self._look(when))
@@ -75,7 +86,7 @@ class Upkeep:
         if self._running:
             self._again = True
             return
-        self._running, self._again = True, False
+        self._running, self._again, self._began = True, False, when
         run(self._round(), self._ended)
 
     def _ended(self, left: bool | Refused) -> None:
@@ -84,9 +95,11 @@ class Upkeep:
         now = self._core.around.clock.now()
         if self._again:
             self._look_at(now)
-        elif left:
+        if left:
             self._look_at(now + self._delay)
             self._delay = min(2 * self._delay, MAX_DELAY_S)
+        else:
+            self._delay = FIRST_DELAY_S
 
     def _round(self) -> Procedure[bool]:
         """Do what can be done; is something left?"""

@@ -88,6 +88,7 @@ class Operator:
         """Establish what is not; take up again what somebody has suspended, or what nobody else may take up."""
         faults_end = self._world.faults_ended_at
         if state is PairState.SIMPLEX:
+            self._checkers.may_be_overwritten(volume)  # A's side may have been lost in a crash: this too is an override
             self.pairs += await self._order(to_a, volume, commands.establish_pair(volume, COPY))
         elif state is PairState.SUSPENDED_SECONDARY_SIMPLEX:
             if self._random.random() < 0.5:  # without the override: it is to be refused

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -44,7 +45,7 @@ async def test_after_a_restart_everything_comes_back_and_the_pair_is_reconciled(
             if site.system is None:
                 await site.start(r.nursery)
         await r.connect()
-        await until(lambda: duplex(r, 0) and duplex(r, 1), LONG_S)
+        await until(lambda: bridge_ready(r) and duplex(r, 0) and duplex(r, 1), LONG_S)
         async with r.host(r.a) as to_a:
             await format_track(to_a, 0, 6, "after")
         assert equal(r, 0)
@@ -237,3 +238,28 @@ async def test_a_path_that_did_not_come_up_when_it_was_ordered_comes_up_with_its
         assert paths.entries[3].status is PathStatus.LINK_OFFLINE
         await r.connect()
         await until(lambda: len(paths.good()) == 4, LONG_S)
+
+
+async def test_what_fails_at_once_is_not_tried_all_the_time(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No bridge can be set up, and the refusal takes no time at all: attempts are 1, 2, 4 .. 30 s apart."""
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await set_up_bridge(to_a, to_b)
+        tried: list[float] = []
+
+        def refused(at: Core, *_: Any) -> Any:
+            tried.append(trio.current_time())
+            at.repair()
+            raise reject(Reason.PEER_REFUSED)
+            yield
+
+        monkeypatch.setattr(bridge_setup, "_steps", refused)
+        sender = core(r.a).sending[1].worker.sender
+        assert sender is not None
+        sender.fail("no status")
+        await trio.sleep(LONG_S)
+        gaps = [second - first for first, second in pairwise(tried)]
+        assert 8 <= len(tried) <= 16
+        assert min(gaps[2:]) > 0.9
+        assert max(gaps) <= 31

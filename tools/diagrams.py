@@ -18,7 +18,7 @@ from controller.channel.control_unit_states import MOVES as UNIT_MOVES
 from controller.channel.director_states import PORT_TRANSITIONS
 from controller.channel.exchanges import MOVES as CHANNEL_MOVES
 from controller.channel.facility import TRANSITIONS as FACILITY_TRANSITIONS
-from controller.remote_copy.states import BRIDGE_NEXT, NEXT
+from controller.remote_copy.states import BRIDGE_NEXT, NEXT, TABLE, Cell
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "states.md"
 HEAD = """# States
@@ -160,9 +160,36 @@ def diagrams() -> list[Diagram]:
     ]
 
 
+def pair_table() -> str:
+    """The section that tells of every event in every state of a pair, both sides."""
+    lines = [
+        "## Pair, both sides",
+        "",
+        "New states of primary / secondary, by the state of the primary; `-` stays as it is, 0F.. is the sense of an",
+        "order that is refused, an empty cell cannot happen. RECOVER and FAILOVER go to the secondary, which is none",
+        "from then on; the primary hears of it as SECONDARY_SIMPLEX. Errors are told to the secondary where a path",
+        "works. Codes as on the wire: 00 simplex, 01 pending, 02 duplex, 03-0A suspended.",
+        "Table: `controller/remote_copy/states.py`.",
+        "",
+        "| event | 00 | 01 | 02 | 03-0A |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for event, row in TABLE.items():
+        lines.append(f"| {event.name} | " + " | ".join(map(_cell_text, row)) + " |")
+    return "\n".join([*lines, ""])
+
+
+def _cell_text(cell: Cell | None) -> str:
+    if cell is None:
+        return ""
+    if cell.reason is not None:
+        return f"0F{int(cell.reason):02X}"
+    return " / ".join("-" if state is None else f"{int(state):02X}" for state in (cell.primary, cell.secondary))
+
+
 def page() -> str:
     """The whole page."""
-    return "\n".join([HEAD, *(drawn(diagram) for diagram in diagrams())])
+    return "\n".join([HEAD, *(drawn(diagram) for diagram in diagrams()), pair_table()])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -73,7 +73,7 @@ def fail_back(core: Core, order: pprc.EstablishPair, volume: int) -> Procedure[P
     try:
         next_state(pair.state, PairEvent.FAILBACK)
     except IllegalTransition as illegal:
-        raise reject(Reason.STATE, pair_id=pair.pair_id) from illegal
+        raise reject(illegal.reason, pair_id=pair.pair_id) from illegal
     force = bool(order.header.flags & pprc.PairFlag.FORCE)
     if not pair.consistent and not force:
         raise reject(Reason.STATE, pair_id=pair.pair_id)

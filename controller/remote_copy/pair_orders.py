@@ -82,7 +82,7 @@ def _establish_volume(core: Core, order: pprc.EstablishPair, volume: int) -> Pro
     try:
         target = next_state(pair.state if pair is not None else PairState.SIMPLEX, event)
     except IllegalTransition as illegal:
-        raise reject(Reason.NOT_IN_PAIR if pair is None else Reason.STATE) from illegal
+        raise reject(illegal.reason) from illegal
     if pair is not None and pair.state is PairState.DUPLEX:
         return pair  # RESYNC of a duplex pair: no action
     may_copy(core, secondary)

@@ -22,8 +22,12 @@ TABLE = [
     (PairEvent.SECONDARY_SIMPLEX, None, PairState(7), PairState(7), PairState(7)),
     (PairEvent.SECONDARY_ERROR, None, PairState(8), PairState(8), "same"),
     (PairEvent.PRIMARY_ERROR, None, PairState(6), PairState(6), "same"),
-    (PairEvent.FREEZE, None, PairState(10), PairState(10), "same"),
+    (PairEvent.FREEZE, "same", PairState(10), PairState(10), "same"),
     (PairEvent.FAILBACK, None, None, None, P),
+    (PairEvent.RUN, "same", "same", "same", "same"),
+    (PairEvent.DELETE_WITHOUT_PATH, None, None, None, None),
+    (PairEvent.RECOVER, None, "same", "same", "same"),
+    (PairEvent.FAILOVER, None, "same", "same", "same"),
     (PairEvent.RESTART, None, P, PairState(9), "same"),
 ]
 

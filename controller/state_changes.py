@@ -47,6 +47,13 @@ class StateChanges:
         for path in self._links.host_paths():
             self._links.present_status(path, unit_address, status)
 
+    def set_ready(self, unit_address: int, ready: bool) -> None:
+        """The device goes offline or comes back, which every attached host is told (85)."""
+        device = self._devices[unit_address]
+        came_back, device.ready = ready and not device.ready, ready
+        if came_back:
+            self.attention(unit_address, STATE_CHANGED)
+
     def pending(self, unit_address: int) -> bool:
         """Are hosts told to wait?"""
         return self._devices[unit_address].changing is not None

@@ -228,6 +228,31 @@ def delete(
 
 
 @volume.command()
+@click.argument("device", callback=volume_number)
+@system_options
+@json_option
+def offline(device: int, system: str | None, token_file: Path | None, as_json: bool) -> None:
+    """Make a device of a running system not ready: its hosts read and write nothing until it is online again."""
+    _vary(device, "offline", system, token_file, as_json)
+
+
+@volume.command()
+@click.argument("device", callback=volume_number)
+@system_options
+@json_option
+def online(device: int, system: str | None, token_file: Path | None, as_json: bool) -> None:
+    """Make a device ready again; its hosts are told by attention."""
+    _vary(device, "online", system, token_file, as_json)
+
+
+def _vary(device: int, state: str, system: str | None, token_file: Path | None, as_json: bool) -> None:
+    if system is None:
+        raise BadInput("--system is needed: a store that no system has open has no devices")
+    found = SystemClient(system, token_file).post(f"/v1/volumes/{device:04X}/{state}")
+    _say(as_json, found, f"volume {device:02X}: {state}")
+
+
+@volume.command()
 @click.argument("device", required=False, callback=volume_number)
 @store_options
 @json_option

@@ -8,6 +8,7 @@ from __future__ import annotations
 from controller.commands.outcome import UnitCheck
 
 COMMAND_REJECT = 0x80
+INTERVENTION_REQUIRED = 0x40
 INVALID_TRACK_FORMAT = 0x40
 END_OF_CYLINDER = 0x20
 NO_RECORD_FOUND = 0x08
@@ -16,6 +17,7 @@ IMPRECISE_ENDING = 0x01
 OPERATION_INCOMPLETE = 0x01  # the same bit on devices before ECKD
 TRACK_CONDITION = 0x02
 
+NOT_READY = 0x19  # format 1, message 9
 INVALID_COMMAND = 0x01
 INVALID_SEQUENCE = 0x02
 COUNT_TOO_SMALL = 0x03
@@ -98,6 +100,11 @@ def track_condition() -> UnitCheck:
 def alternate_pointer_invalid() -> UnitCheck:
     """R0 of a defective track does not name a track of the volume."""
     return command_reject(POINTER_NOT_VALID)
+
+
+def not_ready() -> UnitCheck:
+    """The device is offline: an operator has to do something. Nothing is moved."""
+    return UnitCheck(INTERVENTION_REQUIRED, 0, NOT_READY, moved=0)
 
 
 def write_inhibited() -> UnitCheck:

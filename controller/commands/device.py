@@ -17,6 +17,7 @@ from controller.commands.checks import (
     count_too_small,
     invalid_command,
     invalid_sequence,
+    not_ready,
     reservation_taken,
 )
 from controller.commands.device_state import DeviceSettings as DeviceSettings
@@ -25,7 +26,7 @@ from controller.commands.ending import BUSY, NORMAL_END, STATUS_MODIFIER, UNIT_C
 from controller.commands.outcome import Command, Outcome, TrackSource, TrackWrite, UnitCheck
 from controller.commands.sensing import chain_sense, incomplete_domain, sense_image, state_change_pending
 from controller.commands.subsystem_functions import NOTHING
-from controller.commands.table import DATA_COMMANDS, Rule, rules_for, with_sense_id
+from controller.commands.table import DATA_COMMANDS, NEEDS_READY, Rule, rules_for, with_sense_id
 
 CHAIN_COMMAND = 0x40
 SUPPRESS_LENGTH = 0x20
@@ -55,6 +56,7 @@ class Device(DeviceState):
             self._rules = with_sense_id(self._rules, settings.sense_id)
         self._chain: ChainState | None = None
         self.changing: dict[Hashable, None] | None = None  # who was told that a state change is pending
+        self.ready = True  # False: offline, commands for tracks in chains that begin from then on are refused
         self.is_peer: Callable[[Hashable], bool] = lambda path: False  # a reservation keeps no storage system out
 
     def execute(self, path: Hashable, command: Command) -> Outcome:
@@ -85,7 +87,7 @@ class Device(DeviceState):
                 self.take_sense(paths.allegiance_of(path))
             if code != NO_OPERATION:
                 paths.allegiance = None
-            chain.waits = self.changing is not None
+            chain.waits = self.changing is not None or not self.ready
             outcome = self._run(chain, command)
         except UnitCheck as check:
             outcome = self._unit_check(chain, command, check)
@@ -170,6 +172,13 @@ class Device(DeviceState):
         self.changing[self.paths.identity(path)] = None
         return self.state_change_pending()
 
+    def _may_wait(self, chain: ChainState, code: int) -> None:
+        """Raise what keeps the command from its track: the device is not ready, or a state change is pending."""
+        if not self.ready:
+            raise not_ready()
+        if code in DATA_COMMANDS:
+            raise self._told_to_wait(chain)
+
     def _told_to_wait(self, chain: ChainState) -> UnitCheck:
         if self.changing is not None:
             self.changing[self.paths.identity(chain.path)] = None
@@ -251,8 +260,8 @@ class Device(DeviceState):
     def _run(self, chain: ChainState, command: Command) -> Outcome:
         """Run one command and do the accounting behind it: permissions, domain count, residual, hardening."""
         rule = self._admit(chain, command)
-        if chain.waits and command.code in DATA_COMMANDS:
-            raise self._told_to_wait(chain)
+        if chain.waits and command.code in NEEDS_READY:
+            self._may_wait(chain, command.code)
         code, flags, count, _, _, _ = command
         chain.continues = continues = flags & CHAIN_COMMAND != 0
         domain = chain.domain

@@ -251,9 +251,16 @@ def with_sense_id(rules: dict[int, Rule], exists: bool) -> dict[int, Rule]:
 # Commands that change tracks: what a primary in critical state refuses to a host.
 WRITE_COMMANDS: frozenset[int] = frozenset(int(code) for code, _ in _write_rows())
 
+# Commands that move the access or wait for the track to come round.
+_MOVES: frozenset[int] = frozenset(
+    map(int, (CommandCode.SEEK, CommandCode.SEEK_CYLINDER, CommandCode.SEEK_HEAD, CommandCode.SET_SECTOR,
+              CommandCode.RECALIBRATE))
+)
 # Commands that read or write tracks, or lead to them: what a PPRC secondary or a bridge volume refuses to a host.
 DATA_COMMANDS: frozenset[int] = frozenset(
     int(code)
     for rows in (_search_rows(), _read_rows(), _write_rows(), _locate_rows(PROFILES["2107"]))
     for code, _ in rows
 )
+# What a device that is not ready does not do.
+NEEDS_READY: frozenset[int] = DATA_COMMANDS | _MOVES

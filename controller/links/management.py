@@ -122,6 +122,14 @@ async def _import_volume(operations: Operations, given: dict[str, Any]) -> JSON:
     return await operations.import_volume(given["device"], given["length"], given["pieces"])
 
 
+async def _online(operations: Operations, given: dict[str, Any]) -> JSON:
+    return operations.set_ready(given["device"], True)
+
+
+async def _offline(operations: Operations, given: dict[str, Any]) -> JSON:
+    return operations.set_ready(given["device"], False)
+
+
 async def _delete_volume(operations: Operations, given: dict[str, Any]) -> JSON:
     await operations.delete_volume(given["device"])
     return {"device": f"{given['device']:04X}", "deleted": True}
@@ -150,6 +158,8 @@ VERBS: tuple[Verb, ...] = (
     Verb("GET", "/v1/volumes/{device}", "getVolume", "One volume.", _volume),
     Verb("DELETE", "/v1/volumes/{device}", "deleteVolume", "Delete a volume that nobody uses; its snapshots stay.",
          _delete_volume),
+    Verb("POST", "/v1/volumes/{device}/online", "varyOnline", "Make a device ready again and tell its hosts.", _online),
+    Verb("POST", "/v1/volumes/{device}/offline", "varyOffline", "Make a device not ready.", _offline),
     Verb("POST", "/v1/volumes/{device}/image", "importVolume", "Make a volume of a plain CKD image and serve it.",
          _import_volume, status=201, upload=True),
     Verb("GET", "/v1/pairs", "listPairs", "The remote copy pairs of this system.", _pairs),

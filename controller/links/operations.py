@@ -94,6 +94,7 @@ class Operations:
         shared = self._system.shared.core.volume(number) if self._system.shared is not None else None
         return {
             "read_only": subsystem.devices[address].settings.read_only,
+            "online": subsystem.devices[address].ready,
             "pair": None if pair is None else _pair(pair),
             "clients": 0 if shared is None else len(shared.sessions),
             "fault": None if shared is None else shared.fault,
@@ -191,6 +192,15 @@ class Operations:
         self._system.remove_volume(address, number)
         await self._durable(sequence)
         self._system.log(None, "deleted", {"device": f"{number:04X}"})
+
+    def set_ready(self, number: int, ready: bool) -> dict[str, Any]:
+        """Take a volume offline, or put it online again; hosts find the device not ready meanwhile, until a restart.
+
+        Raises UnknownVolumeError.
+        """
+        self._system.subsystem.state_changes.set_ready(self._address(number), ready)
+        self._system.log(None, "online" if ready else "offline", {"device": f"{number:04X}"})
+        return self.volume(number)
 
     def _unused(self, number: int, address: int) -> None:
         """Raise BusyError when somebody needs the volume."""

@@ -161,6 +161,8 @@ class SharedVolume:
         """Why the device cannot be read or written now, None when it can."""
         if self.fault is not None:
             return self.fault
+        if not self.device.ready:
+            return "the device is offline"
         refusal = self._subsystem.remote_copy.gate(self.unit_address, WRITE_DATA if writing else READ_DATA)
         if refusal is not None and refusal.reason == Reason.CRITICAL:
             return "writes are refused: the pair is in critical state, or suspended so"

@@ -83,6 +83,23 @@ def test_a_volume_is_snapped_cloned_and_restored_while_it_is_in_use(served: Serv
     assert read(served, 0x0300, 30) == image_with(30, b"before")
 
 
+def test_a_device_goes_offline_and_comes_back(served: Served) -> None:
+    write(served, 31, b"kept")
+    options = ("--system", served.url, "--token-file", str(served.token_file))
+    assert trackbridge("volume", "offline", "0123", *options) == "volume 123: offline\n"
+    assert ask(served, "GET", "/v1/volumes/0123").json()["online"] is False
+    with pytest.raises(SharedError, match="offline"):
+        read(served, DEVICE, 31)
+    with SharedClient(served.address, DEVICE) as client:
+        client.start()
+        with pytest.raises(SharedError, match="offline"):
+            client.write(31, RECORD_AT, record_one(31, b"lost"))
+    online = json.loads(trackbridge("volume", "online", "0123", *options, "--json"))
+    assert (online["device"], online["online"]) == ("0123", True)
+    assert read(served, DEVICE, 31) == image_with(31, b"kept")
+    assert "--system is needed" in trackbridge("volume", "online", "0123", status=2)
+
+
 def test_a_restore_waits_for_the_channel_program(served: Served) -> None:
     assert ask(served, "POST", "/v1/volumes/0201/snapshots", {"name": "empty"}).status_code == 201
     with SharedClient(served.address, OTHER) as client:

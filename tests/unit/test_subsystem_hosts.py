@@ -76,6 +76,19 @@ def test_state_change_is_told_and_ends_on_every_path_of_the_groups(box: ManyLink
     assert box.run("B1", reading(TRACK))[-1].status == 0x0C
 
 
+def test_a_device_that_comes_back_is_told_to_every_host(box: ManyLinks) -> None:
+    changes = box.subsystem.state_changes
+    changes.set_ready(UNIT, False)
+    last = box.run("B1", reading(TRACK))[-1]
+    assert last.status == 0x0E and last.sense is not None and (last.sense[0], last.sense[7]) == (0x40, 0x19)
+    assert [statuses(box, name) for name in ("A1", "A2", "B1")] == [[]] * 3
+    changes.set_ready(UNIT, True)
+    assert [statuses(box, name) for name in ("A1", "A2", "B1")] == [[(UNIT, 0x85)]] * 3
+    changes.set_ready(UNIT, True)
+    assert statuses(box, "A1") == []
+    assert box.run("B1", reading(TRACK))[-1].status == 0x0C
+
+
 def test_attention_that_waits_comes_with_busy_in_place_of_a_command(box: ManyLinks) -> None:
     """C9: the command is not executed, and the status is not presented again."""
     box.subsystem.state_changes.begin(UNIT)

@@ -81,3 +81,32 @@ async def test_a_write_waits_for_room_that_collection_finds(
             assert image is not None
             assert Random(track).randbytes(TRACK_BYTES) in image
         assert not [event for event in r.events if "full" in str(event["text"])]
+
+
+async def test_a_write_whose_chain_is_over_before_there_is_room_is_dropped(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The host's link is lost while its write waits; what another host writes to the track afterwards stays."""
+    async with rig() as r:
+        store, medium = r.a.running.store, r.a.medium
+        medium.capacity_bytes = sum(medium.segments().values()) + (9 << 18)
+        turn = 0
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "housekeep", lambda limit: 0)
+            async with r.host(r.a) as host:
+                with trio.CancelScope() as scope:
+                    while True:
+                        turn += 1
+                        assert turn < 200
+                        data = Random(turn).randbytes(TRACK_BYTES)
+                        scope.deadline = trio.current_time() + 1
+                        await host.run_program(0, orders.format_track(Cchh(0, 0), [orders.NewRecord(data)]))
+                assert scope.cancelled_caught
+        async with r.host(r.a) as host:
+            program = orders.format_track(Cchh(0, 0), [orders.NewRecord(b"written by another host" * 100)])
+            assert (await host.run_program(0, program)).completed
+            await trio.sleep(20)
+        image = store.read(0, 0)
+        assert image is not None
+        assert b"written by another host" in image
+        assert Random(turn).randbytes(TRACK_BYTES) not in image

@@ -15,6 +15,10 @@ from typing import Any, NamedTuple
 import pexpect
 import pytest
 
+from ccw.geometry import Cchh
+from host_emulator import orders
+from host_emulator.session import HostSession, open_session
+from tests.helpers.words import verdicts as say_words
 from tests.interop.test_tour import copy_examples, free_port
 from tools import words_reference
 from tools.demo_sites import SiteProcess, start_site
@@ -118,7 +122,7 @@ def test_a_day_of_an_operator(sites: Sites) -> None:
     assert lines(b, "write-record device=15 cylinder=0 head=1 record=2 data=" + "C6" * 80)[0]["ok"], "a host may use it"
 
 
-def test_failover_failback_and_home_again(tmp_path: Path) -> None:
+async def test_failover_failback_and_home_again(tmp_path: Path) -> None:
     """A dies, hosts go on at B, A comes back and takes what was written there; then everything goes home."""
     ports = copy_examples(tmp_path)
     for name, first, kind in (("b", 0x22, "listen"), ("a", 0x12, "connect")):
@@ -128,42 +132,60 @@ def test_failover_failback_and_home_again(tmp_path: Path) -> None:
             for index in (0, 1):
                 where = f"127.0.0.1:{ports.setdefault(f'back{index}', free_port())}"
                 config.write(f'\n[[port]]\nsaid = "{first + index:04X}"\nkind = "peer"\n{kind} = "{where}"\n')
-    to_a, to_b = (f"tcp://127.0.0.1:{ports[port]}" for port in ("4000", "4001"))
     with ExitStack() as stack:
         stack.enter_context(start_site(tmp_path, tmp_path / "b.toml"))
-        with start_site(tmp_path, tmp_path / "a.toml") as a:
-            lines(to_b, BRIDGE_AT_B)
-            there = f"mkpprcpath {TO_B} 0010:0020 0011:0021\nmkbridge F0:F0\nmkpprc -wait 05:15\n"
-            begin = BRIDGE_AT_A + there + "format device=05 cylinder=0 head=1 records=3 length=80\n" + write("05", "C1")
-            assert verdicts(lines(to_a, begin)) == ["done"] * 5
-            assert word(to_b, "pair failbackpprc 15:05", 1)["results"][0]["verdict"] == "refused", "not yet a primary"
-            a.process.kill()
-        over = lines(to_b, "failoverpprc 15:05\nfailoverpprc 15:05\n" + write("15", "C2"))
-        assert verdicts(over) == ["done", "already"]
-        stack.enter_context(start_site(tmp_path, tmp_path / "a.toml"))
-        lines(to_a, "mkbridgevol -role secondary-data -number 2 F2\nmkbridgevol -role primary-status -number 2 F3\n")
-        back = (
-            "mkbridgevol -role primary-data -number 2 F2\nmkbridgevol -role secondary-status -number 2 F3\n"
-            "mkpprcpath -remotedev 0100:00:000000012345 0022 0023\nmkbridge -number 2 F2:F2\n"
-            "failbackpprc -wait 15:05\nfailbackpprc 15:05\nlspprc -check\n"
-        )
-        assert verdicts(lines(to_b, back)) == ["done"] * 5 + ["already", "done"]
-        assert word(to_a, "pair lspprc")["results"][0]["pairs"][0]["state_name"] == "Target Full Duplex"
-        assert verdicts(lines(to_b, write("15", "C3") + "pausepprc 15:05\n")) == ["done"]
-        home = "failoverpprc 05:15\n" + write("05", "C4") + "failbackpprc -wait 05:15\nlspprc -check\n"
-        assert verdicts(lines(to_a, home)) == ["done"] * 3
-        assert word(to_b, "pair lspprc")["results"][0]["pairs"][0]["state_name"] == "Target Full Duplex"
-        lines(to_a, "rmpprc 05:15\n")
-        read = "read-record device={} cylinder=0 head=1 record={}\n"
-        kept = [lines(site, read.format(device, record))[0]["data"] for site, device in ((to_a, "05"), (to_b, "15"))
-                for record in (1, 2)]  # fmt: skip
-        assert kept == ["C4" * 80, "C3" * 80] * 2
+        async with open_session("127.0.0.1", ports["4001"]) as to_b:
+            with start_site(tmp_path, tmp_path / "a.toml") as a:
+                async with open_session("127.0.0.1", ports["4000"]) as to_a:
+                    await mirrored(to_a, to_b)
+                    assert await said(to_b, "failbackpprc 15:05") == ["refused"], "not yet a primary"
+                    a.process.kill()
+            assert await said(to_b, "failoverpprc 15:05", "failoverpprc 15:05") == ["done", "already"]
+            await write(to_b, 0x15, 2, 0xC2)
+            stack.enter_context(start_site(tmp_path, tmp_path / "a.toml"))
+            async with open_session("127.0.0.1", ports["4000"]) as to_a:
+                await back_and_home(to_a, to_b)
 
 
-def write(device: str, byte: str) -> str:
-    """A line that writes a record; C1 and C4 to record 1, C2 and C3 to record 2."""
-    record = 1 if byte in ("C1", "C4") else 2
-    return f"write-record device={device} cylinder=0 head=1 record={record} data={byte * 80}\n"
+async def said(session: HostSession, *texts: str) -> list[str]:
+    """What became of words, one after the other."""
+    return [verdict for text in texts for verdict in await say_words(session, text)]
+
+
+async def mirrored(to_a: HostSession, to_b: HostSession) -> None:
+    """Pair 05:15 is duplex, with something on it."""
+    assert await said(to_b, *BRIDGE_AT_B.splitlines()) == ["done"] * 2
+    there = (f"mkpprcpath {TO_B} 0010:0020 0011:0021", "mkbridge F0:F0", "mkpprc -wait 05:15")
+    assert await said(to_a, *BRIDGE_AT_A.splitlines(), *there) == ["done"] * 5
+    records = [orders.NewRecord(bytes(80))] * 3
+    assert (await to_a.run_program(0x05, orders.format_track(Cchh(0, 1), records))).completed
+    await write(to_a, 0x05, 1, 0xC1)
+
+
+async def back_and_home(to_a: HostSession, to_b: HostSession) -> None:
+    """A takes what was written at B, over a bridge of the other direction; then A is the primary again."""
+    await said(to_a, "mkbridgevol -role secondary-data -number 2 F2", "mkbridgevol -role primary-status -number 2 F3")
+    back = (
+        "mkbridgevol -role primary-data -number 2 F2", "mkbridgevol -role secondary-status -number 2 F3",
+        "mkpprcpath -remotedev 0100:00:000000012345 0022 0023", "mkbridge -number 2 F2:F2",
+        "failbackpprc -wait 15:05", "failbackpprc 15:05", "lspprc -check",
+    )  # fmt: skip
+    assert await said(to_b, *back) == ["done"] * 5 + ["already", "done"]
+    assert await said(to_a, "lspprc -state target-full-duplex -check") == ["done"]
+    await write(to_b, 0x15, 2, 0xC3)
+    assert await said(to_b, "pausepprc 15:05") == ["done"]
+    over = "CESTPAIR DEVN(05) PRIM(0100 12345 05) SEC(0200 67890 15) ACTION(FAILOVER)"
+    assert await said(to_a, over, over) == ["done", "already"]
+    await write(to_a, 0x05, 1, 0xC4)
+    assert await said(to_a, "failbackpprc -wait 05:15", "lspprc -check", "rmpprc 05:15") == ["done"] * 3
+    for session, device in ((to_a, 0x05), (to_b, 0x15)):
+        kept = [(await session.run_program(device, orders.read_record(Cchh(0, 1), record))).data for record in (1, 2)]
+        assert kept == [bytes((0xC4,)) * 80, bytes((0xC3,)) * 80]
+
+
+async def write(session: HostSession, device: int, record: int, byte: int) -> None:
+    result = await session.run_program(device, orders.write_record(Cchh(0, 1), record, bytes((byte,)) * 80))
+    assert result.completed, result
 
 
 def test_what_goes_wrong_has_an_exit_status(sites: Sites) -> None:

@@ -1,8 +1,7 @@
-"""Setting up a data bridge and its status bridge: FIG. 5A-5D and FIG. 6, steps 602-614.
+"""Setting up a data bridge and its status bridge, in the primary box: FIG. 5A-5D and FIG. 6, steps 602-614.
 
-In the primary box `establish_bridge` drives the steps; the secondary box answers with `accept_data_bridge` (604),
-`turn` (606), `establish_status_bridge` (608, 610) and `notify_ready` (612). Status flows from the secondary box to the
-primary, so the *primary* status bridge volume stands in the secondary box.
+`establish_bridge` drives the steps; the secondary box answers them (`bridge_acceptance`). Status flows from the
+secondary box to the primary, so the *primary* status bridge volume stands in the secondary box.
 Source: patent FIG. 5, 6; pprc-commands 7.1.
 """
 
@@ -12,7 +11,7 @@ from typing import Any
 from ccw import pprc
 from controller.channel import ChainCommand
 from controller.remote_copy import orders, queries
-from controller.remote_copy.bridge_receiver import BridgeReceiver, Destination, ReceiverRoute
+from controller.remote_copy.bridge_links import BridgeLinks, choose_links, free_links, in_use
 from controller.remote_copy.bridge_sender import BridgeRoute, BridgeSender
 from controller.remote_copy.checks import primary_box, secondary_box
 from controller.remote_copy.core import (
@@ -23,21 +22,16 @@ from controller.remote_copy.core import (
     PrimaryBridge,
     SecondaryBridge,
 )
-from controller.remote_copy.pair import BoxName, VolumeName
-from controller.remote_copy.paths import DATA_PURPOSE, STATUS_PURPOSE, VOLUME_PURPOSE, PathEntry, establish_path
-from controller.remote_copy.procedure import Procedure, run
+from controller.remote_copy.pair import BoxName
+from controller.remote_copy.paths import PathEntry, establish_path
+from controller.remote_copy.procedure import Procedure
 from controller.remote_copy.refusal import Refused, reject
-from controller.remote_copy.settings import WINDOW_RECORDS, WINDOW_RECORDS_MAX
 from controller.remote_copy.states import BridgeRole, BridgeState, PairState, PathStatus, Reason
 from controller.remote_copy.status_inbox import StatusInbox
-from controller.remote_copy.status_sender import StatusRoute
 
 FIRST_SEQUENCE = 1
 NOTIFY_TIMEOUT_S = 30.0
 TAKE_BACK_TRIES, TAKE_BACK_EVERY_S = 5, 1.0
-
-
-# The primary box
 
 
 def establish_bridge(core: Core, order: pprc.EstablishPair, volume: int) -> Procedure[None]:
@@ -65,22 +59,18 @@ def set_up_bridge(core: Core, bridge: PrimaryBridge, box: BoxName, secondary: in
         raise reject(Reason.STATE)  # somebody else sets it up
     if box in core.frozen:
         raise reject(Reason.FREEZE)  # before the paths are looked at: a freeze is why there are none
-    paths = core.paths.need(box)
+    core.paths.need(box)
     if bridge.end_unheard and bridge.box == box:
         yield from tell_end(core, bridge, core.control_path(box))  # it may hold the link that it was lent
-    free = paths.free()
-    if len(free) < 2:
-        raise reject(Reason.TWO_PATHS_NEEDED)
+    links = choose_links(core, box, number)
     bridge.worker.move("establish")
     bridge.box, bridge.secondary_volume = box, secondary
-    bridge.data_path, bridge.status_path = data, status = free[0], free[1]
-    data.purpose, status.purpose = DATA_PURPOSE, STATUS_PURPOSE
-    data.bridge = status.bridge = number
+    bridge.data_path, bridge.status_path = links.data, links.status
     bridge.notified = bridge.status_pair = bridge.end_unheard = False
     bridge.pair_id = core.records.next_pair_id()
     core.around.log(602, "establish pair to the primary data bridge", _said(bridge))
     try:
-        yield from _steps(core, bridge, box)
+        yield from _steps(core, bridge, box, links)
         _start_sending(core, bridge)
     except Refused:
         yield from give_up(core, bridge)
@@ -112,15 +102,16 @@ def _defined_bridge(core: Core, volume: int, number: int) -> PrimaryBridge:
     return bridge
 
 
-def _steps(core: Core, bridge: PrimaryBridge, box: BoxName) -> Procedure[None]:
-    data, status = bridge.data_path, bridge.status_path
-    assert data is not None and status is not None
+def _steps(core: Core, bridge: PrimaryBridge, box: BoxName, links: BridgeLinks) -> Procedure[None]:
+    data, status, shared = links
     yield from core.send(data, bridge.secondary_volume, _data_update(core, bridge, PairState.DUPLEX_PENDING), box)
     core.around.log(604, "secondary data bridge updated", _said(bridge))
-    yield from _turn_away(core, status)
-    turn = orders.turn_path(box, core.own, status.peer_port, 0, bridge.number)
-    core.around.log(606, "path in the opposite direction requested", {**_said(bridge), "said": f"{status.said:04X}"})
-    yield from core.send(data, bridge.secondary_volume, turn, box)
+    if not shared:
+        yield from _turn_away(core, status)
+        turn = orders.turn_path(box, core.own, status.peer_port, 0, bridge.number)
+        fields = {**_said(bridge), "said": f"{status.said:04X}"}
+        core.around.log(606, "path in the opposite direction requested", fields)
+        yield from core.send(data, bridge.secondary_volume, turn, box)
     yield from _establish_status_pair(core, bridge, data, box)
     yield from core.send(data, bridge.secondary_volume, _data_update(core, bridge, PairState.DUPLEX), box)
     if not bridge.notified and not (yield lambda reply: _wait_for_notice(core, bridge, reply)):
@@ -184,13 +175,11 @@ def give_up(core: Core, bridge: PrimaryBridge) -> Procedure[None]:
             yield from tell_end(core, bridge, data)
         except Refused as refused:
             core.around.log(None, "the end of the bridge was not answered", {**_said(bridge), "why": str(refused)})
-    if status is not None and status.turned:
+    if status is not None and status.turned and not in_use(core, status):
         status.turned = False
         if box not in core.frozen:  # a freeze removes all paths
             yield from _take_back(core, box, status)
-    for entry in (data, status):
-        if entry is not None:
-            entry.purpose, entry.bridge = VOLUME_PURPOSE, 0
+    free_links(core, data, status)
     waiting, bridge.on_given_up = bridge.on_given_up, []
     for reply in waiting:
         reply(None)
@@ -279,137 +268,3 @@ def accept_status_bridge(core: Core, order: pprc.UpdateSecondaryDeviceStatus, vo
 
 def _said(bridge: PrimaryBridge | SecondaryBridge) -> dict[str, object]:
     return {"bridge": bridge.number, "volume": f"{bridge.data_volume:02X}"}
-
-
-# The secondary box
-
-
-def accept_data_bridge(
-    core: Core,
-    order: pprc.UpdateSecondaryDeviceStatus,
-    volume: int,
-    said: int,
-    destination: Callable[[Any], Destination],
-) -> None:
-    """D7 for the secondary data bridge volume (step 604, later duplex, or simplex as undo). Raises Refused."""
-    number = order.bridge_number
-    if core.roles.get(volume) != (BridgeRole.SECONDARY_DATA, number):
-        raise reject(Reason.NOT_DEFINED_AS_BRIDGE)
-    status_volume = core.volume_with_role(BridgeRole.PRIMARY_STATUS, number)
-    if status_volume is None:
-        raise reject(Reason.NO_STATUS_BRIDGE)
-    existing = core.receiving.get(number)
-    if order.new_state == PairState.SIMPLEX:
-        if existing is not None and existing.pair_id == order.pair_id:
-            drop_secondary_bridge(core, existing, "given up by the primary box")
-        return
-    if order.new_state == PairState.DUPLEX:
-        if existing is None or existing.pair_id != order.pair_id:
-            raise reject(Reason.NOT_THE_SECONDARY)
-        existing.duplex = True
-        run(notify_ready(core, existing), lambda _: None)
-        return
-    primary = primary_box(order.header).volume(order.header.primary_cca)
-    if order.new_state != PairState.DUPLEX_PENDING or not order.first_sequence:
-        raise reject(Reason.STATE)
-    if existing is not None:
-        if existing.primary_volume != primary or existing.pair_id == order.pair_id:
-            raise reject(Reason.STATE)
-        drop_secondary_bridge(core, existing, "set up anew by the primary box")
-    shape = core.shape(volume)
-    window = min(order.window or WINDOW_RECORDS, WINDOW_RECORDS_MAX)
-    core.receiving[number] = bridge = SecondaryBridge(
-        number=number,
-        receiver=BridgeReceiver(
-            ReceiverRoute(number, volume, shape.tracks, shape.heads, window),
-            order.first_sequence,
-            core.around.array,
-            core.around.hardener,
-            core.around.clock,
-            destination,
-            lambda sequence: core.mark(number, sequence),
-            lambda text: drop_secondary_bridge(core, core.receiving[number], text),
-        ),
-        data_volume=volume,
-        primary_volume=primary,
-        pair_id=order.pair_id,
-        data_said=said,
-        status_volume=status_volume,
-    )
-    core.bridge_begins(number, bridge.primary_volume.box)
-    core.around.log(604, "became secondary data bridge", _said(bridge))
-
-
-def turn(core: Core, order: pprc.EstablishPath, box: BoxName) -> Procedure[None]:
-    """D0 with TURN from the primary box (step 606): use its link in the opposite direction. Raises Refused (47)."""
-    bridge = core.receiving.get(order.bridge_number)
-    if bridge is None or bridge.primary_volume.box != box or len(order.paths) != 1:
-        raise reject(Reason.BRIDGE_NOT_ESTABLISHED)
-    wanted = order.paths[0]
-    entry = PathEntry(wanted.said, wanted.link_address, wanted.cu_image, wanted.secondary_port)
-    entry.purpose, entry.bridge = STATUS_PURPOSE, bridge.number
-    core.around.log(606, "path in the opposite direction", {**_said(bridge), "said": f"{entry.said:04X}"})
-    yield from establish_path(core.around, core.own, box, entry)
-    if not entry.good:
-        raise reject(Reason.NO_WORKING_PATH, path_status=int(entry.status))
-    bridge.status_path = entry
-
-
-def establish_status_bridge(core: Core, order: pprc.EstablishPair, volume: int, box: BoxName) -> Procedure[None]:
-    """D2 for the status bridge from the primary box (step 608); answers it with D7 (step 610). Raises Refused."""
-    if core.roles.get(volume) != (BridgeRole.PRIMARY_STATUS, order.bridge_number):
-        raise reject(Reason.NOT_DEFINED_AS_BRIDGE)
-    bridge = core.receiving.get(order.bridge_number)
-    if bridge is None or bridge.primary_volume.box != box:
-        raise reject(Reason.BRIDGE_NOT_ESTABLISHED)
-    path = bridge.status_path
-    if path is None or not path.good:
-        raise reject(Reason.NO_WORKING_PATH)
-    core.around.log(608, "establish pair for the status bridge accepted", _said(bridge))
-    bridge.status_partner = box.volume(order.header.secondary_cca)
-    bridge.status_pair_id = core.records.next_pair_id()
-    yield from core.send(path, order.header.secondary_cca, _status_update(core, bridge, orders.SELECT_SET), box)
-    core.around.log(610, "update secondary device status sent for the status bridge", _said(bridge))
-    port = core.around.links.get(path.said)
-    if port is None or port.link is None:
-        raise reject(Reason.NO_WORKING_PATH)
-    shape = core.shape(bridge.status_volume)
-    bridge.receiver.status.route = StatusRoute(
-        port.link, path.image, order.header.secondary_cca, shape.tracks, shape.heads, port.wan
-    )
-
-
-def notify_ready(core: Core, bridge: SecondaryBridge) -> Procedure[None]:
-    """Step 612: tell the primary box, on the status path, that the bridge is ready."""
-    path, partner = bridge.status_path, bridge.status_partner
-    if path is None or partner is None:
-        raise reject(Reason.BRIDGE_NOT_ESTABLISHED)
-    core.around.log(612, "notification sent", _said(bridge))
-    yield from core.send(path, partner.cca, _status_update(core, bridge, orders.SELECT_NOTIFY), partner.box)
-
-
-def _status_update(core: Core, bridge: SecondaryBridge, selector: int) -> pprc.UpdateSecondaryDeviceStatus:
-    partner = bridge.status_partner
-    assert isinstance(partner, VolumeName)
-    return orders.update_bridge(
-        core.name(bridge.status_volume),
-        partner,
-        orders.STATUS_BRIDGE,
-        bridge.number,
-        bridge.status_pair_id,
-        core.around.clock.tod(),
-        state=PairState.DUPLEX,
-        selector=selector,
-    )
-
-
-def drop_secondary_bridge(core: Core, bridge: SecondaryBridge, text: str) -> None:
-    """The bridge is gone: its links are lost or the primary box gave it up. The defined volumes stay defined."""
-    bridge.receiver.close()
-    core.receiving.pop(bridge.number, None)
-    core.around.log(None, "secondary bridge dropped", {**_said(bridge), "why": text})
-    path = bridge.status_path
-    port = core.around.links.get(path.said) if path is not None else None
-    link = port.link if port is not None else None
-    if link is not None and path is not None:
-        link.remove_path(path.image, lambda _: None, core.around.clock.now())

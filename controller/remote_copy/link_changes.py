@@ -7,7 +7,7 @@ that waits for status too long gives its bridge up, as ever; a secondary does wh
 Source: pprc-commands 2.7, 8.3, 8.4; RESUME_LIMIT_S project-defined.
 """
 
-from controller.remote_copy.bridge_setup import drop_secondary_bridge
+from controller.remote_copy.bridge_acceptance import drop_secondary_bridge
 from controller.remote_copy.core import Core, PrimaryBridge, SecondaryBridge
 from controller.remote_copy.pair import BoxName
 from controller.remote_copy.paths import CHECKED_DEVICE, PathEntry, establish_path
@@ -67,11 +67,14 @@ def _give_up(core: Core, bridge: SecondaryBridge, said: int) -> None:
 
 def link_made(core: Core, said: int) -> None:
     """A port has a link (again): paths of wide-area links are established anew, and what was interrupted goes on."""
+    turned = {}
     for receiving in core.receiving.values():
         receiving.down.discard(said)
         path = receiving.status_path
         if path is not None and path.said == said and path.status is PathStatus.WAN_LINK_DOWN:
-            run(_resume_status(core, receiving, path), lambda _: None)
+            turned[id(path)] = receiving, path  # once, however many bridges share it
+    for receiving, path in turned.values():
+        run(_resume_status(core, receiving, path), lambda _: None)
     for paths in core.paths:
         for entry in paths.entries:
             if entry.said == said and entry.status in DOWN and not entry.turned:
@@ -83,8 +86,9 @@ def _resume_path(core: Core, box: BoxName, entry: PathEntry) -> Procedure[None]:
     yield from _again(core, box, entry, CHECKED_DEVICE if bridge is None else bridge.secondary_volume)
     if not entry.good:
         return
-    if bridge is not None and bridge.data_path is entry:
-        _resume_bridge(core, bridge, entry)
+    for bridge in core.sending.values():
+        if bridge.data_path is entry:
+            _resume_bridge(core, bridge, entry)
     core.work()
 
 
@@ -100,9 +104,12 @@ def _resume_status(core: Core, bridge: SecondaryBridge, entry: PathEntry) -> Pro
     partner = bridge.status_partner
     yield from _again(core, bridge.primary_volume.box, entry, CHECKED_DEVICE if partner is None else partner.cca)
     port = core.around.links.get(entry.said)
-    if entry.good and port is not None and port.link is not None and bridge.status_path is entry:
-        core.around.log(None, "status goes on", {"bridge": bridge.number})
-        bridge.receiver.status.resume(port.link)
+    if not entry.good or port is None or port.link is None:
+        return
+    for sharing in core.receiving.values():
+        if sharing.status_path is entry:
+            core.around.log(None, "status goes on", {"bridge": sharing.number})
+            sharing.receiver.status.resume(port.link)
 
 
 def _again(core: Core, box: BoxName, entry: PathEntry, device: int) -> Procedure[None]:

@@ -25,13 +25,13 @@ from controller.remote_copy import (
     queries,
 )
 from controller.remote_copy.auto_establish import AutoEstablish
-from controller.remote_copy.bridge_end import delete_bridge
-from controller.remote_copy.bridge_setup import (
+from controller.remote_copy.bridge_acceptance import (
     accept_data_bridge,
-    accept_status_bridge,
     establish_status_bridge,
     turn,
 )
+from controller.remote_copy.bridge_end import delete_bridge
+from controller.remote_copy.bridge_setup import accept_status_bridge
 from controller.remote_copy.checks import check_boxes, check_request_sequence, parse_order
 from controller.remote_copy.consistency_group import consistency_group
 from controller.remote_copy.conventional import ConventionalCopy

@@ -34,6 +34,7 @@ HEADS = 15
 VOLUMES = (0x00, 0x01, 0x02, 0x03)
 BRIDGES = (0xF0, 0xF1)
 BRIDGES_BACK = (0xF2, 0xF3)
+MORE_BRIDGES = tuple(range(0xF4, 0x100))  # data and status, to make eight
 HOST_PORT = 0x0001
 PEER_PORTS = {"A": (0x10, 0x11, 0x12, 0x13), "B": (0x20, 0x21, 0x22, 0x23)}
 SERIALS = {"A": "000000012345", "B": "000000067890"}
@@ -54,7 +55,7 @@ def box_settings(
     geometry = geometry_for("3390", cylinders)
     volumes = tuple(
         VolumeSettings(address, geometry, DeviceIdentity(address, SSIDS[name], SERIALS[name]))
-        for address in (*VOLUMES, *BRIDGES, *BRIDGES_BACK)
+        for address in (*VOLUMES, *BRIDGES, *BRIDGES_BACK, *MORE_BRIDGES)
     )
     return BoxSettings(box(name), PROFILES["2107"], volumes, copy=copy or CopySettings(), conventional=conventional)
 

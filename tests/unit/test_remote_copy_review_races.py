@@ -45,6 +45,7 @@ class HeldStatus:
         del self.held[:count]
         if count is None:
             self.receiver._queue = self._queue  # type: ignore[method-assign]
+        self.receiver.status.send()
 
 
 async def duplex_pair(r: Rig, to_a: HostSession, to_b: HostSession, *volumes: int) -> None:

@@ -14,7 +14,7 @@ import random
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,6 +33,7 @@ from host_emulator.channel import ChannelProgram
 from host_emulator.session import HostSession, open_session
 from tools.bad_input import BadInput
 from tools.demo_sites import DATA_BRIDGE, HOST_PORT, PEER_PORTS, STATUS_BRIDGE, SiteProcess, start_site
+from tools.failback_drill import Journey, run_journey
 from tools.guest import DONE_ADDRESS, MISSING, TORN, Task, boot_track, reader_program, writer_program
 from tools.hercules import PRINTER, Hercules, HerculesError, shared_device
 
@@ -214,37 +215,50 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 @click.command()
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="How often a site is lost.")
 @click.option("--seed", type=int, default=None, help="Repeats the instants of an earlier drill.")
+@click.option("--failback", is_flag=True, help="Go on at B, bring A back, and go home again; needs no hercules.")
 @click.option("--keep", type=click.Path(path_type=Path), metavar="DIR", help="Leave stores, logs and printouts there.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def drill(rounds: int, seed: int | None, keep: Path | None, as_json: bool) -> None:
+def drill(rounds: int, seed: int | None, failback: bool, keep: Path | None, as_json: bool) -> None:
     """Lose a site while an emulated mainframe writes to it, go on at the other, and look for what is missing.
 
-    Needs hercules. Exit status 1: a write that the guest saw complete is not at the other site.
+    Needs hercules, unless --failback has a host of its own write. Exit status 1: a write that was seen complete is
+    missing, or, after failback, the sites differ.
     """
     seed = random.SystemRandom().randrange(1 << 32) if seed is None else seed
     console = Console(stderr=True)
-    done: list[Round] = []
+    done: list[Round | Journey] = []
     with _folder(keep) as folder:
         for number in range(1, rounds + 1):
             try:
-                done.append(run_round(folder / f"round-{number}", number, seed + number))
+                one_round = run_journey if failback else run_round
+                done.append(one_round(folder / f"round-{number}", number, seed + number))
             except (HerculesError, RuntimeError, trio.TooSlowError) as error:
                 raise BadInput(f"round {number} (seed {seed}): {error}") from error
             if console.is_terminal:
-                console.print(f"round {number} of {rounds}: {done[-1].printed} writes, {len(done[-1].lost)} lost")
+                console.print(f"round {number} of {rounds}: {len(done[-1].lost)} lost")
     good = all(one.good for one in done)
     if as_json:
         click.echo(json.dumps({"seed": seed, "good": good, "rounds": [asdict(one) for one in done]}, indent=2))
     else:
         Console().print(_table(done))
-        click.echo(f"seed {seed}: " + ("nothing that the guest saw complete was lost" if good else "DATA WERE LOST"))
+        click.echo(f"seed {seed}: " + ("nothing that was seen complete was lost" if good else "DATA WERE LOST"))
     if not good:
         raise SystemExit(1)
 
 
-def _table(done: list[Round]) -> Table:
+def _table(done: Sequence[Round | Journey]) -> Table:
+    if isinstance(done[0], Journey):
+        table = Table("round", "writes at A", "at B alone", "at B duplex", "home", "different", "lost", "seconds")
+        for one in done:
+            assert isinstance(one, Journey)
+            table.add_row(
+                str(one.number), str(one.before), str(one.at_b_alone), str(one.at_b_duplex), str(one.home),
+                str(one.different), str(len(one.lost)), f"{one.seconds:.1f}",
+            )  # fmt: skip
+        return table
     table = Table("round", "writes seen complete", "newest at B", "lost", "torn", "guest stopped after", "seconds")
     for one in done:
+        assert isinstance(one, Round)
         table.add_row(
             str(one.number), f"{one.printed:,}", f"{one.newest_at_b:,}", str(len(one.lost)), str(one.torn),
             f"{one.stopped_ms:.0f} ms", f"{one.seconds:.1f}",

@@ -1,4 +1,7 @@
-"""The drill: a site is killed while a Hercules guest writes; everything that the guest saw complete is at the other."""
+"""The drill: a site is killed while a Hercules guest writes; everything that the guest saw complete is at the other.
+
+With --failback a host of its own goes on at the other site, the lost one comes back, and all goes home again.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +38,29 @@ def test_two_rounds(tmp_path: Path) -> None:
 @pytest.mark.soak
 def test_twenty_rounds(tmp_path: Path) -> None:
     drill(tmp_path, 20, 4711)
+
+
+def there_and_home(folder: Path, rounds: int, seed: int) -> None:
+    command = [sys.executable, "-m", "tools", "drill", "--failback", "--json", "--rounds", str(rounds)]
+    done = subprocess.run(
+        [*command, "--seed", str(seed), "--keep", str(folder)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
+    found = json.loads(done.stdout)["rounds"]
+    assert len(found) == rounds
+    for one in found:
+        assert min(one["before"], one["at_b_alone"], one["at_b_duplex"], one["home"]) > 0
+        assert one["different"] == 0
+        assert one["lost"] == []
+
+
+def test_there_and_home_again(tmp_path: Path) -> None:
+    there_and_home(tmp_path, 1, 7)
+
+
+@pytest.mark.soak
+def test_there_and_home_again_twenty_times(tmp_path: Path) -> None:
+    there_and_home(tmp_path, 20, 4711)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ NO_SECTOR = 0xFF
 AUTHORITY = 0x06
 DEVICE_SUPPORT_AUTHORITY = 0x02
 DIAGNOSTIC_AUTHORITY = 0x04
+SEEK_CONTROL = 0x18
 
 # Seek control, mask bits 3-4: the largest value under which the command is allowed.
 _SEEK_CONTROL_MAX = {SEEK: 0, SEEK_CYLINDER: 1, SEEK_HEAD: 2}
@@ -66,10 +67,13 @@ def _in_this_cylinder(chain: ChainState, address: Cchh) -> Cchh:
 
 
 def recalibrate(chain: ChainState, command: Command) -> Ending:
-    """Recalibrate 13: seek to cylinder 0 head 0 where the control unit still knows it."""
+    """Recalibrate 13: seek to cylinder 0 head 0 where the control unit still knows it.
+
+    Not for diagnostic authority. Source: observed, Hercules 4.9.
+    """
     if chain.device.geometry.device_type == 0x3390:
         raise invalid_command()
-    if chain.mask & 0x18:
+    if chain.mask & SEEK_CONTROL or chain.mask & AUTHORITY == DIAGNOSTIC_AUTHORITY:
         raise file_protected()
     go_to(chain, 0)
     return NORMAL_END, b"", 0

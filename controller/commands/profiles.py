@@ -50,6 +50,8 @@ _LATER = frozenset(
 _BEFORE_3880 = _LATER | {0x0A, 0x14, 0x64}
 _READ_MULTIPLE = 0x5E
 _BIT_5 = frozenset({0x04, 0x06})  # diagnostic authority on a 3880, whatever bit 6 says
+# What later control units have besides. Source: observed, Hercules 4.9, which has neither that nor Recalibrate here.
+_AFTER_9343 = frozenset({0x0A})
 # A 3880 model 3 has Define Extent and Locate Record (bits 0-1 of its model byte) and path groups (dynamic path
 # selection), but neither whole tracks nor what came with the 3990. Source: model byte 2.10; the rest assumed.
 _AFTER_3880_3 = _LATER - frozenset(bytes.fromhex("34 47 5B 63 85 8D 9D AF"))
@@ -101,7 +103,7 @@ PROFILES: dict[str, Profile] = {
         Profile(PRESENTATIONS["3990-3"], recalibrate=True),
         Profile(PRESENTATIONS["3990-6"], locate_extended=True),
         # Characteristics byte 6 says that it has Prefix.
-        Profile(PRESENTATIONS["9343"], cached=False, recalibrate=True, locate_extended=True, prefix=True),
+        Profile(PRESENTATIONS["9343"], cached=False, locate_extended=True, prefix=True, absent=_AFTER_9343),
         Profile(PRESENTATIONS["2105"], locate_extended=True, prefix=True, restricted_authority=True),
         Profile(
             PRESENTATIONS["2107"],

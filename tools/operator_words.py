@@ -73,6 +73,7 @@ def word_command(word: OperatorWord) -> click.Command:
         click.option("--wait", is_flag=True, help="Until the copies that it begins are complete."),
         click.option("--timeout", type=click.FloatRange(0), metavar="SECONDS", help="Give up waiting then."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
+        click.option("-fmt", "form", type=click.Choice(["default", "json"]), help="json: the same, as DSCLI has it."),
         capture_option,
         click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="WORDS..."),
     )):  # fmt: skip
@@ -90,6 +91,7 @@ def _run(
     wait: bool,
     timeout: float | None,
     as_json: bool,
+    form: str | None,
     capture: Path | None,
 ) -> None:
     try:
@@ -101,7 +103,7 @@ def _run(
         patience = Patience(wait, math.inf if timeout is None else timeout, watch)
         outcomes = _perform(asked, image, tasks, patience, file)
     status = exit_of(outcomes)
-    if as_json:
+    if as_json or form == "json":
         results = [outcome.plain() for outcome in outcomes]
         click.echo(json.dumps({"word": word.name, "exit": status, "results": results}))
     else:

@@ -191,10 +191,10 @@ DSCLI_WORDS: tuple[OperatorWord, ...] = (
         (
             *_BETWEEN, *_LSS,
             _switch("consistgrp", "hosts wait when a pair fails, so that all can be frozen"),
-            Keyword("timeout", "SECONDS", "how long they wait at most; 0: 120", decimal(0, 600), 0),
+            Keyword("seconds", "SECONDS", "how long they wait at most; 0: 120", decimal(0, 600), 0),
         ),
         lambda given: [EstablishPaths(*_between(given), tuple(given["operands"]), None, given["consistgrp"], False,
-                                      given["timeout"])],
+                                      given["seconds"])],
         Operands("PORT[:PORT] ...", "our ports; those of the other system need not be said", port_pair),
         f"mkpprcpath -remotedev {_B} 0010:0020 0011:0021",
     ),

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from host_emulator.words import WORDS, OperatorWord
 from tools.cli import main
-from tools.operator_words import EXIT_HELP
+from tools.operator_words import EXIT_HELP, word_command
 
 
 @pytest.mark.parametrize("word", WORDS.values(), ids=lambda word: word.name)
@@ -16,6 +16,13 @@ def test_help_says_everything(word: OperatorWord) -> None:
     assert result.exit_code == 0, result.output
     assert word.example in result.output and word.sends in result.output and EXIT_HELP.splitlines()[3] in result.output
     assert all(keyword.meaning in result.output for keyword in word.keywords)
+
+
+def test_no_option_of_a_word_is_taken_by_the_command_line() -> None:
+    """Two hyphens or one, an option of a word reaches the word; -wait means the same to both."""
+    for word in WORDS.values():
+        own = {name.lstrip("-") for option in word_command(word).params for name in option.opts}
+        assert own & {keyword.name for keyword in word.keywords} <= {"wait"}, word.name
 
 
 def test_the_groups_list_their_words() -> None:
@@ -50,5 +57,6 @@ def test_bad_input_is_one_line(arguments: tuple[str, ...], text: str, monkeypatc
 def test_a_system_that_nobody_reaches_has_a_status_of_its_own() -> None:
     result = CliRunner().invoke(main, ["pair", "lspprc", "--target", "tcp://127.0.0.1:1"])
     assert (result.exit_code, result.output.count("\n")) == (3, 1)
-    result = CliRunner().invoke(main, ["pair", "lspprc", "--json", "--target", "tcp://127.0.0.1:1"])
-    assert result.exit_code == 3 and '"verdict": "unanswered"' in result.output
+    for wanted in (["--json"], ["-fmt", "json"]):
+        result = CliRunner().invoke(main, ["pair", "lspprc", *wanted, "-l", "--target", "tcp://127.0.0.1:1"])
+        assert result.exit_code == 3 and '"verdict": "unanswered"' in result.output

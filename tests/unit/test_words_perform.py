@@ -64,7 +64,7 @@ async def test_every_word_can_be_said_again(autojump_clock: object) -> None:
 async def test_a_word_sends_the_order_of_the_specification(autojump_clock: object) -> None:
     """Golden vector V1 but for its flag; what a pair's words say of flags and modes is in the order."""
     async with rig() as r, r.host(r.a) as to_a:
-        (paths,) = await say(to_a, f"mkpprcpath {TO_B} -consistgrp -timeout 60 {PATHS}")
+        (paths,) = await say(to_a, f"mkpprcpath {TO_B} -consistgrp -seconds 60 {PATHS}")
         assert paths.order == bytes.fromhex(
             "D0400050 01000000 01000000 02000000 F0F0F0F0 F0F0F0F1 F2F3F4F5 F0F0F0F0 F0F0F0F6 F7F8F9F0"
             "01040000 003C0000 00100000 00000000 00110000 00000000 00120000 00000000 00130000 00000000"

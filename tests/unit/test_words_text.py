@@ -55,7 +55,7 @@ LINKS = (PathDescriptor(0x10, 0, 0), PathDescriptor(0x11, 0xC1, 2))
         (f"CGROUP DEVN(0) {BOXES} FREEZE", Freeze(A, B, 0)),
         (f"CGROUP DEVN(0) {BOXES} RUN", Run(A, B, 0)),
         ("CQUERY DEVN(X'0005') PATHS UNFORMAT NOBITMAP", Query(5, "PATHS", False, False)),
-        ("mkpprcpath -remotedev 0200:00:000000067890 -consistgrp --timeout=60 I0010:I0020 11",
+        ("mkpprcpath -remotedev 0200:00:000000067890 -consistgrp --seconds=60 I0010:I0020 11",
          EstablishPaths(ANY, B, (LINKS[0], PathDescriptor(0x11, 0, 0)), None, True, False, 60)),
         ("mkpprcpath -remotedev IBM.2107-75FA120 -srclss 01 -tgtlss 2 -tgtss 0200 0010:0020",
          EstablishPaths(Naming(None, 1, None), Naming(0x0200, 2, "75FA120"), LINKS[:1])),

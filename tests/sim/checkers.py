@@ -101,6 +101,9 @@ class Checkers:
             if mirrored:
                 record.mirrored = number
         self.mirrored_writes += mirrored
+        if len(numbers) > 1:
+            place = next(iter(numbers))
+            self._history.format_ended(place.volume, place.track, mirrored=mirrored)
         track = next(iter(numbers)).track
         if mirrored and self._world.b.system is not None:
             self._need(Check.MIRRORED, self._world.b.system.store, volume, track)
@@ -138,10 +141,8 @@ class Checkers:
         except (NotOurs, FormatError) as error:
             raise Violation(check, str(error)) from error
         for place, number in found.items():
-            record = self._history[place]
-            least = record.acknowledged if check is Check.RECOVERED else record.mirrored
-            if not self._history.allowed(place, number, least):
-                raise Violation(check, f"{place} holds write {number}, not one of {least}-{record.begun}")
+            if not self._history.allowed(place, number, there=check is Check.MIRRORED):
+                raise Violation(check, f"{place} holds write {number}, not what it must: {self._history[place]}")
 
     # Reads
 
@@ -208,7 +209,7 @@ class Checkers:
         last = max(there, default=-1)
         for index, write in enumerate(ended[: last + 1]):
             for place, number in write.items():
-                if found[place] < number and not self._history[place].exposed:
+                if found[place] < number and not self._history[place].exposed_there:
                     raise Violation(
                         Check.ORDERED,
                         f"B holds write {last} of the order, but {place} has {found[place]}: {index} lacks",

@@ -63,6 +63,7 @@ class RecordHistory:
     mirrored: int = NOT_THERE  # the last that ended normally while its pair was duplex
     seen: int = NOT_THERE  # the greatest that a read has returned since the primary box started
     exposed: bool = False  # a format write of a record in front of it has begun and none has ended: it may be gone
+    exposed_there: bool = False  # the same of the secondary, where it counts only what ended while duplex
 
     @property
     def floor(self) -> int:
@@ -97,15 +98,24 @@ class History:
         self.records[place].begun += 1
         return self.records[place].begun
 
-    def formatting(self, volume: int, track: int, exposed: bool) -> None:
-        """A format write of a whole track begins, or has ended well. Its first record erases the others."""
+    def format_begins(self, volume: int, track: int) -> None:
+        """A format write of a whole track begins. Its first record erases the others, at either side."""
         for place in list(self.on(volume, track))[1:]:
-            self.records[place].exposed = exposed
+            self.records[place].exposed = self.records[place].exposed_there = True
 
-    def allowed(self, place: Place, number: int, least: int) -> bool:
-        """May the record come from write `number` now, if it comes from no older one than `least`?"""
+    def format_ended(self, volume: int, track: int, *, mirrored: bool) -> None:
+        """It has ended well; mirrored: while its pair was duplex, so the secondary has all of it too."""
+        for place in list(self.on(volume, track))[1:]:
+            record = self.records[place]
+            record.exposed = False
+            record.exposed_there = record.exposed_there and not mirrored
+
+    def allowed(self, place: Place, number: int, *, there: bool) -> bool:
+        """May the record come from write `number` now? there: in the secondary, which needs what was mirrored only."""
         record = self.records[place]
-        return least <= number <= record.begun or (record.exposed and number == NOT_THERE)
+        least = record.mirrored if there else record.acknowledged
+        exposed = record.exposed_there if there else record.exposed
+        return least <= number <= record.begun or (exposed and number == NOT_THERE)
 
     def forget_seen(self) -> None:
         """The primary box has crashed: what was read and not acknowledged may be gone."""

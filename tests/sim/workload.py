@@ -114,14 +114,12 @@ class Host:
         if len(places) == 1:
             program = orders.write_record(address, places[0].record, data[0])
         else:
-            self._history.formatting(places[0].volume, places[0].track, exposed=True)
+            self._history.format_begins(places[0].volume, places[0].track)
             program = orders.format_track(address, [orders.NewRecord(each) for each in data])
         self._world.trace.add(self._name, "writes", numbers)
         result = await session.run_program(places[0].volume, program)
         self._world.trace.add(self._name, "wrote", places[0], _ending(result))
         if result.completed:
-            if len(places) > 1:
-                self._history.formatting(places[0].volume, places[0].track, exposed=False)
             if self._dependent:
                 self._history.ordered_until = len(self._history.order)
                 self._unfinished = {}

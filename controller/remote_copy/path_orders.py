@@ -22,7 +22,7 @@ from controller.remote_copy.paths import (
 )
 from controller.remote_copy.procedure import Procedure
 from controller.remote_copy.refusal import bad_parameter, reject
-from controller.remote_copy.states import MAX_BRIDGES, BridgeState, PathStatus, Reason
+from controller.remote_copy.states import MAX_BRIDGES, BridgeState, Reason
 
 DOWN = (BridgeState.DEFINED, BridgeState.FAILED)  # a bridge that needs no path
 
@@ -108,7 +108,7 @@ def _complete(core: Core, old: PathSet, order: pprc.EstablishPath) -> Procedure[
     _take_terms(old, order)
     core.records.store_paths(old)
     for entry in old.entries:
-        if entry.status is not PathStatus.ESTABLISHED and not entry.turned:
+        if not entry.good and not entry.turned:
             yield from establish_path(core.around, core.own, old.box, entry)
     core.paths.need(old.box)
     yield from core.hardened()

@@ -166,7 +166,7 @@ class Records:
 
     def store_paths(self, paths: PathSet) -> None:
         """The definition of a path set."""
-        entries = [[e.said, e.link_address, e.image, e.secondary_port] for e in paths.entries]
+        entries = [[e.said, e.link_address, e.image, e.secondary_port, e.link_type] for e in paths.entries]
         value = {"entries": entries, "cgroup": paths.cgroup, "elb_seconds": paths.elb_seconds}
         self._array.put(f"paths/{_box_key(paths.box)}", json.dumps(value).encode())
 
@@ -179,9 +179,10 @@ class Records:
         found = []
         for key, value in self._array.items("paths/"):
             record = json.loads(value)
-            entries = [PathEntry(*entry) for entry in record["entries"]]
-            for entry in entries:
-                entry.status = PathStatus.LINK_OFFLINE
+            entries = [
+                PathEntry(said, address, image, port, PathStatus.LINK_OFFLINE, link_type=link_type)
+                for said, address, image, port, link_type in record["entries"]
+            ]
             found.append(PathSet(_box_of(key), entries, record["cgroup"], record["elb_seconds"]))
         return found
 

@@ -29,11 +29,12 @@ def bridge_ready(r: Rig) -> bool:
     return bridge is not None and bridge.worker.sender is not None
 
 
+@pytest.mark.parametrize("wan", [False, True])
 @pytest.mark.parametrize("who", ["A", "B", "both"])
 async def test_after_a_restart_everything_comes_back_and_the_pair_is_reconciled(
-    autojump_clock: object, who: str
+    autojump_clock: object, who: str, wan: bool
 ) -> None:
-    async with rig() as r:
+    async with rig(wan=wan) as r:
         async with r.host(r.a) as to_a, r.host(r.b) as to_b:
             await format_track(to_a, 0, 5, "before")
             await duplex_pair(r, to_a, to_b, 0, 1)
@@ -47,7 +48,9 @@ async def test_after_a_restart_everything_comes_back_and_the_pair_is_reconciled(
         await r.connect()
         await until(lambda: bridge_ready(r) and duplex(r, 0) and duplex(r, 1), LONG_S)
         async with r.host(r.a) as to_a:
-            await format_track(to_a, 0, 6, "after")
+            while not await _write(to_a, 0, 6, "after"):  # over a wide area A learns by this that B has been away
+                await trio.sleep(1)
+        await until(lambda: bridge_ready(r) and duplex(r, 0), LONG_S)
         assert equal(r, 0)
         reconciled = [event for event in r.events if event["text"] == "reconciled with the secondary"]
         assert {event["pair"] for event in reconciled} == ({1, 2} if who != "B" else set()) or len(reconciled) >= 2

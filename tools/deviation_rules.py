@@ -5,18 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ccw.ccws import CommandCode
-from ccw.older_sense import SIX
+from ccw.older_sense import SIX, SixByteCondition1
 from ccw.tracks import track_digest
+from controller.commands.checks import (
+    COMMAND_REJECT,
+    FILE_PROTECTED,
+    IMPRECISE_ENDING,
+    INVALID_COMMAND,
+    INVALID_PARAMETER,
+    INVALID_SEQUENCE,
+    INVALID_TRACK_FORMAT,
+    NO_RECORD_FOUND,
+    NOT_AUTHORISED,
+)
 from tools.found import SUPPRESS_LENGTH, Found
 
-FILE_PROTECTED, IMPRECISE_ENDING = 0x04, 0x01
 INCOMPLETE_WRITE_DOMAIN = b"\x01\x10"
 UNIT_CHECK_END, NORMAL_END = 0x0E, 0x0C
 SECTORS_MAX = 224
 OVERFLOW_FLAG, OVERFLOW_INCOMPLETE = 0x80, 0x01
 COUNT_BYTES, MULTITRACK = 8, 0x80
-NO_RECORD_FOUND = 0x08
-MISSING_ADDRESS_MARKER, INVALID_TRACK_FORMAT = 0x02, 0x40  # in 6 and in 24 sense bytes
+MISSING_ADDRESS_MARKER = int(SixByteCondition1.MISSING_ADDRESS_MARKER)
 PLAIN_SENSE_ID_BYTES = 7
 STATISTICS_SETS, STATISTICS_SIZE = slice(3, 4), slice(6, 8)  # in Sense Subsystem Status
 OPERATION_AT, SIX_OPERATION_AT = 3, 5  # the operation code in 24 and in 6 sense bytes
@@ -30,11 +39,8 @@ EXTENDED_CODE = 0x3F
 CHAIN_COMMAND = 0x40
 CHANNEL_STATUSES = ("channel status", "ending channel status")
 RESIDUALS = ("residual", "ending residual")
-INVALID_COMMAND, INVALID_SEQUENCE, NOT_AUTHORISED = 0x01, 0x02, 0x05
 EARLIER_DESCRIPTOR, DEVICE_DESCRIPTOR = 0xC4, 0xDC
 INCORRECT_LENGTH = 0x40
-COMMAND_REJECT = 0x80
-INVALID_PARAMETER = 0x04
 TRACK_WRITES = frozenset({0x10, 0x11, 0x13, 0x23})
 CHARACTERISTICS_SET = 0x04
 RESERVATION_BITS = 0x30

@@ -5,19 +5,25 @@ Source: eckd-commands 4.4, the condition to sense table.
 
 from __future__ import annotations
 
+from ccw.older_sense import OlderCondition1, SixByteCondition0
+from ccw.sense import SenseByte0, SenseByte1
 from controller.commands.outcome import UnitCheck
 
-COMMAND_REJECT = 0x80
-INTERVENTION_REQUIRED = 0x40
-INVALID_TRACK_FORMAT = 0x40
-END_OF_CYLINDER = 0x20
-NO_RECORD_FOUND = 0x08
-FILE_PROTECTED = 0x04
-IMPRECISE_ENDING = 0x01
-OPERATION_INCOMPLETE = 0x01  # the same bit on devices before ECKD
-TRACK_CONDITION = 0x02
+# Condition bits of sense bytes 0 and 1, as plain numbers. Devices before ECKD have one of another name, one more.
+COMMAND_REJECT = int(SenseByte0.COMMAND_REJECT)
+INTERVENTION_REQUIRED = int(SenseByte0.INTERVENTION_REQUIRED)
+EQUIPMENT_CHECK = int(SenseByte0.EQUIPMENT_CHECK)
+TRACK_CONDITION = int(SixByteCondition0.TRACK_CONDITION_CHECK)
+INVALID_TRACK_FORMAT = int(SenseByte1.INVALID_TRACK_FORMAT)
+END_OF_CYLINDER = int(SenseByte1.END_OF_CYLINDER)
+NO_RECORD_FOUND = int(SenseByte1.NO_RECORD_FOUND)
+FILE_PROTECTED = int(SenseByte1.FILE_PROTECTED)
+WRITE_INHIBITED = int(SenseByte1.WRITE_INHIBITED)
+IMPRECISE_ENDING = int(SenseByte1.IMPRECISE_ENDING)
+OPERATION_INCOMPLETE = int(OlderCondition1.OPERATION_INCOMPLETE)
 
 NOT_READY = 0x19  # format 1, message 9
+RESERVATION_TAKEN = 0x3F  # format 3, message F
 INVALID_COMMAND = 0x01
 INVALID_SEQUENCE = 0x02
 COUNT_TOO_SMALL = 0x03
@@ -109,9 +115,9 @@ def not_ready() -> UnitCheck:
 
 def write_inhibited() -> UnitCheck:
     """A write to a read-only device."""
-    return UnitCheck(0x10, 0x02, 0x04)
+    return UnitCheck(EQUIPMENT_CHECK, WRITE_INHIBITED, 0x04)
 
 
 def reservation_taken() -> UnitCheck:
     """Another host took the reservation by Unconditional Reserve."""
-    return UnitCheck(0x10, 0x00, 0x3F)
+    return UnitCheck(EQUIPMENT_CHECK, 0, RESERVATION_TAKEN)

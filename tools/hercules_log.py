@@ -183,7 +183,7 @@ class HerculesLog:
             return False
         step = program.steps[-1]
         formats = (0, 1) if program.format is None else (program.format,)  # not known yet: it may be either
-        chains = any(decode_ccw(step.shown[-1].raw, one).flags & CcwFlag.CC for one in formats)
+        chains = any(decode_ccw(step.shown[-1].raw, one).flags & (CcwFlag.CC | CcwFlag.CD) for one in formats)
         normal = step.status & ~0x40 == 0x0C and not step.channel_status & ~ChannelStatus.PCI
         return not (normal and chains)
 
@@ -199,7 +199,8 @@ class HerculesLog:
             return
         ccw_format = self._format[program.device] = self._format_of(program)
         try:
-            commands = tuple(_command(step, ccw_format, self.summary.newer) for step in program.steps if step.ended)
+            ended = [step for step in program.steps if step.ended]
+            commands = tuple(_command(some, ccw_format, self.summary.newer) for some in _by_command(ended, ccw_format))
         except _Unusable as problem:
             self.summary.left_out[str(problem)] = self.summary.left_out.get(str(problem), 0) + 1
             return
@@ -230,9 +231,23 @@ def _hex(text: bytes | None) -> bytes:
     return bytes.fromhex((text or b"").decode("ascii").replace(" ", ""))
 
 
-def _command(step: _Step, ccw_format: int, new: bool) -> RecordedCommand:
-    """Put one operation together from its CCWs. Raises _Unusable."""
-    ccws = [(decode_ccw(shown.raw, ccw_format), shown.data) for shown in step.shown]
+def _by_command(steps: Iterable[_Step], ccw_format: int) -> list[list[_Step]]:
+    """The steps of each command: more than one where data were chained to the CCWs of a read, each with its status."""
+    commands: list[list[_Step]] = []
+    chained = False
+    for step in steps:
+        if chained:
+            commands[-1].append(step)
+        else:
+            commands.append([step])
+        chained = bool(decode_ccw(step.shown[-1].raw, ccw_format).flags & CcwFlag.CD)
+    return commands
+
+
+def _command(steps: list[_Step], ccw_format: int, new: bool) -> RecordedCommand:
+    """Put one command together from its CCWs. Raises _Unusable."""
+    step = steps[-1]
+    ccws = [(decode_ccw(shown.raw, ccw_format), shown.data) for one in steps for shown in one.shown]
     real = [(ccw, data) for ccw, data in ccws if ccw.command & 0x0F != 0x08 or (ccw_format == 1 and ccw.command != 8)]
     if not real:
         raise _Unusable("a transfer in channel that leads nowhere")
@@ -242,16 +257,30 @@ def _command(step: _Step, ccw_format: int, new: bool) -> RecordedCommand:
     count = sum(ccw.count for ccw, _ in real)
     if step.status == 0 and step.channel_status & ChannelStatus.PROGRAM_CHECK:
         return RecordedCommand(first.command, last.flags, count, b"", b"", 0, 0, 0, None, None, False, False)
-    moved = max(0, sum(ccw.count for ccw, _ in real[:-1]) + last.count - step.residual)
-    residual = count - moved
     if is_input(first.command):
-        data = real[0][1] if new else step.data_after
-        known = 0 if first.flags & (CcwFlag.SKIP | CcwFlag.IDA) else min(len(data), moved, first.count)
-        data_in, data_out = data[:known].ljust(moved, b"\0"), b""
-        return _made(step, first, last, count, residual, data_out, data_in, None, known if known < moved else None)
+        data_in, known = _received(steps, ccw_format, new)
+        moved = len(data_in)
+        return _made(step, first, last, count, count - moved, b"", data_in, None, known if known < moved else None)
+    residual = min(count, step.residual)
     data_out, known = _sent(real)
     complete = known == count
     return _made(step, first, last, count, residual, data_out, b"", None if complete else known, None)
+
+
+def _received(steps: Iterable[_Step], ccw_format: int, new: bool) -> tuple[bytes, int]:
+    """The data of a read, zeros where the log shows none, and how many bytes from the start are known."""
+    data, known, whole = b"", 0, True
+    for step in steps:
+        shown = step.shown[-1]
+        ccw = decode_ccw(shown.raw, ccw_format)
+        moved = max(0, ccw.count - step.residual)
+        hidden = ccw.flags & (CcwFlag.SKIP | CcwFlag.IDA)
+        visible = b"" if hidden else (shown.data if new else step.data_after)[:moved]
+        data += visible.ljust(moved, b"\0")
+        if whole:
+            known += len(visible)
+            whole = len(visible) == moved
+    return data, known
 
 
 def _sent(real: list[tuple[Ccw, bytes]]) -> tuple[bytes, int]:

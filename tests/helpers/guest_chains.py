@@ -21,7 +21,7 @@ from tools.hercules import Hercules
 from tools.importing import DeviceChoice, opened
 from tools.recorded_devices import InProcess
 
-CC, SLI, SKIP = int(CcwFlag.CC), int(CcwFlag.SLI), int(CcwFlag.SKIP)
+CD, CC, SLI, SKIP = int(CcwFlag.CD), int(CcwFlag.CC), int(CcwFlag.SLI), int(CcwFlag.SKIP)
 TABLE, ENTRY_BYTES = 0x2000, 24  # device, CCW address, CSW (8), address of the CCW that senses, zero
 CHAINS, STORAGE_BYTES = 0x40000, 0xF0_0000
 INPUT = STORAGE_BYTES - 0x20000  # where all reads go

@@ -13,7 +13,7 @@ import pytest
 
 from ccw.geometry import geometry_for, track_address_bytes
 from tests.helpers.drawn_chains import Drawer
-from tests.helpers.guest_chains import CC, SKIP, SLI, Chain, Step, record, replay
+from tests.helpers.guest_chains import CC, CD, SKIP, SLI, Chain, Step, record, replay
 from tools.hercules import PROGRAM
 
 pytestmark = pytest.mark.skipif(shutil.which(PROGRAM) is None, reason=f"{PROGRAM} is not installed")
@@ -99,6 +99,36 @@ def directed(heads: int, *, overflow: bool, multiple: bool) -> list[tuple[Step, 
             (seek(1, end), search(1, end, 1), back(1), (0x06, SLI, 60)),
         ]  # fmt: skip
     return programs
+
+
+def chained() -> list[tuple[Step, ...]]:
+    """Data chaining: counts that fit, that are too large and too small, parts that are skipped, writes in pieces."""
+    ckd = (0x1E, CD, 8)
+    found = (seek(1, 2), search(1, 2, 0), back(1))
+    return [
+        formatting(0, (0, 80), (4, 100), (0, 0), (8, 16)),
+        (seek(1, 0), ckd, (0, 0, 80)),
+        (seek(1, 0), ckd, (0, SLI, 40)),
+        (seek(1, 0), ckd, (0, 0, 40)),
+        (seek(1, 0), ckd, (0, CC | SLI, 200), (0x12, SLI, 8)),
+        (seek(1, 0), ckd, (0, CC, 200), (0x12, SLI, 8)),
+        (seek(1, 0), ckd, (0, CD, 40), (0, CC, 40), (0x12, 0, 8)),
+        (seek(1, 0), ckd, (0, CD | SKIP, 40), (0, CC, 40), (0x12, 0, 8)),
+        (seek(1, 0), ckd, (0, CD, 80), (0, CC | SLI, 40), (0x12, 0, 8)),
+        (seek(1, 0), (0x92, CD, 5), (0, CC, 3), (0x92, CD | SKIP, 5), (0, CC, 3), (0x92, SLI, 3)),
+        (seek(1, 0), search(1, 0, 2), back(1), (0x0E, CD, 4), (0, CC, 100), (0x06, SLI, 10)),
+        (*found, (0x1D, CD, count(1, 2, 1, 0, 20)), (0, CC, b"ABCDEFGH".ljust(20, b"\0")),
+         (0x1D, CD, count(1, 2, 2, 4, 20)), (0, CD, b"KEY4"), (0, 0, bytes(20))),
+        (*found, (0x1D, CD, count(1, 2, 1, 0, 20)), (0, CC | SLI, bytes(30)), (0x92, SLI, 10)),
+        (seek(1, 2), (0x31, CD, b"\0\1"), (0, CC, b"\0\2\1"), back(1), (0x05, CD, b"ABCD"), (0, SLI, b"EFGH")),
+        (seek(1, 2), (0x06, SLI, 100)),
+        ((0x07, CD, bytes(2)), (0, CC, b"\0\1\0\1"), (0x06, SLI, 10)),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("device_type", ["3390", "3330", "2314"])
+def test_chained_data_replay(device_type: str, tmp_path: Path) -> None:
+    check(tmp_path, device_type, [Chain(DEVICE, steps) for steps in chained()])
 
 
 @pytest.mark.parametrize("device_type", TYPES)

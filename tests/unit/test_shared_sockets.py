@@ -20,6 +20,7 @@ from ccw.shared_dasd import HEADER, TRACK, Answer, Request
 from ccw.tracks import null_track
 from controller.array import DiskError
 from controller.config import Address, SharedConfig
+from controller.links import shared_dasd
 from controller.links.shared_dasd import SharedDasdServer
 from controller.sharing import ShareServer, ShareSettings
 from host_emulator.shared_client import SharedClient, SharedError, unpacked
@@ -48,14 +49,14 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(port: int = 0, **config: Any) -> AsyncIterator[Server]:
+async def serving(**config: Any) -> AsyncIterator[Server]:
     """One system as it runs live, with a thread that commits and one for the connections; its disk is memory."""
     async with trio.open_nursery() as nursery:
         site = Site("A", [], run_blocking=None)
         await site.start(nursery)
         core = ShareServer(site.running.subsystem, ShareSettings({DEVICE: 0}))
         server = SharedDasdServer(
-            SharedConfig(Address("127.0.0.1", port), **config),
+            SharedConfig(Address("127.0.0.1", 0), **config),
             core,
             lambda text, fields: site.events.append({"text": text, **fields}),
             site.running.committer.awaited,
@@ -291,11 +292,12 @@ async def test_no_local_socket_for_a_server_that_lets_only_other_machines_in() -
 
 
 @pytest.mark.parametrize("what", ["stale", "a file", "another server"])
-async def test_what_stands_where_the_local_socket_belongs(what: str) -> None:
+async def test_what_stands_where_the_local_socket_belongs(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A socket that a killed server left is replaced; what belongs to somebody else stays, and the port serves on."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    path = Path(f"/tmp/hercules_shared.{port}")
+    path = tmp_path / "socket"
+    monkeypatch.setattr(shared_dasd, "LOCAL_SOCKET", str(path))
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
         if what == "a file":
             path.write_text("mine")
@@ -303,15 +305,12 @@ async def test_what_stands_where_the_local_socket_belongs(what: str) -> None:
             other.bind(str(path))
         if what == "another server":
             other.listen()
-        try:
-            async with serving(port=port) as server:
-                assert (server.server.local_socket is not None) == (what == "stale")
-                assert await call(read_once, server, 3) == null_track(0, 3)
-                said = [event for event in server.site.events if event["text"] == "no local socket for shared devices"]
-                assert len(said) == (what != "stale")
-            assert path.exists() == (what != "stale")
-        finally:
-            path.unlink(missing_ok=True)
+        async with serving() as server:
+            assert (server.server.local_socket is not None) == (what == "stale")
+            assert await call(read_once, server, 3) == null_track(0, 3)
+            said = [event for event in server.site.events if event["text"] == "no local socket for shared devices"]
+            assert len(said) == (what != "stale")
+        assert path.exists() == (what != "stale")
 
 
 async def test_a_client_on_this_machine_gets_plain_images_and_another_the_stored_ones() -> None:

@@ -53,14 +53,15 @@ def space_count(chain: ChainState, command: Command) -> Ending:
 
 
 def erase(chain: ChainState, command: Command) -> Ending:
-    """Erase 11: everything from the orientation point on goes; the count says what must have fitted there."""
+    """Erase 11: everything from the orientation point on goes; the count may say what must have fitted there."""
     if not chain.permissions & MAY_FORMAT:
         raise invalid_sequence()
     may_format(chain)
     step_over_r0(chain)
     count = command.data[:COUNT_BYTES].ljust(COUNT_BYTES, b"\0")
     key_length, data_length = count[5], count[6] << 8 | count[7]
-    require_room(chain, key_length, data_length)
+    if key_length or data_length:
+        require_room(chain, key_length, data_length)
     del chain.change_records()[chain.next :]
     chain.used_until = 0
     chain.orientation = Orientation.DATA

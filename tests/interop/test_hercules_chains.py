@@ -20,6 +20,7 @@ pytestmark = pytest.mark.skipif(shutil.which(PROGRAM) is None, reason=f"{PROGRAM
 DEVICE, CYLINDERS = 0x121, 4
 OVERFLOWING = ("3330", "3340", "3350", "2305", "2314", "2311")
 TYPES = ("3390", "3380", "9345", "3375", *OVERFLOWING)
+SKIPPED = {"3340": 2, "3350": 6}  # bytes of skip displacement in front of a home address
 SIX_BYTES = ("2305", "2311", "2314")  # of sense; Hercules lets them read multiple records
 DOMAINS = frozenset({"3390", "9345"})  # a 3380 is behind a control unit without them here
 
@@ -129,6 +130,32 @@ def chained() -> list[tuple[Step, ...]]:
 @pytest.mark.parametrize("device_type", ["3390", "3330", "2314"])
 def test_chained_data_replay(device_type: str, tmp_path: Path) -> None:
     check(tmp_path, device_type, [Chain(DEVICE, steps) for steps in chained()])
+
+
+def surface(device_type: str) -> list[tuple[Step, ...]]:
+    """A track as surface analysis takes it: home address, a long R0, read back, erased, given an ordinary R0 again."""
+    family = geometry_for(device_type, CYLINDERS).family
+    programs: list[tuple[Step, ...]] = []
+    for head, length in enumerate((8, family.record_length_max - 8, family.record_length_max)):
+        track = track_address_bytes(1, head)
+        home_address = bytes(SKIPPED.get(device_type, 0)) + b"\0" + track
+        long = count(1, head, 0, 0, length) + bytes(8)
+        programs += [
+            (seek(1, head), (0x1F, CC, b"\xc0"), (0x19, CC, home_address), (0x15, CC | SLI, long), (0x1A, CC, 5),
+             (0x16, CC | SLI, length + 8), (0x92, SLI, 8)),
+            (seek(1, head), search(1, head, 0), back(1), (0x11, CC | SLI, bytes(8)), (0x12, SLI, 8)),
+            (seek(1, head), (0x1F, CC, b"\xc0"), (0x39, CC, track), back(2),
+             (0x15, 0, count(1, head, 0, 0, 8) + bytes(8))),
+            (seek(1, head), search(1, head, 0), back(1), (0x1D, CC | SLI, count(1, head, 1, 0, length) + bytes(8)),
+             (0x06, SLI, length)),
+            (seek(1, head), (0x1A, CC, 5), (0x16, CC | SLI, 16), (0x06, SLI, 60)),
+        ]  # fmt: skip
+    return programs
+
+
+@pytest.mark.parametrize("device_type", OVERFLOWING)
+def test_surface_analysis_replay(device_type: str, tmp_path: Path) -> None:
+    check(tmp_path, device_type, [Chain(DEVICE, steps) for steps in surface(device_type)])
 
 
 @pytest.mark.parametrize("device_type", TYPES)

@@ -11,7 +11,7 @@ from ccw.geometry import geometry_for, track_address_bytes
 from ccw.tracks import Record, build_image
 from controller.commands.attachment import control_units_for, profile_of
 from tests.helpers.devices import CC, SLI, Bench
-from tests.helpers.older import DEVICES, SENSE_BYTES, bench, count, matches, seek, sense_of
+from tests.helpers.older import DEVICES, SENSE_BYTES, bench, count, identifier, matches, seek, sense_of
 
 # 1: control units
 
@@ -207,6 +207,21 @@ def test_write_r0_of_any_length(device_type: str) -> None:
         assert len(device.tracks.images[7 * device.tracks.heads + 1]) <= device.device.geometry.track_size
     too_long = (0x15, count(7, 1, 0, 0, longest + 1) + bytes(longest + 1))
     assert sense_of(device, *start, too_long).startswith("0040")
+
+
+@pytest.mark.parametrize("device_type", DEVICES)
+def test_erase_of_nothing_needs_no_room(device_type: str) -> None:
+    """Behind an R0 that fills the track, as surface analysis writes it; a count that says more does not fit there."""
+    device = bench(device_type)
+    length = device.device.geometry.family.record_length_max
+    home = track_address_bytes(3, 0)
+    written = device.run([
+        (0x1F, b"\xc0"), seek(3), (0x39, home), ("TIC", 2), (0x15, count(3, 0, 0, 0, length) + bytes(8), SLI),
+    ])  # fmt: skip
+    assert written.status == 0x0C
+    assert device.run([seek(3), identifier(3, 0, 0), ("TIC", 1), (0x11, bytes(8), SLI)]).status == 0x0C
+    ended = device.run([seek(3), identifier(3, 0, 0), ("TIC", 1), (0x11, count(3, 0, 1, 0, 80), SLI)])
+    assert ended.status == 0x0E and ended.sense is not None and ended.sense[:2] == b"\0\x40"
 
 
 def test_read_special_home_address_of_a_3375() -> None:

@@ -152,6 +152,8 @@ class ConventionalCopy:
             done(None)
         else:
             task.locked.append(lambda: done(None))
+        if task is not None and pair.state is PairState.DUPLEX_PENDING:
+            self._step(task)  # an extended-distance pair has come to rest
 
     def update(self, pair: Pair, writes: Sequence[tuple[int, int]], done: Done) -> None:
         """A host wrote tracks of a pair in step, given as (track, array sequence): one chain. `done` is called once."""
@@ -186,7 +188,7 @@ class ConventionalCopy:
         pair = task.pair
         if pair.state is not PairState.DUPLEX_PENDING:
             return None
-        if pair.dirty.count() <= DRAIN_BELOW_TRACKS:
+        if not pair.extended and pair.dirty.count() <= DRAIN_BELOW_TRACKS:
             pair.draining = True
         tracks = list(islice(pair.dirty.search(1), pair.pace))
         if not tracks:
@@ -284,7 +286,7 @@ class ConventionalCopy:
     def _finish(self, task: _Task) -> None:
         """Nothing is marked, and what hosts write goes through: tell the secondary that it is duplex."""
         pair = task.pair
-        if pair.state is not PairState.DUPLEX_PENDING or task.finishing or self._over(task):
+        if pair.state is not PairState.DUPLEX_PENDING or pair.extended or task.finishing or self._over(task):
             return
         task.finishing = True
         self._owner.copy_finished(pair, lambda: None)

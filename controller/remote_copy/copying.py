@@ -23,6 +23,8 @@ from controller.remote_copy.resync import is_no_secondary
 from controller.remote_copy.states import PairEvent, PairState
 from controller.remote_copy.sync_queue import SyncWorker
 
+REST_S = 1.0  # between two passes of an extended-distance pair
+
 
 class Copying:
     """The copies of one box. `soon`: something has failed that may be put right."""
@@ -82,6 +84,19 @@ class Copying:
         """See `WorkerOwner`."""
         event, reason = RESULT_EVENTS.get(result, (PairEvent.SECONDARY_ERROR, FB_SECONDARY_SUBSYSTEM))
         self._writes.suspend(pair, event, reason, f"status result {result.name}")
+
+    def pass_ended(self, pair: Pair) -> None:
+        """See `WorkerOwner`."""
+        generation, clock = pair.generation, self._core.around.clock
+
+        def rested() -> None:
+            here = self._core.primaries.get(pair.volume) is pair and pair.generation == generation
+            if here and pair.state is PairState.DUPLEX_PENDING:
+                pair.resting = True
+                if pair.dirty.any() or not pair.extended:
+                    pair_acts.wake(self._core, pair)
+
+        self._core.around.timers.call_at(clock.now() + REST_S, rested)
 
     def unreadable(self, pair: Pair, text: str) -> None:
         """See `WorkerOwner`."""

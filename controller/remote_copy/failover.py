@@ -17,7 +17,7 @@ from ccw import pprc
 from controller.remote_copy.checks import secondary_box
 from controller.remote_copy.core import ATTENTION_STATE_CHANGE, Core
 from controller.remote_copy.pair import Pair
-from controller.remote_copy.pair_acts import enqueue, may_copy, reconcile, tell_secondary
+from controller.remote_copy.pair_acts import attributes_of, enqueue, may_copy, reconcile, tell_secondary
 from controller.remote_copy.procedure import Procedure
 from controller.remote_copy.refusal import reject
 from controller.remote_copy.states import IllegalTransition, PairEvent, PairState, Reason, next_state
@@ -78,6 +78,7 @@ def fail_back(core: Core, order: pprc.EstablishPair, volume: int) -> Procedure[P
     if not pair.consistent and not force:
         raise reject(Reason.STATE, pair_id=pair.pair_id)
     may_copy(core, pair.secondary)
+    pair.attributes, pair.pace = attributes_of(core, order), order.pace or pair.pace
     entry = core.control_path(pair.secondary.box)
     flags = pprc.StatusUpdateFlag.ROLE_SWAP | (pprc.StatusUpdateFlag.FORCE if force else 0)
     yield from tell_secondary(core, pair, PairState.DUPLEX_PENDING, entry, int(flags))

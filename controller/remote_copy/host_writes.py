@@ -66,6 +66,8 @@ class HostWrites:
         copier = self._core.conventional
         if not pair.written_through:
             pair.mark(track for track, _ in writes)
+            if pair.resting:
+                pair_acts.wake(self._core, pair)
             if copier is None:
                 done(None)
             else:

@@ -28,6 +28,7 @@ from typing import NamedTuple
 from bitarray import bitarray
 from bitarray.util import zeros
 
+from ccw import pprc
 from controller.remote_copy.states import PairEvent, PairState, next_state
 
 
@@ -85,6 +86,7 @@ class Pair:
     consistent: bool = False  # its copy was complete when last heard of, and no later copy has begun
     failed: bool = False  # primary: an error took it out of duplex (CRIT)
     inhibited: bool = False  # primary: suspended with PRIMARY, hosts may not write
+    resting: bool = False  # extended distance: nothing to copy until a host writes
     draining: bool = False  # end of a copy: host writes go through at once
     unconfirmed: dict[int, int] = field(default_factory=dict)  # updates under way: array sequence -> track
     waiting: bitarray = field(default_factory=bitarray)
@@ -101,9 +103,14 @@ class Pair:
         """Move along the transition table. Raises IllegalTransition."""
         self.state = next_state(self.state, event)
         if self.state is not PairState.DUPLEX_PENDING:
-            self.draining = False
+            self.draining = self.resting = False
         if not self.state.suspended:
             self.failed = self.inhibited = False
+
+    @property
+    def extended(self) -> bool:
+        """Extended distance: hosts never wait for the secondary, and the pair stays pending."""
+        return bool(self.attributes & pprc.SecondaryAttribute.EXTENDED_DISTANCE)
 
     @property
     def written_through(self) -> bool:

@@ -8,6 +8,7 @@ from bitarray.util import ones
 from ccw import pprc
 from ccw.pprc_query import BITMAP_TRACKS_MAX
 from controller.remote_copy import orders, queries
+from controller.remote_copy.checks import secondary_box
 from controller.remote_copy.core import Core
 from controller.remote_copy.pair import Pair, VolumeName
 from controller.remote_copy.paths import PathEntry
@@ -42,6 +43,43 @@ def need_primary(core: Core, volume: int, pair_id: int) -> Pair:
     if pair_id not in (0, pair.pair_id):
         raise reject(Reason.NOT_THE_ONE_NAMED, pair_id=pair.pair_id)
     return pair
+
+
+def attributes_of(core: Core, order: pprc.EstablishPair) -> int:
+    """Byte 64 of D7, as Establish Pair and the paths say."""
+    attributes = pprc.SecondaryAttribute(0)
+    for flag, attribute in (
+        (pprc.PairFlag.CRITICAL, pprc.SecondaryAttribute.CRITICAL),
+        (pprc.PairFlag.ONLINE_SECONDARY, pprc.SecondaryAttribute.ONLINE_SECONDARY),
+        (pprc.PairFlag.RESET_RESERVE, pprc.SecondaryAttribute.RESET_RESERVE),
+    ):
+        if order.header.flags & flag:
+            attributes |= attribute
+    if order.option:
+        attributes |= pprc.SecondaryAttribute.EXTENDED_DISTANCE
+    paths = core.paths.get(secondary_box(order.header))
+    if paths is not None and paths.cgroup:
+        attributes |= pprc.SecondaryAttribute.CONSISTENCY_GROUP
+    return int(attributes)
+
+
+def go_to_sync(core: Core, pair: Pair) -> Procedure[Pair]:
+    """An extended-distance pair is to become duplex: it goes on copying, and does not rest any more."""
+    pair.attributes &= ~int(pprc.SecondaryAttribute.EXTENDED_DISTANCE)
+    core.store(pair)
+    core.around.log(None, "extended distance ends: the pair becomes synchronous", {"pair": pair.pair_id})
+    wake(core, pair)
+    yield from core.hardened()
+    return pair
+
+
+def wake(core: Core, pair: Pair) -> None:
+    """A pair that rests has something to copy, or is to become duplex."""
+    if pair.resting and len(core.queue) < core.queue.limit:
+        pair.resting = False
+        enqueue(core, pair)
+    elif core.conventional is not None:
+        core.conventional.marked(pair, (), lambda _: None)
 
 
 def may_copy(core: Core, secondary: VolumeName) -> None:

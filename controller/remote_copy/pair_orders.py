@@ -16,7 +16,9 @@ from controller.remote_copy.long_busy import end_long_busy
 from controller.remote_copy.pair import Pair, VolumeName
 from controller.remote_copy.pair_acts import (
     alone,
+    attributes_of,
     enqueue,
+    go_to_sync,
     leave_queue,
     may_copy,
     need_named,
@@ -30,6 +32,7 @@ from controller.remote_copy.refusal import Refused, bad_parameter, reject
 from controller.remote_copy.states import MAX_BRIDGES, IllegalTransition, PairEvent, PairState, Reason, next_state
 
 COPY, NOCOPY, RESYNC = 0, 1, 2
+SYNCHRONOUS, EXTENDED = 0, 1
 DEFAULT_PACE = 15
 
 
@@ -49,7 +52,7 @@ def establish_pair(core: Core, order: pprc.EstablishPair, volume: int) -> Proced
         raise reject(Reason.BRIDGE_VOLUME)
     acts = {NO_ACTION: _establish_volume, FAILOVER: fail_over, FAILBACK: fail_back}
     pair = yield from alone(core, volume, acts[order.action](core, order, volume))
-    if header.flags & pprc.PairFlag.MESSAGE_REQUIRED and pair.state is PairState.DUPLEX_PENDING:
+    if header.flags & pprc.PairFlag.MESSAGE_REQUIRED and pair.state is PairState.DUPLEX_PENDING and not pair.extended:
         waiters = core.duplex_waiters.setdefault(pair.pair_id, [])
         if not (yield waiters.append):
             raise reject(Reason.STATE, pair_id=pair.pair_id)
@@ -59,13 +62,14 @@ def _check_pair_bytes(order: pprc.EstablishPair) -> None:
     """Values that this box does not know, lowest offset first."""
     if order.header.flags & pprc.PairFlag.CASCADE or (order.header.flags & pprc.PairFlag.FORCE and not order.action):
         raise bad_parameter(1)
+    autoresync = pprc.ResyncControl.AUTORESYNC if order.option == EXTENDED else 0  # pairs come back by themselves
     for pointer, wrong in (
         (40, order.mode > RESYNC),
-        (41, order.option != 0),
+        (41, order.option > EXTENDED),
         (42, order.action > FAILBACK),
         (44, order.bridge_role > orders.STATUS_BRIDGE),
         (45, (order.bridge_number != 0) != (order.bridge_role != 0) or order.bridge_number > MAX_BRIDGES),
-        (46, order.resync_control != 0),
+        (46, order.resync_control != (order.resync_control & autoresync)),
     ):
         if wrong:
             raise bad_parameter(pointer)
@@ -78,17 +82,20 @@ def _establish_volume(core: Core, order: pprc.EstablishPair, volume: int) -> Pro
     pair = core.primaries.get(volume)
     if pair is not None and pair.secondary != secondary:
         raise reject(Reason.ALREADY_PRIMARY)
-    event = {COPY: PairEvent.ESTABLISH_COPY, NOCOPY: PairEvent.ESTABLISH_NOCOPY, RESYNC: PairEvent.RESYNC}[order.mode]
+    event = _event_of(order, pair)
     try:
         target = next_state(pair.state if pair is not None else PairState.SIMPLEX, event)
     except IllegalTransition as illegal:
         raise reject(illegal.reason) from illegal
     if pair is not None and pair.state is PairState.DUPLEX:
         return pair  # RESYNC of a duplex pair: no action
+    if pair is not None and event is PairEvent.GO_TO_SYNC:
+        return (yield from go_to_sync(core, pair))
     may_copy(core, secondary)
     entry = core.control_path(secondary.box)
-    again = pair is not None and event is PairEvent.ESTABLISH_COPY
+    again = pair is not None and order.mode == COPY
     pair = pair or _new_pair(core, order, volume, secondary)
+    pair.attributes, pair.pace = attributes_of(core, order), order.pace or DEFAULT_PACE
     # A full copy of a suspended pair is a new pair: the other box takes up no pair that has ended there.
     pair_id = core.records.next_pair_id() if again else pair.pair_id
     yield from tell_secondary(core, replace(pair, pair_id=pair_id), target, entry)
@@ -96,7 +103,7 @@ def _establish_volume(core: Core, order: pprc.EstablishPair, volume: int) -> Pro
     pair.pair_id = pair_id
     pair.announce = False
     if target is PairState.DUPLEX_PENDING:
-        if event is PairEvent.ESTABLISH_COPY:
+        if order.mode == COPY:
             pair.mark_all()
             pair.reconcile = False  # everything is sent anyway
         elif pair.reconcile:
@@ -109,19 +116,19 @@ def _establish_volume(core: Core, order: pprc.EstablishPair, volume: int) -> Pro
     return pair
 
 
+def _event_of(order: pprc.EstablishPair, pair: Pair | None) -> PairEvent:
+    """What the order means to the pair that there is."""
+    if order.option == EXTENDED:
+        if order.mode == RESYNC:
+            return PairEvent.RESYNC_XD
+        return PairEvent.ESTABLISH_NOCOPY if order.mode == NOCOPY and pair is not None else PairEvent.ESTABLISH_XD
+    if pair is not None and pair.extended and pair.state is PairState.DUPLEX_PENDING and order.mode != NOCOPY:
+        return PairEvent.GO_TO_SYNC
+    return {COPY: PairEvent.ESTABLISH_COPY, NOCOPY: PairEvent.ESTABLISH_NOCOPY, RESYNC: PairEvent.RESYNC}[order.mode]
+
+
 def _new_pair(core: Core, order: pprc.EstablishPair, volume: int, secondary: VolumeName) -> Pair:
     shape = core.shape(volume)
-    paths = core.paths.get(secondary.box)
-    attributes = pprc.SecondaryAttribute(0)
-    for flag, attribute in (
-        (pprc.PairFlag.CRITICAL, pprc.SecondaryAttribute.CRITICAL),
-        (pprc.PairFlag.ONLINE_SECONDARY, pprc.SecondaryAttribute.ONLINE_SECONDARY),
-        (pprc.PairFlag.RESET_RESERVE, pprc.SecondaryAttribute.RESET_RESERVE),
-    ):
-        if order.header.flags & flag:
-            attributes |= attribute
-    if paths is not None and paths.cgroup:
-        attributes |= pprc.SecondaryAttribute.CONSISTENCY_GROUP
     return Pair(
         pair_id=core.records.next_pair_id(),
         is_primary=True,
@@ -130,7 +137,7 @@ def _new_pair(core: Core, order: pprc.EstablishPair, volume: int, secondary: Vol
         volume=volume,
         tracks=shape.tracks,
         heads=shape.heads,
-        attributes=int(attributes),
+        attributes=attributes_of(core, order),
         pace=order.pace or DEFAULT_PACE,
         began=core.around.array.appended,
         consistent=True,

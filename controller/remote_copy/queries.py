@@ -119,6 +119,8 @@ def _volume(core: Core, volume: int) -> bytes:
     flags = VolumeFlag(0)
     if pair.attributes & 0x80:
         flags |= VolumeFlag.CRITICAL
+    if pair.extended:
+        flags |= VolumeFlag.EXTENDED_DISTANCE
     if pair.is_primary and is_critical(core, pair):
         flags |= VolumeFlag.CRITICAL_STATE
     if volume in core.long_busy:

@@ -44,6 +44,8 @@ def update_status(core: Core, order: pprc.UpdateSecondaryDeviceStatus, volume: i
         pair.not_before = order.tod
         pair.update_sequence = 0
         pair.consistent = False
+    if state in (PairState.DUPLEX_PENDING, PairState.DUPLEX):
+        pair.attributes = order.attributes
     if state is PairState.DUPLEX:
         pair.consistent = True
         pair.reconcile = False  # proven equal; from here on the marks tell what is uncertain

@@ -22,6 +22,9 @@ class PairEvent(Enum):
     ESTABLISH_COPY = auto()
     ESTABLISH_NOCOPY = auto()
     RESYNC = auto()
+    ESTABLISH_XD = auto()
+    RESYNC_XD = auto()
+    GO_TO_SYNC = auto()
     SUSPEND_AT_PRIMARY = auto()
     SUSPEND_AT_SECONDARY = auto()
     DELETE = auto()
@@ -78,6 +81,9 @@ TABLE: dict[PairEvent, Row] = {
     PairEvent.ESTABLISH_COPY: Row(_COPY, _STATE, _STATE, _COPY),
     PairEvent.ESTABLISH_NOCOPY: Row(Cell(_D, _D), _STATE, _STATE, _STATE),
     PairEvent.RESYNC: Row(_NO_PAIR, _STATE, _STAYS, _COPY),
+    PairEvent.ESTABLISH_XD: Row(_COPY, _STATE, _STATE, _COPY),
+    PairEvent.RESYNC_XD: Row(_NO_PAIR, _STATE, _STATE, _COPY),
+    PairEvent.GO_TO_SYNC: Row(None, _STAYS, None, None),  # of a pair that is pending with extended distance
     PairEvent.SUSPEND_AT_PRIMARY: Row(_NO_PAIR, _SUSPENDED, _SUSPENDED, _STAYS),
     PairEvent.SUSPEND_AT_SECONDARY: Row(
         _NO_PAIR, Cell(_AT_SECONDARY, _AT_SECONDARY), Cell(_AT_SECONDARY, _AT_SECONDARY), Cell(None, _AT_SECONDARY)

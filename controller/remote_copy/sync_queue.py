@@ -131,6 +131,8 @@ class WorkerOwner(Protocol):
     def prepare_copy(self, pair: Pair, ready: Callable[[bool], None]) -> None:
         """Before the first pass: the secondary must be pending and say what it may hold beyond the primary."""
 
+    def pass_ended(self, pair: Pair) -> None: ...  # of extended distance: other pairs have the bridge now
+
     def unreadable(self, pair: Pair, text: str) -> None:
         """A track of the primary cannot be read: suspend the pair."""
 
@@ -303,6 +305,10 @@ class SyncWorker:
     def _next_pass_if_done(self) -> None:
         pair = self.pair
         if pair is None or self._in_flight or self._order or self._ending:
+            return
+        if pair.extended:
+            self._free()
+            self.owner.pass_ended(pair)
             return
         if not pair.draining:
             left = int(pair.dirty.count())

@@ -1,4 +1,4 @@
-"""One half fails while the other goes on: only the disk of B, a chain begun before a freeze, an order under way in one."""
+"""One half fails while the other goes on: only the disk of B; a chain, or an order, that a freeze overtakes."""
 
 from __future__ import annotations
 

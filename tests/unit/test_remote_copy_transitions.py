@@ -33,15 +33,17 @@ class Systems:
         self.r, self.to_a, self.to_b = r, to_a, to_b
         self.held: list[tuple[BridgeHeader, Result]] = []
 
-    async def set_up(self) -> None:
+    async def set_up(self, *, extended: bool = False) -> None:
+        """extended: the pending pair is one of extended distance."""
         await set_up_bridge(self.to_a, self.to_b)
         for volume in (DUPLEX, SUSPENDED):
             assert (await order(self.to_a, volume, operator.establish_pair(volume))).completed
         await until(lambda: duplex(self.r, DUPLEX) and duplex(self.r, SUSPENDED))
         assert (await order(self.to_a, SUSPENDED, operator.suspend_pair(SUSPENDED))).completed
         self._hold_the_end_of_the_next_copy()
-        assert (await order(self.to_a, PENDING, operator.establish_pair(PENDING))).completed
-        await until(lambda: bool(self.held))
+        establish = establish_extended if extended else operator.establish_pair
+        assert (await order(self.to_a, PENDING, establish(PENDING))).completed
+        await until(lambda: extended or bool(self.held))
         await trio.sleep(0.1)
         assert [self.state_at_a(volume) for volume in COLUMNS] == [0, 1, 2, 3]
         assert [self.state_at_b(volume) for volume in COLUMNS] == [0, 1, 2, 5]
@@ -81,6 +83,10 @@ class Systems:
 
     async def write(self, volume: int) -> ProgramResult:
         return await self.to_a.run_program(volume, orders.format_track(Cchh(0, 5), [orders.NewRecord(b"data")]))
+
+
+def establish_extended(volume: int, mode: int = 0) -> bytes:
+    return orders.establish_pair(A, B, volume, volume, mode=mode, option=1).encode()
 
 
 Act = Callable[[Systems, int], Awaitable[ProgramResult | None]]
@@ -157,6 +163,9 @@ ACTS: dict[PairEvent, Act] = {
     PairEvent.ESTABLISH_COPY: to_primary(operator.establish_pair),
     PairEvent.ESTABLISH_NOCOPY: to_primary(lambda volume: operator.establish_pair(volume, NOCOPY)),
     PairEvent.RESYNC: to_primary(lambda volume: operator.establish_pair(volume, RESYNC)),
+    PairEvent.ESTABLISH_XD: to_primary(establish_extended),
+    PairEvent.RESYNC_XD: to_primary(lambda volume: establish_extended(volume, RESYNC)),
+    PairEvent.GO_TO_SYNC: to_primary(operator.establish_pair),
     PairEvent.SUSPEND_AT_PRIMARY: to_primary(operator.suspend_pair),
     PairEvent.SUSPEND_AT_SECONDARY: to_secondary(operator.suspend_pair, heard=True),
     PairEvent.DELETE: to_primary(operator.delete_pair),
@@ -217,7 +226,7 @@ async def test_row(event: PairEvent, autojump_clock: object) -> None:
     while wanted:
         async with rig(copy=BY_COMMAND) as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
             systems = Systems(r, to_a, to_b)
-            await systems.set_up()
+            await systems.set_up(extended=event is PairEvent.GO_TO_SYNC)
             if event is PairEvent.RUN:
                 assert (await order(to_a, 0, freeze())).completed
                 to_a.attentions()

@@ -8,6 +8,7 @@ cost more than a sync does. A simulation runs the same steps as a task.
 
 import heapq
 import queue
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -24,6 +25,7 @@ from controller.remote_copy.ports import ArrayFault
 HOUSEKEEPING_S = 0.01  # of background work between two commits, at most, and one step
 HOUSEKEEPING_IN_NEED_S = 0.03  # the same when room runs out: who waits for a commit writes nothing more meanwhile
 HOUSEKEEPING_STEP_BYTES = 128 << 10
+QUICK_S = 0.0001  # a commit that takes no longer did not wait for a disk
 IDLE_WORK_BYTES = 1 << 20  # background work is given as if so much had been written, when nothing was
 IDLE_COMMIT_S = 0.05  # records that nobody waits for are durable after at most this long
 
@@ -54,6 +56,7 @@ class Committer:
         self._wanted = Bell()
         self._wake: Callable[[], None] = self._wanted.ring
         self._woken = False  # since the last batch was taken
+        self._slow = False  # the last commit took more than QUICK_S
         self._resting = False  # the last time there was neither anything to commit nor background work
         self._clock = trio.lowlevel.current_clock()
         self.fenced = False
@@ -61,8 +64,8 @@ class Committer:
         self.commits = 0
 
     def awaited(self) -> bool:
-        """Does anybody wait for a commit?"""
-        return bool(self._waiting)
+        """Does anybody wait for a commit, on a disk that took its time for the last one?"""
+        return self._slow and bool(self._waiting)
 
     def when_durable(self, sequence: int, reply: Callable[[bool], None]) -> None:
         """See `HardenPort`."""
@@ -159,10 +162,12 @@ class Committer:
                 return
 
     def _write(self, batch: Batch) -> DiskError | None:
+        begun = time.monotonic()
         try:
             self._store.commit(batch)
         except DiskError as error:
             return error
+        self._slow = time.monotonic() - begun > QUICK_S
         return None
 
     async def keep_room(self) -> None:

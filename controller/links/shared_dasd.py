@@ -37,7 +37,7 @@ Say = Callable[[str, dict[str, object]], None]
 
 
 class SharedDasdServer:
-    """Serves one `ShareServer` on one address. awaited: does anybody wait for a commit?"""
+    """Serves one `ShareServer` on one address. awaited: does anybody wait for the disk?"""
 
     def __init__(
         self, config: SharedConfig, server: ShareServer, say: Say, awaited: Callable[[], bool] = lambda: False

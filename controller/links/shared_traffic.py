@@ -69,7 +69,7 @@ class Connection:
 class Traffic:
     """All connections of one server. Whoever calls has the core, but for `run`.
 
-    accept: called when a connection waits at `listeners`. awaited: does anybody wait for a commit?
+    accept: called when a connection waits at `listeners`. awaited: does anybody wait for the disk?
     """
 
     def __init__(self, accept: Callable[[socket.socket], None], awaited: Callable[[], bool]) -> None:

@@ -148,6 +148,23 @@ def clone(device: int, name: str, target: int, read_only: bool, as_json: bool, *
     _say(as_json, {**_named(device, name), "target": f"{target:02X}"}, text)
 
 
+@snap.command()
+@click.argument("name")
+@click.argument("copies", nargs=-1, required=True, metavar="SECONDARY:TARGET...")
+@system_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def practice(name: str, copies: tuple[str, ...], as_json: bool, system: str | None, token_file: Path | None) -> None:
+    """Serve writable copies of secondaries, all as they are at one instant, while their mirroring goes on.
+
+    For a rehearsal of a recovery. NAME is given to the snapshots that the copies are made of.
+    """
+    if system is None:
+        raise BadInput("--system is needed: only a running system knows its secondaries")
+    made = SystemClient(system, token_file).post("/v1/practice", {"name": name, "copies": ",".join(copies)})
+    served = ", ".join(str(volume["device"]) for volume in made["volumes"])
+    _say(as_json, made, f"volumes {served}: copies of secondaries, from snapshots {name}")
+
+
 def _when(created: float) -> str:
     return datetime.fromtimestamp(created, UTC).isoformat(timespec="seconds")
 

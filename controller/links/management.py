@@ -108,6 +108,16 @@ async def _clone(operations: Operations, given: dict[str, Any]) -> JSON:
     return await operations.clone(given["device"], given["name"], given["target"], read_only=read_only)
 
 
+async def _practice(operations: Operations, given: dict[str, Any]) -> JSON:
+    copies = {}
+    for entry in given["copies"].split(","):
+        secondary, _, target = entry.partition(":")
+        if not (_DEVICE.fullmatch(secondary) and _DEVICE.fullmatch(target)) or int(secondary, 16) in copies:
+            raise HTTPException(400, f'copies: {entry!r} is not one secondary and one new volume ("0003:0303")')
+        copies[int(secondary, 16)] = int(target, 16)
+    return {"volumes": await operations.practice(given["name"], copies)}
+
+
 async def _create_volume(operations: Operations, given: dict[str, Any]) -> JSON:
     cylinders = given.get("cylinders")
     if cylinders is None:
@@ -163,6 +173,9 @@ VERBS: tuple[Verb, ...] = (
     Verb("POST", "/v1/volumes/{device}/image", "importVolume", "Make a volume of a plain CKD image and serve it.",
          _import_volume, status=201, upload=True),
     Verb("GET", "/v1/pairs", "listPairs", "The remote copy pairs of this system.", _pairs),
+    Verb("POST", "/v1/practice", "practice", "Serve writable copies of secondaries, all of one instant.", _practice,
+         (("name", "string", "of the snapshots they are made of"),
+          ("copies", "string", "secondary:new device, hexadecimal, separated by commas")), 201),
     Verb("GET", "/v1/snapshots", "listSnapshots", "The snapshots of all volumes.", _all_snapshots),
     Verb("GET", "/v1/volumes/{device}/snapshots", "listSnapshotsOfVolume", "The snapshots of a volume.", _snapshots),
     Verb("POST", "/v1/volumes/{device}/snapshots", "createSnapshot", "Take a snapshot, while hosts go on.", _create,

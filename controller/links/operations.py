@@ -20,9 +20,10 @@ from controller.array import StoreError, UnknownVolumeError
 from controller.array.images import PlainStream, plain_length, plain_pieces, stored_tracks
 from controller.array.images.transfer import STEP_BYTES
 from controller.array.in_place import shadow_of
-from controller.array.snapshots import Snapshot, SnapshotCatalog
+from controller.array.snapshots import Snapshot, SnapshotCatalog, SnapshotError
 from controller.array.volumes import (
     UNIT_ADDRESS,
+    VolumeExistsError,
     VolumeInfo,
     begin_volume,
     complete_volume,
@@ -138,6 +139,30 @@ class Operations:
         self.catalog.clone(number, name, target)
         await self._serve(target, address, geometry, read_only=read_only)
         return self.volume(target)
+
+    async def practice(self, name: str, copies: Mapping[int, int]) -> list[dict[str, Any]]:
+        """Serve writable copies of secondaries, all as they are at one instant, while their mirroring goes on.
+
+        copies: a secondary's device number to that of the new volume. The snapshots they are made of stay, as `name`.
+        Raises SnapshotError where a volume is no secondary, its copy is not complete, or the name is taken, and
+        VolumeExistsError; then nothing was made.
+        """
+        for number, target in copies.items():
+            pair = self._system.subsystem.remote_copy.core.secondaries.get(self._address(number))
+            if pair is None:
+                raise SnapshotError(f"volume {number:04X} is not the secondary of a pair")
+            if not pair.consistent:
+                raise SnapshotError(f"the copy on volume {number:04X} is not complete ({_state(pair)})")
+            if any(snapshot.name == name for snapshot in self.catalog.of(number)):
+                raise SnapshotError(f"volume {number:04X} has a snapshot {name!r} already")
+            if target in self._store.volumes():
+                raise VolumeExistsError(target)
+        if len(set(copies.values())) < len(copies):
+            raise SnapshotError("two copies have the same device number")
+        now = time.time()
+        for number in copies:  # nothing else runs between them: it is one instant of the log
+            self.catalog.create(number, name, now)
+        return [await self.clone(number, name, target) for number, target in copies.items()]
 
     async def create_volume(self, number: int, geometry: Geometry, tracks: Mapping[int, bytes]) -> dict[str, Any]:
         """Make a new volume and serve it. Raises VolumeExistsError."""

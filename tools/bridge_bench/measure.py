@@ -23,7 +23,7 @@ Figures = dict[str, Any]
 class Sizes:
     """How much is done. `quick`: enough to see that it works."""
 
-    bulk_cylinders: int = 800
+    bulk_cylinders: int = 200
     status_cylinders: int = 40
     shaped_cylinders: int = 60
     rounds: int = 3
@@ -61,15 +61,19 @@ class Bench:
             make_image(image, plan)
             folder = self._new(title)
             async with couple(folder, plan, image) as systems:
+                before = systems.processor_s()
                 took = [await systems.copy() for _ in range(self._sizes.rounds)]
+                used = [after - since for after, since in zip(systems.processor_s(), before, strict=True)]
             image.unlink()
+            cpu_us = [round(seconds / plan.tracks / len(took) * 1e6) for seconds in used]
             rate = median(plan.raw_bytes / seconds / 1e6 for seconds in took)
             loopback, disk = ceilings.loopback_mb_per_s(), ceilings.durable_mb_per_s(folder)
             rows.append(
                 {
                     "links": title, "tracks": plan.tracks, "raw_mb_per_s": round(rate, 1),
                     "loopback_mb_per_s": round(loopback, 1), "ratio_to_loopback": round(rate / loopback, 3),
-                    "durable_writes_mb_per_s": round(disk, 1),
+                    "durable_writes_mb_per_s": round(disk, 1), "primary_cpu_us_per_track": cpu_us[0],
+                    "secondary_cpu_us_per_track": cpu_us[1],
                 }
             )  # fmt: skip
         return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -112,9 +113,11 @@ def write_config(folder: Path, name: str, plan: Plan, image: Path | None, peers:
 class Couple:
     """Both systems, an operator at each, and paths between them."""
 
-    def __init__(self, plan: Plan, site_a: SiteProcess, to_a: HostSession, to_b: HostSession) -> None:
+    def __init__(
+        self, plan: Plan, site_a: SiteProcess, site_b: SiteProcess, to_a: HostSession, to_b: HostSession
+    ) -> None:
         self.plan = plan
-        self.site_a = site_a
+        self.site_a, self.site_b = site_a, site_b
         self._to_a, self._to_b = to_a, to_b
 
     async def set_up(self) -> None:
@@ -148,6 +151,10 @@ class Couple:
         result = await self._to_a.run_program(volume, orders.query(orders.SCOPE_VOLUME))
         return VolumeQuery.decode(result.data).state == DUPLEX
 
+    def processor_s(self) -> tuple[float, float]:
+        """Seconds of processor time that each system has used."""
+        return _processor_s(self.site_a.process.pid), _processor_s(self.site_b.process.pid)
+
     async def copy(self, volume: int = 0) -> float:
         """Copy a volume whole; seconds from its establishment to duplex, by the primary's event log."""
         await self.establish(volume)
@@ -159,6 +166,11 @@ class Couple:
         done = max(e["t"] for e in events if e["state"] == "DUPLEX")
         await self.delete(volume)
         return float(done - begun)
+
+
+def _processor_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # in user and in system mode
 
 
 def _of(message: str, volume: int) -> bool:
@@ -185,6 +197,6 @@ async def couple(folder: Path, plan: Plan, image: Path | None = None) -> AsyncIt
         config_a = write_config(folder, "A", plan, image, site_b.listening)
         site_a = stack.enter_context(start_site(folder, config_a))
         async with open_session(*site_a.host_address) as to_a, open_session(*site_b.host_address) as to_b:
-            made = Couple(plan, site_a, to_a, to_b)
+            made = Couple(plan, site_a, site_b, to_a, to_b)
             await made.set_up()
             yield made

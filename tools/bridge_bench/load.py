@@ -12,7 +12,7 @@ from ccw.geometry import Cchh
 from host_emulator import orders
 from host_emulator.channel import ChannelProgram
 from host_emulator.session import HostSession, open_session
-from tools.bridge_bench.sites import HEADS, SMALL_BYTES, SMALL_RECORDS
+from tools.bridge_bench.sites import HEADS, LINK_RETRIES, SMALL_BYTES, SMALL_RECORDS
 
 WRITE_SHARE = 0.3
 HOSTS = 2
@@ -26,7 +26,7 @@ async def timed_writes(session: HostSession, volume: int, tracks: int, count: in
     for _ in range(count):
         program = _write(random, tracks)
         start = time.perf_counter()
-        result = await session.run_program(volume, program)
+        result = await session.run_program(volume, program, LINK_RETRIES)
         took.append(time.perf_counter() - start)
         if not result.completed:
             raise RuntimeError(f"a write failed: sense {(result.sense or b'').hex().upper()}")
@@ -63,7 +63,7 @@ async def _host(
                 place = Cchh(*divmod(random.randrange(tracks), HEADS))
                 program = orders.read_record(place, random.randint(1, SMALL_RECORDS), SMALL_BYTES)
             start = time.perf_counter()
-            await session.run_program(volume, program)
+            await session.run_program(volume, program, LINK_RETRIES)
             took.append(time.perf_counter() - start)
             await trio.sleep(THINK_S)
 

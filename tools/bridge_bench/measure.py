@@ -53,8 +53,8 @@ class Bench:
         """A volume of full tracks, end to end, hardened at the secondary; with the codec off, and on; and as ESCON."""
         rows = []
         for title, plan in (
-            ("wan, plain tracks", Plan(cylinders=self._sizes.bulk_cylinders, window=256)),
-            ("wan, compressed tracks", Plan(cylinders=self._sizes.bulk_cylinders, window=256, content="cards")),
+            ("wan, plain tracks", Plan(cylinders=self._sizes.bulk_cylinders, window=1024)),
+            ("wan, compressed tracks", Plan(cylinders=self._sizes.bulk_cylinders, window=1024, content="cards")),
             ("escon, plain tracks", Plan(cylinders=max(4, self._sizes.bulk_cylinders // 20), wan=False)),
         ):
             image = self._folder / "image"

@@ -33,6 +33,7 @@ PEER_SAIDS = {"A": (0x10, 0x11), "B": (0x20, 0x21)}
 MESSAGE_REQUIRED = 0x20
 DUPLEX = 2
 COPY_TIMEOUT_S = 600.0
+LINK_RETRIES = 3  # on a machine with too much to do a timer of the link may run out
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +149,8 @@ class Couple:
 
     async def duplex(self, volume: int) -> bool:
         """Is the pair in step?"""
-        result = await self._to_a.run_program(volume, orders.query(orders.SCOPE_VOLUME))
-        return VolumeQuery.decode(result.data).state == DUPLEX
+        result = await self._to_a.run_program(volume, orders.query(orders.SCOPE_VOLUME), LINK_RETRIES)
+        return result.completed and VolumeQuery.decode(result.data).state == DUPLEX
 
     def processor_s(self) -> tuple[float, float]:
         """Seconds of processor time that each system has used."""
@@ -178,7 +179,7 @@ def _of(message: str, volume: int) -> bool:
 
 
 async def _order(session: HostSession, device: int, order: Any) -> None:
-    result = await session.run_program(device, orders.pprc(order), 3)
+    result = await session.run_program(device, orders.pprc(order), LINK_RETRIES)
     if not result.completed:
         raise RuntimeError(f"{type(order).__name__} at {device:02X}: {result}")
 
@@ -193,9 +194,11 @@ async def couple(folder: Path, plan: Plan, image: Path | None = None) -> AsyncIt
     """Two running systems in a new folder, set up as planned; ended with the block. Raises RuntimeError."""
     folder.mkdir(parents=True)
     with ExitStack() as stack:
-        site_b = stack.enter_context(start_site(folder, write_config(folder, "B", plan, None, None)))
+        start = trio.to_thread.run_sync  # sessions with other systems go on meanwhile
+        config_b = write_config(folder, "B", plan, None, None)
+        site_b = await start(stack.enter_context, start_site(folder, config_b))
         config_a = write_config(folder, "A", plan, image, site_b.listening)
-        site_a = stack.enter_context(start_site(folder, config_a))
+        site_a = await start(stack.enter_context, start_site(folder, config_a))
         async with open_session(*site_a.host_address) as to_a, open_session(*site_b.host_address) as to_b:
             made = Couple(plan, site_a, site_b, to_a, to_b)
             await made.set_up()

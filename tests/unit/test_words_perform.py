@@ -249,3 +249,23 @@ async def test_a_critical_pair_says_that_it_refuses_writes(autojump_clock: objec
         (row,) = listed.fields["pairs"]
         assert row["critical_mode"] == "Enabled" and "writes are refused (critical state)" in row["why"]["text"]
         assert "CRIT(YES-PATHS)" in "".join((await say(to_a, "CQUERY DEVN(01)"))[0].said())
+
+
+async def test_extended_distance_and_back(autojump_clock: object) -> None:
+    """It never becomes duplex, and says so; waiting ends when everything is copied; another type is no "already"."""
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await set_up_by_words(to_a, to_b)
+        (far,) = await say(to_a, "mkpprc -type gcp -wait 01:01")
+        assert (far.exit, far.text) == (0, "copied; extended distance stays pending")
+        (row,) = (await say(to_a, "lspprc -l"))[0].fields["pairs"]
+        assert (row["type"], row["state_name"], row["first_pass"]) == ("Global Copy", "Copy Pending", "Valid")
+        assert row["why"]["code"] == "extended-distance", row["why"]
+        assert "PENDING.XD" in "".join((await say(to_a, "CQUERY DEVN(01)"))[0].said())
+        assert await verdicts(to_a, "mkpprc -type gcp 01:01") == ["already"]
+        assert await reason_of_write(to_a, 1) == ""
+        assert await verdicts(to_a, "pausepprc 01:01") == ["done"]
+        assert "SUSP(3).XD" in "".join((await say(to_a, "CQUERY DEVN(01)"))[0].said())
+        assert await verdicts(to_a, "resumepprc -type gcp -wait 01:01") == ["done"]
+        (sync,) = await say(to_a, f"CESTPAIR DEVN(01) {PAIR} OPTION(SYNC)", Patience(always=True))
+        assert (sync.exit, sync.text) == (0, "full duplex") and duplex(r, 1) and equal(r, 1)
+        assert await verdicts(to_a, "mkpprc -type gcp 01:01") == ["refused"], "a pair in step has to be suspended first"

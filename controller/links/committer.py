@@ -57,7 +57,6 @@ class Committer:
         self._wake: Callable[[], None] = self._wanted.ring
         self._woken = False  # since the last batch was taken
         self._slow = False  # the last commit took more than QUICK_S
-        self._resting = False  # the last time there was neither anything to commit nor background work
         self._clock = trio.lowlevel.current_clock()
         self.fenced = False
         self.idle_commit_s = IDLE_COMMIT_S
@@ -130,14 +129,10 @@ class Committer:
                         asked.get(timeout=self.idle_commit_s)
                     except queue.Empty:
                         idle = True
-                if not self.fenced and (self._waiting or (idle and self._something_to_do())):
+                if not self.fenced and (idle or self._waiting):
                     self._turns(core)
 
         await run_in_thread(commit, stop)
-
-    def _something_to_do(self) -> bool:
-        """Is there anything for an idle thread? Asked without the core, which others may need: a guess is enough."""
-        return not self._resting or self._store.appended != self._store.durable
 
     def _turns(self, core: CoreLock) -> None:
         """One batch after the other as long as somebody waits, each with the background work that goes with it."""
@@ -146,14 +141,12 @@ class Committer:
         while True:
             failure = self._write(batch) if batch is not None else None
             with core:
-                self._resting = batch is None
                 if batch is not None and failure is None:
                     self._committed(batch)
                 elif batch is not None and failure is not None:
                     self._failed(batch, failure)
                 steps = self._housekeeping(batch)
                 more = next(steps, None) is not None
-                self._resting = self._resting and not more
                 batch = self._take() if self._waiting and not more else None
             while more:
                 with core:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any, TypeVar
 
 import pytest
@@ -190,6 +191,36 @@ async def test_ends_are_answered_when_the_sync_returns_and_not_before() -> None:
             await call(wait_for_the_disk, server)
         finally:
             synced.set()
+
+
+async def test_what_nobody_waits_for_is_durable_soon_also_after_a_rest() -> None:
+    async with serving() as server:
+        store = server.site.running.store
+        for value in (b"1", b"2"):
+            await trio.sleep(0.2)  # the thread that commits finds nothing to do meanwhile
+            sequence = store.put("key", value)
+            with trio.fail_after(10):
+                while store.durable < sequence:
+                    await trio.sleep(0.01)
+
+
+async def test_an_end_that_waits_for_room_gets_what_collection_finds() -> None:
+    """A full array of which most is dead: nothing is appended any more, and still the thread goes on collecting."""
+
+    def fill(server: Server) -> int:
+        random, ended = Random(3), 0
+        with server.client() as client:
+            for _ in range(60):
+                with client.program():
+                    client.write(ended % 2, RECORD_AT, record_one(ended % 2, random.randbytes(40_000)))
+                ended += 1
+        return ended
+
+    async with serving() as server:
+        medium = server.site.medium
+        medium.capacity_bytes = sum(medium.segments().values()) + 5 * (1 << 18)
+        assert await call(fill, server) == 60
+        assert not server.site.running.committer.fenced
 
 
 async def test_only_clients_that_wait_for_nothing_are_ended_for_their_silence() -> None:

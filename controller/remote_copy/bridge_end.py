@@ -17,8 +17,8 @@ from controller.remote_copy.states import BridgeRole, BridgeState, Reason
 def delete_bridge(core: Core, order: pprc.DeletePair, volume: int) -> Procedure[None]:
     """D3 for a data bridge: it is given up, and does not come back by itself; its volumes stay defined.
 
-    Refused (5E) while it serves pairs that are pending or duplex, unless the order is UNCONDITIONAL: then its failure
-    does to them what any failure does. Ends when its paths serve everybody again. Raises Refused.
+    Refused (5E) while pairs need it, unless the order is UNCONDITIONAL: then its failure does to them what any failure
+    does. Ends when its paths serve everybody again. Raises Refused.
     """
     check_boxes(order.header, core.own, own_is_primary=True)
     role, number = core.roles[volume]
@@ -33,8 +33,7 @@ def delete_bridge(core: Core, order: pprc.DeletePair, volume: int) -> Procedure[
         raise reject(Reason.STATE)
     if bridge.worker.state is BridgeState.DEFINED:
         raise reject(Reason.NOT_IN_PAIR)
-    served = any(pair.secondary.box == bridge.box and not pair.state.suspended for pair in core.primaries.values())
-    if bridge.worker.sender is not None and served and not order.header.flags & pprc.DeleteFlag.UNCONDITIONAL:
+    if not order.header.flags & pprc.DeleteFlag.UNCONDITIONAL and _is_needed(core, bridge):
         raise reject(Reason.PATHS_IN_USE)
     bridge.wanted = False
     core.records.store_bridge_pair(number, None)
@@ -43,6 +42,16 @@ def delete_bridge(core: Core, order: pprc.DeletePair, volume: int) -> Procedure[
         yield lambda reply: _end_sending(bridge, sender, reply)
     bridge.worker.move("end")
     yield from core.hardened()
+
+
+def _is_needed(core: Core, bridge: PrimaryBridge) -> bool:
+    """Are pairs pending or duplex that it alone serves, or is something of theirs under way on it?"""
+    sender = bridge.worker.sender
+    if sender is None or all(p.state.suspended or p.secondary.box != bridge.box for p in core.primaries.values()):
+        return False
+    others = (other for other in core.sending.values() if other is not bridge and other.box == bridge.box)
+    idle = bridge.worker.pair is None and not sender.outstanding
+    return not idle or all(other.worker.sender is None for other in others)
 
 
 def _end_sending(bridge: PrimaryBridge, sender: BridgeSender, reply: Callable[[None], None]) -> None:

@@ -300,7 +300,7 @@ DSCLI_WORDS: tuple[OperatorWord, ...] = (
     OperatorWord(
         "rmbridge", "Take a bridge down; its volumes keep their roles.", "D3 Delete Pair", "the source", "path",
         (*_BETWEEN, Keyword("number", "1-8", "of the bridge", decimal(1, 8), 1),
-         _switch("unconditional", "also while pairs are pending or duplex: they are suspended, or wait for another")),
+         _switch("unconditional", "also while pairs need it: they are suspended, or wait for another")),
         _no_bridge, Operands("SOURCE:TARGET", "the data bridge volumes", pair), "rmbridge F0:F0",
     ),
     OperatorWord(

@@ -141,3 +141,26 @@ async def test_a_bridge_without_a_pair_of_links_is_refused(autojump_clock: objec
         await define(to_a, to_b, 1)
         result = await order(to_a, 0xF0, establish(1))
         assert result.sense is not None and result.sense[7:9] == b"\x0f\x4f"
+
+
+async def test_a_bridge_that_others_can_do_without_is_ended_by_command(autojump_clock: object) -> None:
+    """Delete Pair to one of two: refused while it copies; then the other goes on alone, and is needed."""
+    async with rig(copy=BY_COMMAND) as r, r.host(r.a) as to_a, r.host(r.a) as io, r.host(r.b) as to_b:
+        await set_up(to_a, to_b, 2)
+        for volume in range(4):
+            assert (await order(to_a, volume, operator.establish_pair(volume))).completed
+        copying = next(bridge for bridge in core(r.a).sending.values() if bridge.worker.pair is not None)
+        delete = {
+            number: orders.delete_pair(operator.A, operator.B, *[0xF0 + 2 * (number - 1)] * 2).encode()
+            for number in (1, 2)
+        }
+        refused = await order(to_a, copying.data_volume, delete[copying.number])
+        assert refused.sense is not None and refused.sense[7:9] == b"\x0f\x5e"
+        await until(lambda: all(duplex(r, volume) for volume in range(4)))
+        assert (await order(to_a, 0xF0, delete[1])).completed
+        assert core(r.a).sending[1].worker.state is BridgeState.DEFINED and all(duplex(r, v) for v in range(4))
+        for volume in range(4):
+            await format_track(io, volume, 5, "over the other")
+            assert duplex(r, volume) and equal(r, volume)
+        refused = await order(to_a, 0xF2, delete[2])
+        assert refused.sense is not None and refused.sense[7:9] == b"\x0f\x5e", "the last one"

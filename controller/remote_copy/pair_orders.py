@@ -60,12 +60,16 @@ def establish_pair(core: Core, order: pprc.EstablishPair, volume: int) -> Proced
 
 def _check_pair_bytes(order: pprc.EstablishPair) -> None:
     """Values that this box does not know, lowest offset first."""
-    if order.header.flags & pprc.PairFlag.CASCADE or (order.header.flags & pprc.PairFlag.FORCE and not order.action):
+    flags = order.header.flags
+    cascade = flags & pprc.PairFlag.CASCADE
+    if cascade and (flags & pprc.PairFlag.CRITICAL or order.pace or order.action or order.bridge_role):
+        raise bad_parameter(1)
+    if flags & pprc.PairFlag.FORCE and not order.action:
         raise bad_parameter(1)
     autoresync = pprc.ResyncControl.AUTORESYNC if order.option == EXTENDED else 0  # pairs come back by themselves
     for pointer, wrong in (
         (40, order.mode > RESYNC),
-        (41, order.option > EXTENDED),
+        (41, order.option > EXTENDED or (cascade and order.option != EXTENDED)),
         (42, order.action > FAILBACK),
         (44, order.bridge_role > orders.STATUS_BRIDGE),
         (45, (order.bridge_number != 0) != (order.bridge_role != 0) or order.bridge_number > MAX_BRIDGES),
@@ -77,7 +81,7 @@ def _check_pair_bytes(order: pprc.EstablishPair) -> None:
 
 def _establish_volume(core: Core, order: pprc.EstablishPair, volume: int) -> Procedure[Pair]:
     secondary = secondary_box(order.header).volume(order.header.secondary_cca)
-    if volume in core.secondaries:
+    if volume in core.secondaries and not order.header.flags & pprc.PairFlag.CASCADE:
         raise reject(Reason.ALREADY_SECONDARY)
     pair = core.primaries.get(volume)
     if pair is not None and pair.secondary != secondary:

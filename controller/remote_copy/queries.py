@@ -250,9 +250,9 @@ def _bitmap(core: Core, volume: int) -> bytes:
 
     Raises Refused: 43 in no pair, 49 more tracks than the reply can tell of.
     """
-    pair = core.primaries.get(volume)
+    pair = core.secondaries.get(volume)  # first: of a volume in the middle of a cascade its primary asks
     if pair is None:
-        pair = core.secondaries.get(volume)
+        pair = core.primaries.get(volume)
     if pair is None:
         raise reject(Reason.NOT_IN_PAIR)
     if pair.tracks > BITMAP_TRACKS_MAX:

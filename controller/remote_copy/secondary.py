@@ -13,7 +13,7 @@ from controller.remote_copy.core import ATTENTION_STATE_CHANGE, Core
 from controller.remote_copy.long_busy import end_long_busy
 from controller.remote_copy.orders import ANY_STATE
 from controller.remote_copy.pair import Pair, VolumeName
-from controller.remote_copy.pair_acts import leave_queue
+from controller.remote_copy.pair_acts import leave_queue, wake
 from controller.remote_copy.procedure import Procedure
 from controller.remote_copy.refusal import bad_parameter, reject
 from controller.remote_copy.states import PairEvent, PairState, Reason
@@ -89,7 +89,7 @@ def _become_secondary(core: Core, order: pprc.UpdateSecondaryDeviceStatus, volum
     """The volume as a new secondary, not known to `core` yet. Raises Refused."""
     if state not in (PairState.DUPLEX_PENDING, PairState.DUPLEX):
         raise reject(Reason.NOT_IN_PAIR)
-    if volume in core.primaries:
+    if volume in core.primaries and volume not in core.secondaries:
         raise reject(Reason.ALREADY_PRIMARY)
     _check_volume(core, order, volume)
     return _new_secondary(core, order, volume)
@@ -175,4 +175,17 @@ def destination(core: Core, header: BridgeHeader) -> Destination:
         fields = {"bridge": header.bridge_number, "pair": pair.pair_id, "volume": f"{address.cca:02X}"}
         core.around.log(708, "redirecting by pointer to the secondary volume", fields)
     shape = core.volumes[address.cca]
+    _cascade(core, address.cca, address.address.cylinder * shape.heads + address.address.head)
     return Destination(Result.APPLIED, address.cca, shape.heads, shape.cylinders, shape.track_size)
+
+
+def _cascade(core: Core, volume: int, track: int) -> None:
+    """A track comes to a secondary that is a primary too: the next volume of the cascade has yet to get it.
+
+    It is marked before it is written; a pass may begin only behind that.
+    """
+    pair = core.primaries.get(volume)
+    if pair is not None:
+        pair.mark([track])
+        if pair.resting:
+            core.around.timers.call_at(core.around.clock.now(), lambda: wake(core, pair))

@@ -84,23 +84,39 @@ class StreamedReader:
         self.failed: FormatError | None = None
 
     def feed(self, data: bytes) -> list[Received]:
-        """The records that `data` completes. A bad record: as `RecordReader.feed`."""
+        """The records that `data` completes. A bad record: as `RecordReader.feed`.
+
+        Of what came before, only what completes its record is copied.
+        """
         if self.failed is not None:
             raise self.failed
-        buffer = self._rest + data if self._rest else data
-        view = memoryview(buffer)
         records: list[Received] = []
-        position, available = 0, len(buffer)
+        start = 0
+        while self._rest and start < len(data):
+            missing = max(RECORD_HEADER_LENGTH, _stop_of(self._rest, 0)) - len(self._rest)
+            buffer = self._rest + data[start : start + missing]
+            start += missing
+            if not self._cut(buffer, 0, records):
+                return records
+        if not self._rest:
+            self._cut(data, start, records)
+        return records
+
+    def _cut(self, buffer: bytes, position: int, records: list[Received]) -> bool:
+        """Cut the buffer into records; what is left waits. False when there is what is none."""
+        view = memoryview(buffer)
+        available = len(buffer)
+        self._rest = b""
         while available - position >= RECORD_HEADER_LENGTH:
-            stop = position + RECORD_HEADER_LENGTH + (buffer[position + 2] << 8 | buffer[position + 3])
+            stop = _stop_of(buffer, position)
             if stop <= available and (received := _data_frame(view, position, stop)) is not None:
                 records.append(received)
                 self._others.skip(stop - position)
-            elif not self._other(buffer[position:stop], records):
+            elif not self._other(buffer[position : min(stop, available)], records):
                 break
             position = stop
         self._rest = buffer[position:]
-        return records
+        return self.failed is None
 
     def _other(self, data: bytes, records: list[Received]) -> bool:
         """Take another record, or the beginning of any; False when that is not complete, or none."""
@@ -122,6 +138,13 @@ class StreamedReader:
             raise self.failed
         if self._rest:
             raise FormatError("record", "cut short", self._rest, len(self._rest))
+
+
+def _stop_of(buffer: bytes, position: int) -> int:
+    """Where the record at `position` ends, as its header says; `position` when that is not all there."""
+    if len(buffer) - position < RECORD_HEADER_LENGTH:
+        return position
+    return position + RECORD_HEADER_LENGTH + (buffer[position + 2] << 8 | buffer[position + 3])
 
 
 def _data_frame(view: memoryview, position: int, stop: int) -> ReceivedData | None:

@@ -61,6 +61,7 @@ class Violation(AssertionError):
 class DuplexSpell(NamedTuple):
     """A time during which a pair was duplex without interruption."""
 
+    site: str
     boot: int
     pair_id: int
     suspended_before: int  # TOD of the last suspension
@@ -85,11 +86,11 @@ class Checkers:
 
     def duplex_spell(self, volume: int) -> DuplexSpell | None:
         """The spell that lasts now, None when the pair of a primary volume is not duplex."""
-        system = self._world.a.system
+        system = self._world.primary.system
         pair = system.subsystem.remote_copy.core.primaries.get(volume) if system is not None else None
         if pair is None or pair.state is not PairState.DUPLEX:
             return None
-        return DuplexSpell(self._world.a.boots, pair.pair_id, pair.suspend_tod)
+        return DuplexSpell(self._world.primary.name, self._world.primary.boots, pair.pair_id, pair.suspend_tod)
 
     def write_ended(self, numbers: dict[Place, int], spell: DuplexSpell | None) -> None:
         """A host was told that its write is safe. `spell`: as it was when the write began."""
@@ -105,12 +106,12 @@ class Checkers:
             place = next(iter(numbers))
             self._history.format_ended(place.volume, place.track, mirrored=mirrored)
         track = next(iter(numbers)).track
-        if mirrored and self._world.b.system is not None:
-            self._need(Check.MIRRORED, self._world.b.system.store, volume, track)
+        if mirrored and self._world.secondary.system is not None:
+            self._need(Check.MIRRORED, self._world.secondary.system.store, volume, track)
         if self._random.random() < COPY_SHARE:
-            self._need(Check.RECOVERED, self._after_power_loss(self._world.a), volume, track)
+            self._need(Check.RECOVERED, self._after_power_loss(self._world.primary), volume, track)
             if mirrored:
-                self._need(Check.MIRRORED, self._after_power_loss(self._world.b), volume, track)
+                self._need(Check.MIRRORED, self._after_power_loss(self._world.secondary), volume, track)
 
     def _after_power_loss(self, site: SimulatedSite) -> VirtualArrayStore:
         """What the array of a site would be if its power failed now."""
@@ -122,14 +123,14 @@ class Checkers:
         """A site has recovered its array; no host has touched it yet."""
         if site.boots == 1:
             return
-        if site is self._world.a:
+        if site is self._world.primary:
             self._history.forget_seen()
-        if site is self._world.b:
+        if site is self._world.b and self._world.secondary is site:
             for volume in self._history.volumes:
                 self._secondary_is(volume, self._secondary_state(volume))
             self.look_at_the_order()
             self.look_at_what_is_newer()
-        check = Check.RECOVERED if site is self._world.a else Check.MIRRORED
+        check = Check.RECOVERED if site is self._world.primary else Check.MIRRORED
         for volume in self._history.volumes:
             for track in self._history.tracks:
                 self._need(check, site.running.store, volume, track)
@@ -166,7 +167,7 @@ class Checkers:
             raise Violation(Check.READ, str(error)) from error
         if not floor <= number <= record.begun:
             raise Violation(Check.READ, f"{place} reads as write {number}, not one of {floor}-{record.begun}")
-        if boot == self._world.a.boots and self._world.a.up.is_set():
+        if boot == self._world.primary.boots and self._world.primary.up.is_set():
             record.seen = max(record.seen, number)
 
     # The order of dependent writes
@@ -249,8 +250,8 @@ class Checkers:
         """Pairs, bridges and paths of both boxes, for a message."""
         if self._world.a.system is None or self._world.b.system is None:
             return "a box is down"
-        a = self._world.a.running.subsystem.remote_copy.core
-        b = self._world.b.running.subsystem.remote_copy.core
+        a = self._world.primary.running.subsystem.remote_copy.core
+        b = self._world.secondary.running.subsystem.remote_copy.core
         pairs = [(f"{v:02X}", pair.state.name, pair.out_of_sync_count) for v, pair in sorted(a.primaries.items())]
         bridges = [(number, bridge.worker.state.name) for number, bridge in a.sending.items()]
         paths = [(e.said, e.status.name, e.turned) for paths in a.paths for e in paths.entries]
@@ -258,7 +259,7 @@ class Checkers:
 
     def arrays_equal(self) -> None:
         """Nothing is under way any more: both boxes hold the same, and that is what the hosts wrote."""
-        a, b = self._world.a.running, self._world.b.running
+        a, b = self._world.primary.running, self._world.secondary.running
         for volume in self._history.volumes:
             for track in range(a.subsystem.remote_copy.core.shape(volume).tracks):
                 if a.store.read(volume, track) != b.store.read(volume, track):

@@ -117,6 +117,13 @@ class History:
         exposed = record.exposed_there if there else record.exposed
         return least <= number <= record.begun or (exposed and number == NOT_THERE)
 
+    def exchange(self) -> None:
+        """The secondary takes the place of the primary; all pairs were duplex. So both have what was acknowledged."""
+        for record in self.records.values():
+            record.mirrored = record.acknowledged
+            record.exposed = record.exposed_there = record.exposed or record.exposed_there
+        self.forget_seen()
+
     def forget_seen(self) -> None:
         """The primary box has crashed: what was read and not acknowledged may be gone."""
         for record in self.records.values():

@@ -45,14 +45,14 @@ class Operator:
         """Look after the boxes for ever; a lost connection is made anew."""
         if self._scenario.kind is Kind.AUTOMATIC:
             return
-        while True:
+        while not self._world.failing_over:
             try:
                 async with (
                     self._world.host(self._world.a, "operator") as to_a,
                     self._world.host(self._world.b, "operator") as to_b,
                 ):
                     await self._define_bridges({"A": to_a, "B": to_b})
-                    while True:
+                    while not self._world.failing_over:
                         busy = await self._round(to_a, to_b)
                         await trio.sleep(ROUND_S if busy else QUIET_ROUND_S)
             except (LinkFailure, NoPath, NoAnswer) as failure:

@@ -4,6 +4,7 @@ OPERATED    an operator sets everything up; now and then he suspends a pair and 
 AUTOMATIC   nobody does anything: a host's first write to a volume begins its mirroring (`auto_establish`)
 GROUP       volumes of one application over two bridges with CGROUP(YES), their writes depend on each other; automation
             freezes when a pair fails, lets the hosts go on, and brings everything back later
+FAILOVER    A is lost, hosts go on at B, A comes back and becomes the secondary
 RECOVERED   a secondary is made simplex while faults last, and a host writes to it there; later its owner orders a full
             copy from the primary, which is the named override
 """
@@ -26,6 +27,7 @@ class Kind(Enum):
     AUTOMATIC = auto()
     GROUP = auto()
     RECOVERED = auto()
+    FAILOVER = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Scenario:
     @property
     def saids(self) -> tuple[int, ...]:
         """The ports of A that paths are established on."""
-        return PEER_PORTS["A"][: self.links]
+        return PEER_PORTS["A"][: 2 if self.kind is Kind.FAILOVER else self.links]
 
     @property
     def grouped(self) -> bool:
@@ -66,8 +68,10 @@ class Scenario:
 
 def draw_scenario(random: Random) -> Scenario:
     """One of all kinds, of all sizes."""
-    kind = random.choices(list(Kind), weights=(4, 2, 3, 2))[0]
+    kind = random.choices(list(Kind), weights=(4, 2, 3, 2, 2))[0]
     volumes = VOLUMES[: random.choice((3, 4))]
+    if kind is Kind.FAILOVER:
+        return Scenario(kind, volumes)
     if kind is Kind.GROUP:
         return Scenario(kind, volumes, 4, (1, 2))
     links = random.choice((2, 4))

@@ -16,10 +16,11 @@ import trio
 import trio.testing
 
 from tests.sim.checkers import Check, Checkers, Violation
+from tests.sim.failover import Failover
 from tests.sim.history import History
 from tests.sim.misfortune import Misfortune
 from tests.sim.operator import Operator
-from tests.sim.scenario import Scenario, draw_scenario
+from tests.sim.scenario import Kind, Scenario, draw_scenario
 from tests.sim.trace import Trace
 from tests.sim.workload import Host
 from tests.sim.world import World
@@ -65,6 +66,8 @@ async def simulate(
         await world.start()
         nursery.start_soon(_watch_queues, checkers)
         nursery.start_soon(operator.run)
+        if scenario.kind is Kind.FAILOVER:
+            nursery.start_soon(Failover(world, history, checkers).run)
         for host in hosts:
             nursery.start_soon(host.run)
         misfortune = Misfortune(world)
@@ -72,7 +75,7 @@ async def simulate(
         await misfortune.strike(FAULTS_S)
         world.end_faults()
         calm_at = trio.current_time()
-        await _until(checkers.all_duplex, DUPLEX_WITHIN_S, checkers)
+        await _until(lambda: checkers.all_duplex() and has_failed_over(world), DUPLEX_WITHIN_S, checkers)
         duplex_after_s = trio.current_time() - calm_at
         await trio.sleep(CALM_S)
         for host in hosts:
@@ -95,6 +98,11 @@ async def simulate(
         duplex_after_s=duplex_after_s,
         deepest=checkers.deepest,
     )
+
+
+def has_failed_over(world: World) -> bool:
+    """Has what was to happen to A happened, and is it back?"""
+    return world.scenario.kind is not Kind.FAILOVER or (world.primary is world.b and world.a.up.is_set())
 
 
 def _hosts(scenario: Scenario, world: World, history: History, checkers: Checkers) -> list[Host]:

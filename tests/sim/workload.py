@@ -15,6 +15,7 @@ from tests.sim.world import World
 HEADS = 15
 THINK_S = 0.25  # mean pause of a host between two programs
 WAITING_THINK_S = 1.5  # the same while the faults are over and the pairs are not in step again
+DOWN_LOOK_S = 0.1  # a host looks this often whether its site is up again
 LINK_CHECKS_MAX = 2  # interface control checks in a row; then the host connects anew
 FORMAT_SHARE, READ_SHARE = 0.05, 0.35
 NOTHING_DONE = ProgramResult(0x0C, 0, 0, 0, None, ())
@@ -55,8 +56,12 @@ class Host:
     async def run(self) -> None:
         """Work until told to stop; a lost connection is made anew."""
         while not self._stopping:
+            site = self._world.primary
+            if not site.up.is_set():
+                await trio.sleep(DOWN_LOOK_S)
+                continue
             try:
-                async with self._world.host(self._world.a, self._name) as session:
+                async with self._world.host(site, self._name) as session:
                     await self._work(session)
             except (LinkFailure, NoPath) as failure:
                 self._world.trace.add(self._name, "has no connection:", failure)
@@ -97,7 +102,7 @@ class Host:
         return await self._write(session, numbers)
 
     async def _read(self, session: HostSession, place: Place) -> ProgramResult:
-        floor, gone, boot = self._history[place].floor, self._history[place].exposed, self._world.a.boots
+        floor, gone, boot = self._history[place].floor, self._history[place].exposed, self._world.primary.boots
         read = self._random.choice((orders.read_record, orders.read_record_by_search))
         result = await session.run_program(place.volume, read(_address(place.track), place.record))
         self._world.trace.add(self._name, "read", *place, _ending(result))

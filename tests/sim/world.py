@@ -135,6 +135,7 @@ class World:
         self.trace = trace
         self.scenario = scenario
         self.faults_ended_at: float | None = None
+        self.failing_over = False  # A is lost, the operator's work is over
         self.on_event: Callable[[dict[str, object]], None] = lambda event: None
         self.on_boot: Callable[[SimulatedSite], None] = lambda site: None
         self._connections = 0
@@ -142,6 +143,7 @@ class World:
         self.medium = Medium(self.post, faults, trace)
         self.a = SimulatedSite("A", self)
         self.b = SimulatedSite("B", self)
+        self.primary, self.secondary = self.a, self.b
 
     @property
     def faults(self) -> Faults:
@@ -164,6 +166,11 @@ class World:
         await self.b.boot()
         for index in range(self.scenario.links):
             self.nursery.start_soon(self._peer_link, index)
+
+    def exchange(self) -> None:
+        """Hosts use the other site from now on."""
+        self.trace.add("hosts go on at", self.secondary.name)
+        self.primary, self.secondary = self.secondary, self.primary
 
     def end_faults(self) -> None:
         """From now on nothing goes wrong any more."""

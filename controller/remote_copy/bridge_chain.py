@@ -21,9 +21,7 @@ ALL_WRITES_MASK = 0xC0
 ECKD_ATTRIBUTES = 0xC0
 
 
-def bridge_chain(
-    slot: int, slots: int, heads: int, contents: Sequence[tuple[bytes, bytes]]
-) -> list[ChainCommand]:
+def bridge_chain(slot: int, slots: int, heads: int, contents: Sequence[tuple[bytes, bytes]]) -> list[ChainCommand]:
     """Commands that write `contents` (1-16, each header and payload) into the ring from `slot` on."""
     count = len(contents)
     first = Cchh(0, 0)

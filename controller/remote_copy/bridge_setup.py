@@ -55,13 +55,13 @@ def set_up_bridge(core: Core, bridge: PrimaryBridge, box: BoxName, secondary: in
     secondary: unit address of the data bridge volume in the other box.
     """
     number, volume = bridge.number, bridge.data_volume
+    if bridge.end_unheard and bridge.box == box and box not in core.frozen:
+        yield from tell_end(core, bridge, core.control_path(box))  # it may hold the link that it was lent
     if bridge.worker.state not in (BridgeState.DEFINED, BridgeState.FAILED):
-        raise reject(Reason.STATE)  # somebody else sets it up
+        raise reject(Reason.STATE)  # somebody else sets it up, perhaps since we waited
     if box in core.frozen:
         raise reject(Reason.FREEZE)  # before the paths are looked at: a freeze is why there are none
     core.paths.need(box)
-    if bridge.end_unheard and bridge.box == box:
-        yield from tell_end(core, bridge, core.control_path(box))  # it may hold the link that it was lent
     links = choose_links(core, box, number)
     bridge.worker.move("establish")
     bridge.box, bridge.secondary_volume = box, secondary

@@ -161,9 +161,7 @@ def _check_identity(
     commands = [ChainCommand(SENSE_ID, count=7), ChainCommand(READ_CONFIGURATION_DATA, count=CONFIGURATION_BYTES)]
     clock, timers = around.clock, around.timers
     for _ in range(BUSY_TRIES):
-        result: ChainResult = yield lambda answer: link.start_chain(
-            entry.image, device, commands, answer, clock.now()
-        )
+        result: ChainResult = yield lambda answer: link.start_chain(entry.image, device, commands, answer, clock.now())
         if result.failure is not None or not result.status & BUSY:
             break
         yield lambda reply: timers.call_at(clock.now() + BUSY_EVERY_S, lambda: reply(None))

@@ -1,11 +1,11 @@
 """`RemoteCopy`: the door to remote copy of one box.
 
-    order           a PPRC order arrived (PSF D0-D8) from a host or from the other controller
-    gate            may this host command touch this volume?
-    host_writes     a host changed tracks: who has to confirm them before device end?
-    bridge_record   a record arrived in one of our bridge volumes
-    query           Read Subsystem Data for the PPRC queries
-    link_lost       the light of a port went out
+order           a PPRC order arrived (PSF D0-D8) from a host or from the other controller
+gate            may this host command touch this volume?
+host_writes     a host changed tracks: who has to confirm them before device end?
+bridge_record   a record arrived in one of our bridge volumes
+query           Read Subsystem Data for the PPRC queries
+link_lost       the light of a port went out
 """
 
 from collections.abc import Callable, Mapping, Sequence

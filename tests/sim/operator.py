@@ -74,7 +74,7 @@ class Operator:
             await self._recover(to_a, to_b)
         states = {volume: await self._state(to_a, volume) for volume in self._volumes}
         if self._scenario.grouped and any(state.suspended for state in states.values()):
-            if not all(state.suspended for state in states.values()):
+            if not all(state.suspended or state is PairState.SIMPLEX for state in states.values()):
                 await self._freeze(to_a)
                 return True
             await self._order(to_a, self._volumes[0], commands.run())  # refused, if they failed without a freeze

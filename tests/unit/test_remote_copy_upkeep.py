@@ -90,8 +90,9 @@ async def test_a_bridge_that_fails_on_living_links_is_set_up_again(autojump_cloc
         assert equal(r, 0)
 
 
-async def test_a_bridge_is_set_up_by_one_at_a_time(autojump_clock: object) -> None:
-    """An operator's order and the upkeep may both come to it."""
+@pytest.mark.parametrize("unheard", [False, True])
+async def test_a_bridge_is_set_up_by_one_at_a_time(autojump_clock: object, unheard: bool) -> None:
+    """An order and the upkeep may both come to it; `unheard`: and both first have to tell that it was given up."""
     async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
         await duplex_pair(r, to_a, to_b, 0)
         bridge = core(r.a).sending[1]
@@ -99,6 +100,7 @@ async def test_a_bridge_is_set_up_by_one_at_a_time(autojump_clock: object) -> No
         assert bridge.box is not None
         bridge.worker.sender.fail("no status")
         await trio.sleep(0.5)
+        bridge.end_unheard = unheard
         ends: list[Refused | None] = []
         for _ in range(2):
             run(bridge_setup.set_up_bridge(core(r.a), bridge, bridge.box, bridge.secondary_volume), ends.append)

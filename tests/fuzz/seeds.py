@@ -121,6 +121,7 @@ def _special() -> dict[str, list[bytes]]:
         "pcap.reader_for": [capture()[:32], old_capture()[:32]],
         "sequences.SequenceDetector": [bytes.fromhex("BC58" * 20 + "BC4F" * 9 + "BC" * 9)],
         "tracks.parse_track": [image()],
+        "tracks.count_records": [image()],
         "tracks.track_image_length": [image()],
         "fc_sb3_fields.view_unit": _units(),
         "image_files.DeviceHeader.decode": [form + file[8:512] for form in (b"CKD_P370", b"CKD_C370", b"CKD_S064")],

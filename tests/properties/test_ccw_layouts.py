@@ -35,7 +35,7 @@ from ccw.plain_images import split_image_file
 from ccw.pprc import ORDERS, decode_order, order_length, reserved_error
 from ccw.pprc_extended_query import ExtendedQuery
 from ccw.pprc_query import ChangeBitmap, PathReport, QueueReport
-from ccw.tracks import TRACK, Record, build_image, parse_track, track_image_length
+from ccw.tracks import TRACK, Record, build_image, count_records, parse_track, track_image_length
 
 MODULES = (
     bridge, characteristics, configuration, eckd, geometry, identity, link_control, pprc,
@@ -178,6 +178,7 @@ def nearly_images(draw: st.DrawFn) -> bytes:
 def test_any_image_is_records_or_a_format_error(image: bytes) -> None:
     found = outcome(parse_track, image)
     assert found == specified_records(image)
+    assert outcome(count_records, image) == (found if found is FormatError else len(found))
     if found is not FormatError:
         assert build_image(image[:5], found) == image
         assert track_image_length(image) == len(image)

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from tools import bench_frames, bench_replay, bench_shared
 from tools.bad_input import BadInput
+from tools.bench_established import established
 from tools.bridge_bench.measure import QUICK, Bench, Figures, Sizes
 from tools.hercules import PROGRAM
 from tools.recording import RecordingError, load_recording
@@ -27,6 +28,9 @@ STAGES = ("bulk", "status", "shaped", "writes", "hosts")
 @click.group()
 def bench() -> None:
     """Measure. Run it on an idle machine; the load it finds is part of the answer."""
+
+
+bench.add_command(established)
 
 
 @bench.command()

@@ -28,6 +28,7 @@ COMMANDS = {
     "path": "tools.path",
     "replay": "tools.replay",
     "serve": "tools.serve",
+    "simulate": "tools.simulate",
     "snap": "tools.snap",
     "top": "tools.top",
     "volume": "tools.volume",

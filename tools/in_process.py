@@ -73,7 +73,7 @@ async def in_process(*configs: SystemConfig) -> AsyncIterator[list[InProcess]]:
 async def _start(config: SystemConfig, nursery: trio.Nursery) -> InProcess:
     store = VirtualArrayStore.open(MemoryDisk(), segment_bytes=SEGMENT_BYTES)
     app.define_volumes(store, config)
-    ports = tuple(PortConfig(port.said, "peer") for port in config.ports if port.kind == "peer")
+    ports = tuple(PortConfig(port.said, "peer", shape=port.shape) for port in config.ports if port.kind == "peer")
     host = next(port for port in config.ports if port.kind == "host")
     system = StorageSystem(
         app.box_settings(config),

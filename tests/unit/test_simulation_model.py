@@ -82,6 +82,16 @@ def test_reserved_slots_are_taken_from_the_least_recently_used() -> None:
         cache.reserve(-1)
 
 
+def test_a_cache_can_begin_filled() -> None:
+    filled, read = (Cache(CacheParameters(slots=10, nvs_slots=5)) for _ in range(2))
+    filled.fill([("v", track) for track in range(12)])
+    for track in range(12):
+        read.read("v", track)
+    assert [("v", track) in filled for track in range(12)] == [("v", track) in read for track in range(12)]
+    assert filled.read("w", 1).hit is False and ("v", 2) not in filled and ("v", 3) in filled
+    assert filled.counters_of("v").normal_reads == 0
+
+
 def test_a_director_costs_every_frame_its_delay() -> None:
     without, through = LinkTiming(LinkParameters()), LinkTiming(LinkParameters(directors=2))
     assert through.handshake - without.handshake == pytest.approx(2 * 2 * LinkParameters().director_delay)

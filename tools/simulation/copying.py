@@ -63,12 +63,12 @@ class CopyTasks:
 
     def _chains(self, volume: Volume, tracks: int | None) -> Process:
         arm, done = self.system.arm, 0
-        staged = self._stage(volume, done)
+        staged = self.environment.event().succeed()  # a run begins with full buffers, not with all volumes staging
         while tracks is None or done < tracks:
             count = self._chain_tracks if tracks is None else min(self._chain_tracks, tracks - done)
             if not arm.path_first and not arm.snapshot and (turn := volume.access.enter()) is not None:
                 yield turn
-            if not staged.processed:
+            if not staged.triggered:
                 yield staged
             done += count
             staged = self._stage(volume, done)
@@ -180,7 +180,8 @@ class CopyTasks:
         header = BRIDGE_HEADER_LENGTH if system.arm.kept_path else 0
         data = system.timing.data(copy.track_bytes + header)
         if system.arm.decoupled:
-            return data
+            handshakes = system.parameters.bridge.track_handshakes if system.arm.kept_path else 0
+            return data + handshakes * system.timing.handshake
         status = system.per_track + system.parameters.conventional.status_ms * MILLISECOND
         return data + system.parameters.links.handshakes * system.timing.handshake + status
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from controller.models.cache import Cache
+from controller.models.cache import Cache, Slot
 from controller.models.link_timing import LinkTiming
 from tools.simulation.chains import Chain, Touch, recorded_chains
 from tools.simulation.parameters import MILLISECOND, Parameters
@@ -127,8 +127,7 @@ class Workload:
                 for touch in io.chain.touches:
                     cache.read(io.volume, touch.track)
             return
-        for volume, track in _cache_contents(self.parameters, self.pattern, self._seed):
-            cache.read(volume, track)
+        cache.fill(_cache_contents(self.parameters, self.pattern, self._seed))
 
     def _next_recorded(self, volume: int) -> Chain:
         """Every volume replays the recording, each from a place of its own."""
@@ -158,7 +157,7 @@ def _draw_tracks(random: np.random.Generator, parameters: Parameters, count: int
 
 
 @lru_cache(maxsize=64)
-def _cache_contents(parameters: Parameters, pattern: Pattern, seed: int) -> tuple[tuple[int, int], ...]:
+def _cache_contents(parameters: Parameters, pattern: Pattern, seed: int) -> tuple[Slot, ...]:
     """Volume and track of what a cache of the least recently used holds, the newest last; the same for all arms."""
     random = np.random.default_rng(np.random.SeedSequence((seed, 9)))
     count = WARM_DRAWS_PER_SLOT * parameters.cache.slots

@@ -26,8 +26,8 @@ MEGA = 1e6
 SHARES = frozenset({"read_share", "copied_share", "read_miss", "host_share_min"})
 MAY_BE_ZERO = frozenset({
     "distance_km", "directors", "handshakes", "copied_share", "read_share", "read_miss", "chain_handshakes",
-    "status_ms", "poll_ms", "allocate_ms", "deallocate_ms", "chain_start_ms", "chain_end_ms", "snapshot_ms",
-    "status_links", "zipf_exponent", "nvs_slots", "warm_up_s",
+    "track_handshakes", "status_ms", "poll_ms", "allocate_ms", "deallocate_ms", "chain_start_ms", "chain_end_ms",
+    "snapshot_ms", "status_links", "zipf_exponent", "nvs_slots", "warm_up_s",
 })  # fmt: skip
 
 
@@ -85,6 +85,7 @@ class Bridge:
     bridges: int
     chain_tracks: int
     chain_handshakes: int
+    track_handshakes: int
     status_ms: float
     snapshot_ms: float
     status_links: int

@@ -16,7 +16,7 @@ from tools.simulation.parameters import MILLISECOND, Parameters
 from tools.simulation.stations import until
 from tools.simulation.system import Process, Response, System
 
-THINK_DRAWS = 4_096
+THINK_DRAWS = 256
 DRAIN_STEP_S = 1.0
 SERVED_ENOUGH = 0.99
 PARTS = ("iosq", "closed", "pend", "disconnect", "connect", "mirrored")

@@ -187,12 +187,13 @@ class System:
         link = self.kept[volume % self.parameters.bridge.bridges % self.data_links]
         if (turn := link.enter(UPDATE if self.arm.update_first else COPY)) is not None:
             yield turn
-        yield Timeout(environment, self.timing.data(length + BRIDGE_HEADER_LENGTH))
+        data = self.timing.data(length + BRIDGE_HEADER_LENGTH)
         if self.arm.decoupled:
+            yield Timeout(environment, data + self.parameters.bridge.track_handshakes * self.timing.handshake)
             link.leave()
             yield from self._status_comes_later()
             return
-        yield Timeout(environment, self._handshakes())
+        yield Timeout(environment, data + self._handshakes())
         yield until(environment, self.secondary.finish(self.per_chain))
         yield Timeout(environment, self.parameters.conventional.status_ms * MILLISECOND)
         link.leave()

@@ -1,0 +1,275 @@
+"""The same experiment in the running emulator: two storage systems, links shaped, hosts that write.
+
+Live, they are processes of their own, and times are this machine's. On a virtual clock both run in this process, all of
+their code from channel to array, and time passes only on the links: what is left is what one waits for, to the
+microsecond, on a machine with as much to do as it likes.
+
+Some volumes are duplex before anything is measured; then pairs are established, and hosts go on. A write to a duplex
+volume waits for the secondary behind the copied tracks: by the bridges, or, without them, for one of the same links.
+The pending volumes are empty. A track of theirs takes its handshakes on the link all the same, and these, made long by
+the round-trip time, are what the link is busy with: so the machine's own speed matters little.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from statistics import fmean
+
+import trio
+import trio.testing
+
+from ccw.geometry import geometry_for
+from ccw.pprc import PprcOrder
+from ccw.pprc_query import VolumeQuery
+from controller.config import check_config
+from host_emulator import orders
+from host_emulator.channel import ChannelProgram, ProgramResult
+from host_emulator.session import HostSession, open_session, session_over
+from tools.demo_sites import HOST_PORT, PEER_PORTS, start_site
+from tools.in_process import in_process
+
+SYSTEMS = {"A": orders.System(0x0100, 0, "000000000A01"), "B": orders.System(0x0200, 0, "000000000B01")}
+DUPLEX_VOLUMES, SIMPLEX_VOLUMES = (0, 1, 2, 3), (4, 5, 6, 7)  # hosts use these; the others are only copied
+FIRST_PENDING = 0x10
+PENDING_MAX = 64
+BRIDGES = {1: (0xF0, 0xF1), 2: (0xF2, 0xF3)}  # number: data and status bridge volume, in both systems
+USED_CYLINDERS, PENDING_CYLINDERS, BRIDGE_CYLINDERS = 2, 400, 20
+RECORD_BYTES = 4_096
+DUPLEX = 2
+NOWHERE = "127.0.0.1:1"
+MESSAGE_REQUIRED = 0x20
+SETTLE_S = 1.0
+DUPLEX_WAIT_S = 60.0
+LINK_RETRIES = 3  # of orders, on a machine with too much to do
+
+
+class EmulatedError(Exception):
+    """The systems did not do what the experiment needs; the text is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One measurement. `bridges`: mirrored by bridges, or conventionally. Hosts think, exponentially, between I/Os."""
+
+    bridges: bool
+    pairs: int
+    rtt_ms: float = 2.0
+    rate_mbit: float = 136.0
+    seconds: float = 8.0
+    idle_seconds: float = 4.0
+    hosts: int = 4
+    think_ms: float = 20.0
+    read_share: float = 0.5
+    duplex_share: float = 0.5  # of I/Os: those that go to duplex volumes
+    seed: int = 1
+
+
+@dataclass(slots=True)
+class Observed:
+    """Response times in seconds, as the hosts saw them."""
+
+    reads: list[float] = field(default_factory=list)
+    local_writes: list[float] = field(default_factory=list)
+    mirrored_writes: list[float] = field(default_factory=list)
+
+    @property
+    def mean(self) -> float:
+        """Of all I/Os."""
+        return fmean([*self.reads, *self.local_writes, *self.mirrored_writes])
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """Before the pairs were established, and while they were."""
+
+    setting: Setting
+    idle: Observed
+    loaded: Observed
+    copied_per_s: float
+
+
+def measure_live(folder: Path, setting: Setting) -> Measurement:
+    """Start two systems as processes in `folder`, measure, and stop them. Raises EmulatedError, RuntimeError."""
+
+    async def run() -> Measurement:
+        async with AsyncExitStack() as stack:
+
+            async def to(address: tuple[str, int]) -> HostSession:
+                return await stack.enter_async_context(open_session(*address))
+
+            b_config = _write(folder, "B", _config(setting, "B", None))
+            site_b = stack.enter_context(start_site(folder, b_config))
+            a_config = _write(folder, "A", _config(setting, "A", site_b.listening))
+            site_a = stack.enter_context(start_site(folder, a_config))
+            to_a, to_b = await to(site_a.host_address), await to(site_b.host_address)
+            hosts = [await to(site_a.host_address) for _ in range(setting.hosts)]
+            return await _Rig(setting, to_a, to_b, hosts).measure()
+
+    return trio.run(run)
+
+
+def measure_virtually(setting: Setting) -> Measurement:
+    """The same on a virtual clock, in this process, on disks in memory that take no time. Raises EmulatedError."""
+
+    async def run() -> Measurement:
+        nowhere = dict.fromkeys(PEER_PORTS["B"], NOWHERE)
+        configs = (
+            check_config(tomllib.loads(_config(setting, name, peers)), Path())
+            for name, peers in (("A", nowhere), ("B", None))
+        )
+        async with in_process(*configs) as (a, b), AsyncExitStack() as stack:
+
+            async def to(connect: Callable[[], Awaitable[trio.abc.Stream]]) -> HostSession:
+                return await stack.enter_async_context(session_over(await connect()))
+
+            to_a, to_b = await to(a.connect), await to(b.connect)
+            hosts = [await to(a.connect) for _ in range(setting.hosts)]
+            return await _Rig(setting, to_a, to_b, hosts).measure()
+
+    return trio.run(run, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+def _write(folder: Path, name: str, text: str) -> Path:
+    path = folder / f"{name}.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _config(setting: Setting, name: str, peers: Mapping[int, str] | None) -> str:
+    """One system's configuration. A's peer ports shape the links, in both directions; `peers`: where B's listen."""
+    system = SYSTEMS[name]
+    mode = "bridge" if setting.bridges else "conventional"
+    lines = [
+        f'name = "{name}"', f'serial = "{system.serial}"', f'ssid = "{system.ssid:04X}"', f'lss = "{system.lss:02X}"',
+        'profile = "2107"', f'store = "store-{name}"', f'mode = "{mode}"',
+    ]  # fmt: skip
+    volumes = dict.fromkeys((*DUPLEX_VOLUMES, *SIMPLEX_VOLUMES), USED_CYLINDERS)
+    volumes |= dict.fromkeys(_pending(setting), PENDING_CYLINDERS)
+    volumes |= {device: BRIDGE_CYLINDERS for pair in BRIDGES.values() for device in pair}
+    for address, cylinders in volumes.items():
+        lines += ["", "[[volume]]", f'address = "{address:02X}"', 'type = "3390"', f"cylinders = {cylinders}"]
+    lines += ["", "[[port]]", f'said = "{HOST_PORT:04X}"', 'kind = "host"', 'listen = "127.0.0.1:0"']
+    for said, far in zip(PEER_PORTS[name], PEER_PORTS["B"], strict=True):
+        lines += ["", "[[port]]", f'said = "{said:04X}"', 'kind = "peer"']
+        if peers is None:
+            lines.append('listen = "127.0.0.1:0"')
+        else:
+            shape = f"{{ rate_mbit = {setting.rate_mbit}, rtt_ms = {setting.rtt_ms} }}"
+            lines += [f'connect = "{peers[far]}"', f"shape = {shape}"]
+    return "\n".join(lines) + "\n"
+
+
+def _pending(setting: Setting) -> range:
+    assert setting.pairs <= PENDING_MAX
+    return range(FIRST_PENDING, FIRST_PENDING + setting.pairs)
+
+
+class _Rig:
+    """Sessions to both systems, and those of the hosts."""
+
+    def __init__(self, setting: Setting, to_a: HostSession, to_b: HostSession, hosts: list[HostSession]) -> None:
+        self.setting = setting
+        self.to_a, self.to_b, self.hosts = to_a, to_b, hosts
+        self.geometry = geometry_for("3390", USED_CYLINDERS)
+
+    async def measure(self) -> Measurement:
+        await self._format()
+        await self._order(self.to_a, 0, orders.establish_path(SYSTEMS["A"], SYSTEMS["B"], PEER_PORTS["A"]))
+        if self.setting.bridges:
+            await self._set_up_bridges()
+        for volume in DUPLEX_VOLUMES:
+            await self._establish(volume)
+        await self._until_duplex()
+        idle = await self._hosts(self.setting.idle_seconds, Random(self.setting.seed))
+        for volume in _pending(self.setting):
+            await self._establish(volume)
+        await trio.sleep(SETTLE_S)
+        before, begun = await self._out_of_sync(), trio.current_time()
+        loaded = await self._hosts(self.setting.seconds, Random(self.setting.seed + 1))
+        after, ended = await self._out_of_sync(), trio.current_time()
+        if self.setting.pairs and not after:
+            raise EmulatedError(f"{self.setting.pairs} pairs were duplex before the measurement was over")
+        return Measurement(self.setting, idle, loaded, (before - after) / (ended - begun))
+
+    # The operator
+
+    async def _order(self, session: HostSession, device: int, order: PprcOrder) -> ProgramResult:
+        return await self._run(session, device, orders.pprc(order))
+
+    async def _run(self, session: HostSession, device: int, program: ChannelProgram) -> ProgramResult:
+        result = await session.run_program(device, program, LINK_RETRIES)
+        if not result.completed:
+            sense = (result.sense or b"").hex().upper() or "none"
+            raise EmulatedError(f"device {device:02X}: status {result.unit_status:02X}, sense {sense}")
+        return result
+
+    async def _set_up_bridges(self) -> None:
+        """FIG. 5 with both bridges: two data paths, two status paths, on the four links."""
+        a, b = SYSTEMS["A"], SYSTEMS["B"]
+        for number, (data, status) in BRIDGES.items():
+            for session, system, device, role in (
+                (self.to_a, a, data, 1), (self.to_a, a, status, 4), (self.to_b, b, data, 2), (self.to_b, b, status, 3),
+            ):  # fmt: skip
+                await self._order(session, device, orders.define_bridge(system, device, role, number))
+        for number, (data, _) in BRIDGES.items():
+            pair = orders.establish_pair(
+                a, b, data, data, mode=1, bridge_role=1, bridge_number=number, flags=MESSAGE_REQUIRED
+            )
+            await self._order(self.to_a, data, pair)
+
+    async def _establish(self, volume: int) -> None:
+        await self._order(self.to_a, volume, orders.establish_pair(SYSTEMS["A"], SYSTEMS["B"], volume, volume))
+
+    async def _query(self, volume: int) -> VolumeQuery:
+        return VolumeQuery.decode((await self._run(self.to_a, volume, orders.query(orders.SCOPE_VOLUME))).data)
+
+    async def _until_duplex(self) -> None:
+        with trio.move_on_after(DUPLEX_WAIT_S):
+            while [volume for volume in DUPLEX_VOLUMES if (await self._query(volume)).state != DUPLEX]:
+                await trio.sleep(0.05)
+            return
+        raise EmulatedError(f"the first volumes are not duplex after {DUPLEX_WAIT_S:g} s")
+
+    async def _out_of_sync(self) -> int:
+        """Tracks of the pending volumes that are still to be copied."""
+        return sum([(await self._query(volume)).out_of_sync_tracks for volume in _pending(self.setting)])
+
+    # The hosts
+
+    async def _format(self) -> None:
+        """One record on each track that the hosts use."""
+        for volume in (*DUPLEX_VOLUMES, *SIMPLEX_VOLUMES):
+            for track in range(self.geometry.tracks):
+                program = orders.format_track(self.geometry.address_of(track), [orders.NewRecord(bytes(RECORD_BYTES))])
+                await self._run(self.to_a, volume, program)
+
+    async def _hosts(self, seconds: float, random: Random) -> Observed:
+        """Let every host think and ask for `seconds`."""
+        observed = Observed()
+        end = trio.current_time() + seconds
+        async with trio.open_nursery() as nursery:
+            for session in self.hosts:
+                nursery.start_soon(self._host, session, end, Random(random.random()), observed)
+        return observed
+
+    async def _host(self, session: HostSession, end: float, random: Random, observed: Observed) -> None:
+        while trio.current_time() < end:
+            await trio.sleep(random.expovariate(1e3 / self.setting.think_ms))
+            mirrored = random.random() < self.setting.duplex_share
+            volume = random.choice(DUPLEX_VOLUMES if mirrored else SIMPLEX_VOLUMES)
+            track = self.geometry.address_of(random.randrange(self.geometry.tracks))
+            reads = random.random() < self.setting.read_share
+            data = random.randbytes(RECORD_BYTES)
+            program = orders.read_record(track, 1, RECORD_BYTES) if reads else orders.write_record(track, 1, data)
+            begun = trio.current_time()
+            result = await session.run_program(volume, program)
+            seconds = trio.current_time() - begun
+            if not result.completed:
+                raise EmulatedError(f"device {volume:02X}: a host's I/O ended with status {result.unit_status:02X}")
+            kept = observed.reads if reads else observed.mirrored_writes if mirrored else observed.local_writes
+            kept.append(seconds)

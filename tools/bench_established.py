@@ -48,7 +48,8 @@ def established(
             if not as_json:
                 click.echo(_line(rows[-1]))
     if as_json:
-        click.echo(json.dumps({"load": round(os.getloadavg()[0], 2), "rtt_ms": rtt, "rate_mbit": rate, "established": rows}, indent=2))
+        load = round(os.getloadavg()[0], 2)
+        click.echo(json.dumps({"load": load, "rtt_ms": rtt, "rate_mbit": rate, "established": rows}, indent=2))
         return
     click.echo(f"load of the machine {os.getloadavg()[0]:.2f}, {os.cpu_count()} processors")
 

@@ -24,7 +24,7 @@ from simpy.events import Timeout
 from ccw.bridge import BRIDGE_HEADER_LENGTH
 from controller.models.link_timing import CHAINED, FIRST_WRITE
 from controller.remote_copy.bridge_chain import MAX_RECORDS_PER_CHAIN
-from controller.remote_copy.bridge_receiver import ENTRIES_PER_PACKET
+from controller.remote_copy.status_sender import ENTRIES_PER_PACKET
 from tools.demo_sites import PEER_PORTS
 from tools.simulation.emulated import BRIDGES, DUPLEX_VOLUMES, RECORD_BYTES, Measurement, Observed, Setting
 from tools.simulation.stations import Station
@@ -132,12 +132,14 @@ class _Emulated:
         self.paths.leave()
 
     def _copy(self) -> Process:
-        """A pending pair without bridges."""
+        """A pending pair without bridges. Pairs are established one after the other, so chains do not march in step."""
         handshakes = UPDATE_START + PACE * CHAINED
+        chain = handshakes * self.calibration.handshake + self.calibration.harden
+        yield Timeout(self.environment, self.random.uniform(0.0, chain))
         while True:
             if (turn := self.paths.enter()) is not None:
                 yield turn
-            yield Timeout(self.environment, handshakes * self.calibration.handshake + self.calibration.harden)
+            yield Timeout(self.environment, chain)
             self.paths.leave()
             self.copied += PACE
 

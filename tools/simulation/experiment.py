@@ -48,10 +48,10 @@ class Plan:
 POWERS = tuple(1 << power for power in range(11))
 WHOLE = Plan(
     pairs=POWERS, seeds=30,
-    patterns=PATTERNS[1:], pattern_pairs=(8, 64, 1024), pattern_seeds=4,
-    distances=(0, 10, 50, 100, 200, 300), handshakes=(1, 2, 3, 4), distance_seeds=2,
-    tornado_seeds=2,
-    ablation_pairs=(8, 64, 1024), ablation_seeds=4,
+    patterns=PATTERNS[1:], pattern_pairs=(8, 64, 1024), pattern_seeds=2,
+    distances=(0, 10, 50, 100, 200, 300), handshakes=(1, 2, 3, 4), distance_seeds=1,
+    tornado_seeds=1,
+    ablation_pairs=(8, 64, 1024), ablation_seeds=2,
     prices=(("bridge.status_links", 1), ("bridge.status_links", 2), ("bridge.track_handshakes", 2)),
 )  # fmt: skip
 QUICK = Plan(

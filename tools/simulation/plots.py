@@ -153,7 +153,7 @@ def _tornado(results: Results) -> Figure:
     """The widest at the top."""
     figure, (axes,) = _figure(width=1.2)
     swings = [swing for swing in results.tornado() if swing.width > 0][:16][::-1]
-    middle = results.gain().mean
+    middle = results.middle().mean
     for place, swing in enumerate(swings):
         for end, colour, hatch in ((swing.low, "#E69F00", "//"), (swing.high, "#0072B2", "")):
             axes.barh(place, end.mean - middle, left=middle, color=colour, hatch=hatch, edgecolor="white", height=0.7)

@@ -147,10 +147,11 @@ class Results:
             active_max=max(one.active_max for one in found),
         )
 
-    def ratio(self, above: Key, below: Key) -> Estimate:
-        """Of two mean response times, seed by seed: hosts asked for the same in both."""
+    def ratio(self, above: Key, below: Key, seeds: int | None = None) -> Estimate:
+        """Of two mean response times, seed by seed: hosts asked for the same in both. Over the first `seeds` only."""
         first, second = self._seeds[above], self._seeds[below]
-        return estimate([first[seed].mean / second[seed].mean for seed in sorted(first.keys() & second.keys())])
+        both = sorted(first.keys() & second.keys())[:seeds]
+        return estimate([first[seed].mean / second[seed].mean for seed in both])
 
     # Questions
 
@@ -199,12 +200,17 @@ class Results:
             for handshakes in plan.handshakes
         ]
 
+    def middle(self) -> Estimate:
+        """The gain with everything as assumed, over the seeds of the tornado."""
+        best, full = (self._key(arm, self.most, UNIFORM, ()) for arm in (BEST, FULL))
+        return self.ratio(best, full, self.experiment.plan.tornado_seeds)
+
     def tornado(self) -> list[Swing]:
         """The widest first. A parameter that cannot be halved or doubled keeps its value on that side."""
         found: dict[str, dict[float, Estimate]] = {}
         for name, factor, value in self.experiment.tornado():
             found.setdefault(name, {})[factor] = self.gain(((name, value),))
-        middle = self.gain()
+        middle = self.middle()
         swings = [Swing(name, ends.get(0.5, middle), ends.get(2.0, middle)) for name, ends in found.items()]
         return sorted(swings, key=lambda swing: -swing.width)
 

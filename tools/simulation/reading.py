@@ -133,7 +133,8 @@ def _assumptions(results: Results) -> str:
     lowest = min(min(one.low.mean, one.high.mean) for one in swings)
     return _line(f"""
         What is assumed, halved and doubled one by one at {results.most} pairs: the widest are {widest} (gain; it is
-        {results.middle()} in the middle, over the same seeds). The lowest gain of all {len(swings)} is {rounded(lowest)}.
+        {results.middle()} in the middle, over the same seeds). The lowest gain of all {len(swings)} is
+        {rounded(lowest)}.
     """)
 
 

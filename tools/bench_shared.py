@@ -239,6 +239,7 @@ def hercules_server(folder: Path, images: dict[int, Path]) -> Iterator[Server]:
     with Hercules(folder / "hercules", devices) as hercules:
         hercules.wait_for(f"port {port}|Waiting for shared device requests", 30)
         yield Server(hercules.pid, ("127.0.0.1", port))
+    Path(f"/tmp/hercules_shared.{port}").unlink(missing_ok=True)  # its local socket: it is killed, and leaves it
 
 
 def sync_ms(folder: Path) -> float:

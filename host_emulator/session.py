@@ -46,8 +46,9 @@ class SessionStatistics:
 class _Run:
     """A program under way. `start`: the command that was begun last; `ended`: with `value`, or with `error`."""
 
-    def __init__(self, unit_address: int, program: Generator[Start, Response, Any]) -> None:
+    def __init__(self, unit_address: int, program: Generator[Start, Response, Any], busy_timeout_s: float) -> None:
         self.unit_address = unit_address
+        self.busy_timeout_s = busy_timeout_s
         self.program = program
         self.start: Start = _NOTHING
         self.ended = False
@@ -122,8 +123,10 @@ class HostSession:
 
     # Device level
 
-    async def run(self, unit_address: int, program: Generator[Start, Response, T]) -> T:
-        """Run one program to its end and return what it returns.
+    async def run(
+        self, unit_address: int, program: Generator[Start, Response, T], busy_timeout_s: float | None = None
+    ) -> T:
+        """Run one program to its end and return what it returns. `busy_timeout_s`: None as the session's.
 
         A failure of the link is thrown into the program; `run_program` makes it an interface control check.
         """
@@ -133,7 +136,8 @@ class HostSession:
             await self._exchange.acquire()
         try:
             self._programs += 1
-            self._run = run = _Run(unit_address, program)
+            patience = self._busy_timeout_s if busy_timeout_s is None else busy_timeout_s
+            self._run = run = _Run(unit_address, program, patience)
             try:
                 return cast(T, await self._drive(run))
             finally:
@@ -146,16 +150,18 @@ class HostSession:
         finally:
             self._exchange.release()
 
-    async def run_program(self, unit_address: int, program: ChannelProgram, retries: int = 0) -> ProgramResult:
+    async def run_program(
+        self, unit_address: int, program: ChannelProgram, retries: int = 0, busy_timeout_s: float | None = None
+    ) -> ProgramResult:
         """Run a channel program; after an interface control check again, at most `retries` times.
 
         Only programs that bear being executed twice should be given retries.
         """
-        result = await self.run(unit_address, run_program(program))
+        result = await self.run(unit_address, run_program(program), busy_timeout_s)
         for _ in range(retries):
             if not result.channel_status & ChannelStatus.INTERFACE_CONTROL_CHECK:
                 break
-            result = await self.run(unit_address, run_program(program))
+            result = await self.run(unit_address, run_program(program), busy_timeout_s)
         if self.on_program is not None:
             self.on_program(unit_address, program, result)
         return result
@@ -202,7 +208,7 @@ class HostSession:
 
     async def _command(self, run: _Run) -> Response:
         """Carry `run.start` out, and the chained commands behind it as far as `_go_on` gets; the last one's answer."""
-        give_up_at = trio.current_time() + self._busy_timeout_s
+        give_up_at = trio.current_time() + run.busy_timeout_s
         while True:
             self._commands += 1
             self._freed.clear()

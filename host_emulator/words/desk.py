@@ -7,8 +7,9 @@ with what the channel program ended with. What an operator named wrongly, or not
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
-from ccw.ccws import ChannelStatus
+from ccw.ccws import ChannelStatus, UnitStatus
 from ccw.pprc import PprcOrder
 from ccw.pprc_query import PathReport, QueueReport, VolumeQuery
 from host_emulator import orders
@@ -18,6 +19,7 @@ from host_emulator.session import HostSession
 from host_emulator.words.tasks import ANY, Naming
 
 UNIT_ADDRESSES = 256
+BUSY_S = 2.0  # how long a query waits for a device that others use
 
 
 class Unanswered(Exception):
@@ -32,6 +34,10 @@ class Refused(Exception):
         self.result = result
 
 
+class Busy(Refused):
+    """The device is busy and stays so: an order for it waits for its copy (MSGREQ)."""
+
+
 class NotNamed(Exception):
     """The system that is asked is another than was named, or a system that has to be known was not named."""
 
@@ -42,6 +48,7 @@ class Desk:
     def __init__(self, session: HostSession) -> None:
         self._session = session
         self._device: int | None = None  # one that is there
+        self._avoided: set[int] = set()  # those that have been found busy
 
     async def order(self, device: int, order: PprcOrder) -> None:
         """Send an order. Raises Refused, Unanswered, NotNamed when the device does not exist."""
@@ -49,9 +56,16 @@ class Desk:
             raise NotNamed(f"there is no device {device:02X}")
 
     async def volume(self, device: int) -> VolumeQuery | None:
-        """What the volume query says; None where there is no such device. Raises Refused, Unanswered."""
+        """What the volume query says; None where there is no such device. Raises Refused, Busy, Unanswered."""
         data = await self._ask(device, orders.SCOPE_VOLUME)
         return None if data is None else VolumeQuery.decode(data)
+
+    async def look(self, device: int) -> VolumeQuery | None:
+        """The same of a device that exists; None where it is busy for BUSY_S. Raises Refused, Unanswered, NotNamed."""
+        try:
+            return await self.need_volume(device)
+        except Busy:
+            return None
 
     async def need_volume(self, device: int) -> VolumeQuery:
         """The same. Raises NotNamed where there is no such device."""
@@ -60,48 +74,60 @@ class Desk:
             raise NotNamed(f"there is no device {device:02X}")
         return found
 
-    async def paths(self, device: int | None = None) -> PathReport:
+    async def paths(self) -> PathReport:
         """What the path query says. Raises Refused, Unanswered, NotNamed."""
-        data = await self._ask(await self.any_device() if device is None else device, orders.SCOPE_PATHS)
-        if data is None:
-            raise NotNamed(f"there is no device {device or 0:02X}")
-        return PathReport.decode(data)
+        return PathReport.decode(await self._ask_any(orders.SCOPE_PATHS))
 
     async def queue(self) -> QueueReport:
         """What the queue query says. Raises Refused, Unanswered, NotNamed."""
-        data = await self._ask(await self.any_device(), orders.SCOPE_QUEUE)
-        assert data is not None
-        return QueueReport.decode(data)
+        return QueueReport.decode(await self._ask_any(orders.SCOPE_QUEUE))
 
-    async def volumes(self) -> list[tuple[int, VolumeQuery]]:
-        """Every device there is, with what its query says. Raises Refused, Unanswered."""
-        asked = [(device, await self.volume(device)) for device in range(UNIT_ADDRESSES)]
-        return [(device, found) for device, found in asked if found is not None]
+    async def volumes(self) -> list[tuple[int, VolumeQuery | None]]:
+        """Every device there is, with what its query says, None where it is busy. Raises Refused, Unanswered."""
+        found: list[tuple[int, VolumeQuery | None]] = []
+        for device in range(UNIT_ADDRESSES):
+            with suppress(NotNamed):
+                found.append((device, await self.look(device)))
+        return found
 
     async def any_device(self) -> int:
-        """A device that exists. Raises NotNamed when there is none."""
-        if self._device is None:
-            for device in range(UNIT_ADDRESSES):
-                if await self._ask(device, orders.SCOPE_VOLUME) is not None:
-                    self._device = device
-                    break
-            else:
-                raise NotNamed("there is no device at this control-unit image")
+        """A device that exists and is not busy. Raises NotNamed when there is none."""
+        await self._ask_any(orders.SCOPE_VOLUME)
+        assert self._device is not None
         return self._device
 
+    async def _ask_any(self, scope: int) -> bytes:
+        """What some device that is not busy answers. Raises Refused, Unanswered, NotNamed."""
+        first = [] if self._device is None else [self._device]
+        for device in (*first, *range(UNIT_ADDRESSES)):
+            if device in self._avoided:
+                continue
+            try:
+                data = await self._ask(device, scope)
+            except Busy:
+                self._avoided.add(device)
+                continue
+            if data is not None:
+                self._device = device
+                return data
+        self._avoided.clear()
+        raise NotNamed("there is no device at this control-unit image that answers")
+
     async def _ask(self, device: int, scope: int) -> bytes | None:
-        result = await self._run(device, orders.query(scope))
+        result = await self._run(device, orders.query(scope), BUSY_S)
         return None if result is None else result.data
 
-    async def _run(self, device: int, program: ChannelProgram) -> ProgramResult | None:
-        """None where there is no such device. Raises Refused, Unanswered."""
-        result = await self._session.run_program(device, program)
+    async def _run(
+        self, device: int, program: ChannelProgram, busy_timeout_s: float | None = None
+    ) -> ProgramResult | None:
+        """None where there is no such device. Raises Refused, Busy, Unanswered."""
+        result = await self._session.run_program(device, program, busy_timeout_s=busy_timeout_s)
         if result.not_operational:
             return None
         if result.channel_status & ChannelStatus.INTERFACE_CONTROL_CHECK:
             raise Unanswered(result.problem or "no answer")
         if not result.completed:
-            raise Refused(result)
+            raise (Busy if result.unit_status & UnitStatus.BUSY else Refused)(result)
         return result
 
     # Names

@@ -66,6 +66,7 @@ CODES: dict[str, str] = {
     "secondary-error": "suspended by an error of the secondary",
     "power": "a system was restarted; duplex is never assumed after that",
     "frozen": "suspended by freeze",
+    "busy": "it cannot be asked: an order for it is under way, which waits for its copy (MSGREQ)",
     "unknown": "a state that is not known here",
 }
 

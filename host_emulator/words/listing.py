@@ -101,18 +101,29 @@ async def pair_rows(desk: Desk, task: ShowPairs, paths: PathReport, queue: Queue
     if task.primary.serial is not None and not Naming(serial=task.primary.serial).fits(own):
         raise NotNamed(f"this is {text_of(own)}, not {task.primary}")
     if task.volumes:
-        found = [(device, await desk.need_volume(device)) for device, _ in task.volumes]
+        found = [(device, await desk.look(device)) for device, _ in task.volumes]
     else:
         found = await desk.volumes()
     wanted = dict(task.volumes)
     rows = []
     for device, volume in found:
+        if volume is None:
+            rows.append(_busy_row(device, paths))
+            continue
         partner = wanted.get(device)
         if partner is not None and volume.role and partner != _other_address(volume):
             raise NotNamed(f"{device:02X} is paired with {_other_address(volume):02X}, not with {partner:02X}")
         if _is_listed(task, volume) and not volume.flags & VolumeFlag.BRIDGE_VOLUME:
             rows.append(_pair_row(device, volume, paths, queue))
     return rows
+
+
+def _busy_row(device: int, paths: PathReport) -> dict[str, Any]:
+    """A device that cannot be asked, because an order for it is under way."""
+    why = {"code": "busy", "text": "busy: an order for it is under way", "remedy": ""}
+    return {"device": f"{device:02X}", "id": f"{paths.lss:02X}{device:02X}", "role": "busy", "state": None,
+            "state_name": "Busy", "pair": None, "total_tracks": 0, "out_of_sync_tracks": 0, "percent_in_sync": 0,
+            "queue_position": 0, "why": why}  # fmt: skip
 
 
 def _other_address(volume: VolumeQuery) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from ccw.ccws import UnitStatus
 from host_emulator.channel import ProgramResult
 from host_emulator.sense_text import describe_sense
 
@@ -84,5 +85,7 @@ def exit_of(outcomes: Iterable[Outcome]) -> int:
 
 def refusal(subject: str, order: bytes, result: ProgramResult) -> Outcome:
     """What a refused order becomes."""
-    why = describe_sense(result.sense) if result.sense else f"unit status {result.unit_status:02X}"
+    busy = result.unit_status & UnitStatus.BUSY
+    status = "the device is busy" if busy else f"unit status {result.unit_status:02X}"
+    why = describe_sense(result.sense) if result.sense else status
     return Outcome(Verdict.REFUSED, subject, f"refused: {why}", order, result)

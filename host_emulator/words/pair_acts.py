@@ -10,7 +10,7 @@ from ccw.pprc_query import VolumeFlag, VolumeQuery
 from host_emulator import orders
 from host_emulator.orders import System
 from host_emulator.words import listing
-from host_emulator.words.desk import Desk, NotNamed, both, same, text_of
+from host_emulator.words.desk import Desk, NotNamed, Unanswered, both, same, text_of
 from host_emulator.words.doing import do, never, said
 from host_emulator.words.explain import PRIMARY, SECONDARY, explain
 from host_emulator.words.outcome import Outcome, Verdict
@@ -75,7 +75,12 @@ async def establish_pair(desk: Desk, task: EstablishPair) -> Outcome:
         pace=task.pace,
         flags=task.flags,
     )
-    return await do(desk, task.device, order, task.subject, so, done)
+    try:
+        return await do(desk, task.device, order, task.subject, so, done)
+    except Unanswered:
+        if not task.flags & PairFlag.MESSAGE_REQUIRED:
+            raise
+        return Outcome(Verdict.DONE, task.subject, "under way", order.encode())  # the copy lasts; it is waited for
 
 
 def _is_done(volume: VolumeQuery, task: EstablishPair) -> bool:

@@ -102,11 +102,14 @@ async def _watch(
         for at, task in waiting.items():
             if at in ended:
                 continue
-            volume = await desk.need_volume(task.device)
+            volume = await desk.look(task.device)
+            if volume is None:  # MSGREQ: its order is under way
+                behind[at] = f"{task.subject} busy: its order is under way"
+                continue
             why = explain(volume, queue, paths)
             at_first.setdefault(at, volume.out_of_sync_tracks)
             left[at] = min(volume.out_of_sync_tracks, at_first[at])
-            behind[at] = f"{task.device:02X}:{task.other:02X} {why.text}"
+            behind[at] = f"{task.subject} {why.text}"
             end = _end(volume, why)
             if end is not None:
                 ended[at] = end

@@ -38,4 +38,5 @@ async def set_up_bridge_by_words(to_a: HostSession, to_b: HostSession) -> None:
         (to_b, "mkbridgevol -role primary-status F1"),
         (to_a, "mkbridge F0:F0"),
     ):
-        assert await verdicts(session, text) == ["done"], text
+        outcomes = await say(session, text)
+        assert [outcome.verdict.value for outcome in outcomes] == ["done"], (text, outcomes)

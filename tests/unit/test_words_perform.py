@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
 import trio
 import trio.testing
 
@@ -269,3 +270,28 @@ async def test_extended_distance_and_back(autojump_clock: object) -> None:
         (sync,) = await say(to_a, f"CESTPAIR DEVN(01) {PAIR} OPTION(SYNC)", Patience(always=True))
         assert (sync.exit, sync.text) == (0, "full duplex") and duplex(r, 1) and equal(r, 1)
         assert await verdicts(to_a, "mkpprc -type gcp 01:01") == ["refused"], "a pair in step has to be suspended first"
+
+
+@pytest.mark.parametrize(("device", "end"), [("00", "not-yet"), ("01", "done")])  # 00: the one systems are asked by
+async def test_a_copy_that_outlasts_the_patience_of_the_channel(
+    autojump_clock: object, device: str, end: str
+) -> None:
+    """MSGREQ: the channel gives up after a minute, the order goes on, the word waits on; others see a busy device."""
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b, r.host(r.a) as other:
+        assert await verdicts(to_a, f"mkpprcpath {TO_B} {PATHS}") == ["done"]
+        pair = f"PRIM(0100 12345 {device}) SEC(0200 67890 {device})"
+        text = f"CESTPAIR DEVN({device}) {pair} MSGREQ(YES)"
+        ends: list[str] = []
+
+        async def wait() -> None:
+            ends.extend(await verdicts(to_a, text, Patience(timeout_s=300)))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait)
+            await trio.sleep(90)
+            (listed,) = await say(other, "lspprc")
+            assert [(row["state_name"], row["why"]["code"]) for row in listed.fields["pairs"]] == [("Busy", "busy")]
+            assert "the device is busy" in (await say(other, f"pausepprc {device}:{device}"))[0].text
+            if end == "done":
+                await set_up_bridge_by_words(other, to_b)
+        assert ends == [end] and duplex(r, int(device)) == (end == "done")

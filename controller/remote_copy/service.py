@@ -208,7 +208,7 @@ class RemoteCopy:
             case pprc.DeletePair():
                 return pair_acts.alone(core, volume, pair_orders.delete_pair(core, order, volume))
             case pprc.SuspendPair():
-                return pair_acts.alone(core, volume, suspend_pair(core, order, volume))
+                return pair_acts.alone(core, volume, suspend_pair(core, order, volume, by_host=sender is None))
             case pprc.RecoverPair() if sender is None:
                 return recover_pair(core, order, volume)
             case pprc.ConsistencyGroup() if sender is None:

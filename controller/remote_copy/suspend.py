@@ -18,11 +18,11 @@ from controller.remote_copy.states import PairEvent, PairState, Reason
 BOTH = pprc.SuspendFlag.PRIMARY | pprc.SuspendFlag.QUIESCE
 
 
-def suspend_pair(core: Core, order: pprc.SuspendPair, volume: int) -> Procedure[None]:
-    """D4 from a host. Ends when the state is durable here. Raises Refused."""
+def suspend_pair(core: Core, order: pprc.SuspendPair, volume: int, *, by_host: bool = True) -> Procedure[None]:
+    """D4. Ends when the state is durable here. Only another controller may give a reason and a time. Raises Refused."""
     if order.header.flags & BOTH == BOTH:
         raise bad_parameter(1)
-    if order.reason or order.tod:
+    if by_host and (order.reason or order.tod):
         raise bad_parameter(40 if order.reason else 44)
     if secondary_box(order.header) == core.own != primary_box(order.header):
         return _suspend_secondary(core, order, volume)
@@ -65,7 +65,7 @@ def _suspend_secondary(core: Core, order: pprc.SuspendPair, volume: int) -> Proc
     if primary_box(header).volume(header.primary_cca) != pair.primary or order.pair_id not in (0, pair.pair_id):
         raise reject(Reason.NOT_THE_ONE_NAMED, pair_id=pair.pair_id)
     if not pair.state.suspended:
-        pair.suspend_tod = core.around.clock.tod()
+        pair.suspend_tod = order.tod or core.around.clock.tod()
     pair.state = PairState.SUSPENDED_SECONDARY_COMMAND
     core.store(pair)
     fields = {"pair": pair.pair_id, "volume": f"{volume:02X}"}

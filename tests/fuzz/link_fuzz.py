@@ -29,7 +29,8 @@ CHANNEL = CHANNEL_ADDRESS << 8 | 1
 EPISODE = 100                       # records to one link
 BOX_EPISODES = 25                   # links to one box
 OUTPUT_MAX = 80                     # frames that one record may cause: a burst of 64 KB is 65
-HELD_MAX = 1_500                    # items in all collections of a subsystem and its link
+HELD_MAX = 1_000                    # items in all collections of a subsystem and its link
+FIXED_TABLES = frozenset({"_rules"})  # of each device: the commands it knows
 ANSWERS = frozenset({
     LinkControl.LPE, LinkControl.LPR, LinkControl.LACK, LinkControl.LRJ, LinkControl.LBY, LinkControl.TIR,
     LinkControl.PRJ, LinkControl.PBY, LinkControl.IDR, LinkControl.ILA,
@@ -177,9 +178,9 @@ def held_by(thing: object, seen: set[int] | None = None, depth: int = 5) -> int:
         return len(thing) + sum(held_by(value, seen, depth - 1) for value in thing.values())
     if not type(thing).__module__.startswith(_HOLDERS):
         return 0
-    names = (name for kind in type(thing).__mro__ for name in getattr(kind, "__slots__", ()))
-    values = [*vars(thing).values()] if hasattr(thing, "__dict__") else []
-    values += [getattr(thing, name, None) for name in names if name != "__dict__"]
+    names = {name for kind in type(thing).__mro__ for name in getattr(kind, "__slots__", ())}
+    names |= {*getattr(thing, "__dict__", ())}
+    values = [getattr(thing, name, None) for name in sorted(names - FIXED_TABLES - {"__dict__"})]
     return sum(held_by(value, seen, depth - 1) for value in values)
 
 

@@ -64,7 +64,7 @@ class Secondary:
 class PeerJudge:
     """Which refusal an order of the peer deserves. `volumes`: those that are secondaries.
 
-    `ended`: by volume the primary and the id of the pair that ended last; it is not taken up again.
+    `ended`: by volume the primary and the id of the pair that a host has recovered; it is not taken up again.
     """
 
     volumes: dict[int, Secondary] = field(default_factory=dict)
@@ -165,7 +165,7 @@ class PeerJudge:
             return
         elif data[0] in (0xD3, 0xD5) or data[40] == 0:
             known = self.volumes.pop(device, None)
-            if known is not None and data[0] != 0xD3:
+            if known is not None and data[0] == 0xD5:
                 self.ended[device] = known.primary, known.pair_id
         else:
             pair_id, known = int.from_bytes(data[44:48], "big"), self.volumes.get(device)

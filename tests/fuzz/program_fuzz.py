@@ -19,7 +19,7 @@ from tests.fuzz.channel_program import NORMAL_END, SENSE, SENSE_LENGTH, UNIT_CHE
 from tests.fuzz.directed import DirectedLink
 from tests.fuzz.engine import Failure, watched
 from tests.fuzz.judge import COMMANDS, OK, Answer, Extent, Judge, reject
-from tests.fuzz.link_fuzz import CHANNEL, UNIT, held_by
+from tests.fuzz.link_fuzz import CHANNEL, HELD_MAX, UNIT, held_by
 from tests.fuzz.mutation import mutate
 from tests.fuzz.parameter_fuzz import CYLINDERS, KINDS, MASKS, PPRC, Kind, draw
 from tests.fuzz.seeds import order_examples
@@ -27,7 +27,6 @@ from tests.helpers.devices import track_with_records
 
 DEVICE = 0x00
 BOX_CASES = 2_000
-HELD_MAX = 1_500
 TRACKS = {(1, head): [bytes((0, 1, 0, head, n)) for n in range(4)] for head in range(3)}
 READ_COUNT = 96
 

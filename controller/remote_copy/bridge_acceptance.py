@@ -38,7 +38,9 @@ def accept_data_bridge(
         raise reject(Reason.NO_STATUS_BRIDGE)
     existing = core.receiving.get(number)
     if order.new_state == PairState.SIMPLEX:
-        if existing is not None and existing.pair_id == order.pair_id:
+        box = primary_box(order.header)
+        # An id that is newer than ours is of an attempt that never got here: what we have is over all the more.
+        if existing is not None and existing.pair_id <= order.pair_id and existing.primary_volume.box == box:
             drop_secondary_bridge(core, existing, "given up by the primary box")
         return
     if order.new_state == PairState.DUPLEX:

@@ -130,6 +130,9 @@ class Upkeep:
         if box is None or box in core.frozen or bridge.worker.state not in DOWN:
             return False
         try:
+            paths = core.paths.get(box)
+            if paths is not None and any(entry.status is PathStatus.HOST_PATH_PRESENT for entry in paths.entries):
+                bridge.end_unheard = True  # the other box holds a link as if the bridge lived
             if bridge.wanted:
                 yield from set_up_bridge(core, bridge, box, bridge.secondary_volume)
             elif bridge.end_unheard:

@@ -76,7 +76,9 @@ def _pair_of(core: Core, order: pprc.UpdateSecondaryDeviceStatus, volume: int, s
     new = _become_secondary(core, order, volume, state)
     if pair is not None:
         # The same primary volume starts over: it never heard that its earlier attempt had come through.
-        new.epoch, new.reconcile, new.dirty = pair.epoch, pair.reconcile, pair.dirty
+        new.epoch, new.reconcile = pair.epoch, pair.reconcile
+        known = min(pair.tracks, new.tracks)  # the volume may be told of with another size than before
+        new.dirty[:known] = pair.dirty[:known]
     core.secondaries[volume] = new
     return new
 

@@ -132,6 +132,23 @@ async def test_an_order_that_comes_again_ends_as_it_did(autojump_clock: object) 
             ends.clear()
 
 
+async def test_a_pair_that_starts_over_may_have_another_size(autojump_clock: object) -> None:
+    """Its primary has become smaller: the marks of the tracks that are left stay, and nothing breaks."""
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await duplex_pair(r, to_a, to_b, 0)
+        pair, at_b = core(r.a).primaries[0], r.b.running.subsystem.remote_copy
+        core(r.b).secondaries[0].mark([3, 20])
+        update = orders.update_pair(pair, PairState.DUPLEX_PENDING, 0, 1, 0x3390)
+        update = replace(update, pair_id=pair.pair_id + 1, header=replace(update.header, request_sequence=1000))
+        ends: list[int] = []
+        at_b.order(0, update.encode(), core(r.a).own, 0x20, lambda outcome: ends.append(outcome.status))
+        await trio.sleep(0.1)
+        assert ends == [0x0C]
+        secondary = core(r.b).secondaries[0]
+        assert (secondary.pair_id, secondary.tracks) == (pair.pair_id + 1, HEADS)
+        assert list(secondary.dirty.search(1)) == [3]
+
+
 async def test_a_write_prefix_answers_for_no_other_order(autojump_clock: object) -> None:
     """DA has an update sequence of its own: refused under the number of a D7 that is not done, it ends that one not."""
     async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:

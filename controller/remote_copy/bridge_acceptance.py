@@ -110,7 +110,8 @@ def establish_status_bridge(core: Core, order: pprc.EstablishPair, volume: int, 
     core.around.log(608, "establish pair for the status bridge accepted", _said(bridge))
     bridge.status_partner = box.volume(order.header.secondary_cca)
     bridge.status_pair_id = core.records.next_pair_id()
-    yield from core.send(path, order.header.secondary_cca, _status_update(core, bridge, orders.SELECT_SET), box)
+    update = _status_update(core, bridge, orders.SELECT_SET)
+    yield from core.send_within(path, order.header.secondary_cca, update, box)
     core.around.log(610, "update secondary device status sent for the status bridge", _said(bridge))
     port = core.around.links.get(path.said)
     if port is None or port.link is None:

@@ -45,7 +45,8 @@ class VolumeShape(NamedTuple):
 class PeerSequences:
     """Request sequence numbers towards and from one other box (pprc-commands 4.2, offset 6).
 
-    The receiver refuses a number older than the last. So one order is under way at a time, whatever path it takes.
+    The receiver refuses a number older than the last. So one order is under way at a time, whatever path it takes; and
+    beside it one that answers an order of the other box, which may be waiting for just that, as this box may be.
     """
 
     def __init__(self) -> None:
@@ -243,11 +244,15 @@ class Core:
         peer = self.peer(box)
         yield peer.wait_turn
         try:
-            numbered = replace(order, header=replace(order.header, request_sequence=peer.next()))
-            commands = [ChainCommand(PERFORM_SUBSYSTEM_FUNCTION, numbered.encode())]
-            return (yield from self.chain(entry, device, commands))
+            return (yield from self.send_within(entry, device, order, box))
         finally:
             peer.end_turn()
+
+    def send_within(self, entry: PathEntry, device: int, order: pprc.PprcOrder, box: BoxName) -> Procedure[ChainResult]:
+        """As `send`, for an order by which one of the other box is answered: it does not wait for this box's turn."""
+        numbered = replace(order, header=replace(order.header, request_sequence=self.peer(box).next()))
+        commands = [ChainCommand(PERFORM_SUBSYSTEM_FUNCTION, numbered.encode())]
+        return (yield from self.chain(entry, device, commands))
 
     def chain(self, entry: PathEntry, device: int, commands: list[ChainCommand]) -> Procedure[ChainResult]:
         """Run a chain over a path and insist on its success. Raises Refused as `send`."""

@@ -145,3 +145,30 @@ async def test_the_terms_of_paths_change_while_a_bridge_lives_on_them(autojump_c
         await r.a.start(r.nursery)
         kept = next(iter(r.a.running.subsystem.remote_copy.core.paths))
         assert (kept.cgroup, kept.elb_seconds) == (True, 9)
+
+
+async def test_two_boxes_set_up_bridges_towards_each_other_at_once(autojump_clock: object) -> None:
+    """Each answers the other's status pair (608) while its own waits for just that answer; neither waits for long."""
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        for session, site, volume, role, number in (
+            (to_a, "A", 0xF0, 1, 1), (to_a, "A", 0xF1, 4, 1), (to_b, "B", 0xF0, 2, 1), (to_b, "B", 0xF1, 3, 1),
+            (to_b, "B", 0xF2, 1, 2), (to_b, "B", 0xF3, 4, 2), (to_a, "A", 0xF2, 2, 2), (to_a, "A", 0xF3, 3, 2),
+        ):  # fmt: skip
+            assert (await order(session, volume, operator.define_bridge(site, volume, role, number))).completed
+        there, back = PEER_PORTS["A"][:2], PEER_PORTS["B"][2:]
+        assert (await order(to_a, 0, operator.establish_path(there))).completed
+        assert (await order(to_b, 0, orders.establish_path(operator.B, operator.A, back).encode())).completed
+        begun = trio.current_time()
+
+        async def establish(session: HostSession, volume: int, parameters: bytes) -> None:
+            assert (await order(session, volume, parameters)).completed
+
+        bridge = orders.establish_pair(
+            operator.B, operator.A, 0xF2, 0xF2, mode=1, bridge_role=1, bridge_number=2, flags=0x20
+        )
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(establish, to_a, 0xF0, operator.establish_bridge())
+            nursery.start_soon(establish, to_b, 0xF2, bridge.encode())
+        assert trio.current_time() - begun < 5
+        accepted = [event["box"] for event in r.events if event["step"] == 608]
+        assert set(accepted[:2]) == {"A", "B"}  # they did meet

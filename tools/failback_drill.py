@@ -19,7 +19,7 @@ import trio
 
 from ccw.ccws import ChannelStatus
 from ccw.geometry import Cchh, geometry_for
-from ccw.pprc_query import QueueReport, VolumeQuery
+from ccw.pprc_query import VolumeQuery
 from ccw.tracks import null_track, parse_track
 from controller.array import FileDisk, VirtualArrayStore
 from host_emulator import orders
@@ -34,7 +34,7 @@ GEOMETRY = geometry_for("3390", CYLINDERS)
 SYSTEMS = {"A": orders.System(0x0100, 0, "000000000A01"), "B": orders.System(0x0200, 0, "000000000B01")}
 BRIDGES = {"A": (1, 0xF0, 0xF1), "B": (2, 0xF2, 0xF3)}  # by the side that sends: number, data and status volume
 LINKS = {"A": PEER_PORTS["A"][:2], "B": PEER_PORTS["B"][2:]}  # and its ports
-FAILOVER, FAILBACK, DUPLEX, IDLE = 1, 2, 2, 3
+FAILOVER, FAILBACK, DUPLEX = 1, 2, 2
 FIRST_KILL_S, LAST_KILL_S, GO_ON_S, WAIT_S = 0.3, 1.5, 0.4, 60.0
 
 
@@ -187,17 +187,6 @@ async def _until_duplex(session: HostSession) -> None:
             await trio.sleep(0.02)
 
 
-async def _until_back(site: SiteProcess, number: int) -> None:
-    """A bridge that its system sets up again after a start is there: two set-ups towards each other would wait."""
-    with trio.fail_after(WAIT_S):
-        async with open_session(*site.host_address) as session:
-            while True:
-                report = QueueReport.decode(await _run(session, DATA, orders.query(orders.SCOPE_QUEUE)))
-                if any((entry.bridge_number, entry.bridge_state) == (number, IDLE) for entry in report.bridges):
-                    return
-                await trio.sleep(0.05)
-
-
 async def _journey(sites: Sites, host: Host, kill_after_s: float) -> list[int]:
     """The whole way; acknowledged writes of each stage."""
     async with open_session(*sites.running["A"].host_address) as to_a:
@@ -209,7 +198,6 @@ async def _journey(sites: Sites, host: Host, kill_after_s: float) -> list[int]:
         await _pair(to_b, "B", "A", FAILOVER)
         counts.append(await host.write_for("B", GO_ON_S))
         await trio.to_thread.run_sync(sites.start_a)
-        await _until_back(sites.running["A"], BRIDGES["A"][0])
         await _set_up(to_b, "B", "A")
         await _pair(to_b, "B", "A", FAILBACK)
         await _until_duplex(to_b)

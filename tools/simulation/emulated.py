@@ -31,6 +31,7 @@ from host_emulator import orders
 from host_emulator.channel import ChannelProgram, ProgramResult
 from host_emulator.session import HostSession, open_session, session_over
 from tools.demo_sites import HOST_PORT, PEER_PORTS, start_site
+from tools.faults import run_pinned
 from tools.in_process import in_process
 
 SYSTEMS = {"A": orders.System(0x0100, 0, "000000000A01"), "B": orders.System(0x0200, 0, "000000000B01")}
@@ -114,9 +115,12 @@ def measure_live(folder: Path, setting: Setting) -> Measurement:
 
 
 def measure_virtually(setting: Setting) -> Measurement:
-    """The same on a virtual clock, in this process, on disks in memory that take no time. Raises EmulatedError."""
+    """The same on a virtual clock, in this process, on disks in memory that take no time. Raises EmulatedError.
 
-    async def run() -> Measurement:
+    One seed always measures the same.
+    """
+
+    async def run(seed: int, clock: trio.testing.MockClock) -> Measurement:
         nowhere = dict.fromkeys(PEER_PORTS["B"], NOWHERE)
         configs = (
             check_config(tomllib.loads(_config(setting, name, peers)), Path())
@@ -131,7 +135,7 @@ def measure_virtually(setting: Setting) -> Measurement:
             hosts = [await to(a.connect) for _ in range(setting.hosts)]
             return await _Rig(setting, to_a, to_b, hosts).measure()
 
-    return trio.run(run, clock=trio.testing.MockClock(autojump_threshold=0))
+    return run_pinned(run, setting.seed)
 
 
 def _write(folder: Path, name: str, text: str) -> Path:

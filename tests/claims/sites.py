@@ -12,18 +12,17 @@ from pathlib import Path
 
 import trio
 
-from ccw.geometry import Cchh, geometry_for
-from ccw.image_files import DeviceHeader
-from ccw.tracks import null_track
+from ccw.geometry import geometry_for
 from controller.app import serve
 from controller.config import load_config
 from controller.links.system import StorageSystem
 from controller.remote_copy.core import Core
 from controller.remote_copy.states import PairState
-from host_emulator import orders
 from host_emulator.session import HostSession, open_session
+from tests.helpers.copying import format_track
+from tests.helpers.physical import make_image
 
-CYLINDERS, HEADS = 2, 15
+CYLINDERS = 2
 VOLUMES = (0x00, 0x01)
 SERIALS = {"A": "00000000CA01", "B": "00000000CB01"}
 SSIDS = {"A": "0100", "B": "0200"}
@@ -56,7 +55,7 @@ class Sites:
         for address in (*VOLUMES, 0xF0, 0xF1):
             lines.append(f'[[volume]]\naddress = "{address:02X}"\ncylinders = {CYLINDERS}')
             if self._physical and address in VOLUMES:
-                _make_image(self.image(site, address))
+                make_image(self.image(site, address), {}, GEOMETRY)
                 lines.append(f'image_in_place = "{self.image(site, address).name}"')
         lines.append('[[port]]\nsaid = "0001"\nkind = "host"\nlisten = "127.0.0.1:0"')
         for said in PORTS[site]:
@@ -117,17 +116,9 @@ class Sites:
         return all(a.read(volume, track) == b.read(volume, track) for track in range(GEOMETRY.tracks))
 
 
-def _make_image(path: Path) -> None:
-    header = DeviceHeader(b"CKD_P370", GEOMETRY.heads, GEOMETRY.track_size, 0x90)
-    empty = (null_track(*GEOMETRY.address_of(track)) for track in range(GEOMETRY.tracks))
-    path.write_bytes(header.encode() + b"".join(image.ljust(GEOMETRY.track_size, b"\0") for image in empty))
-
-
 async def write(session: HostSession, volume: int, track: int, text: str) -> None:
     """A host computer writes data."""
-    program = orders.format_track(Cchh(*divmod(track, HEADS)), [orders.NewRecord(text.encode("cp037"))])
-    result = await session.run_program(volume, program)
-    assert result.completed, result
+    await format_track(session, volume, track, text)
 
 
 @asynccontextmanager

@@ -12,11 +12,12 @@ from ccw.bridge import StatusPacket
 from controller.array.in_place import shadow_of
 from controller.remote_copy.states import PairState
 from controller.remote_copy.status_inbox import StatusInbox
-from tests.claims.sites import GEOMETRY, VOLUMES, Sites, sites, write
+from tests.claims.sites import GEOMETRY, VOLUMES, sites, write
 from tests.helpers import operator
+from tests.helpers.copying import core, duplex, equal, format_track
 from tests.helpers.operator import order, set_up_bridge
+from tests.helpers.physical import slot_of
 from tests.helpers.two_systems import Rig, rig, until
-from tests.unit.test_remote_copy_sync import core, duplex, equal, format_track
 
 P_DB = S_DB = 0xF0  # primary and secondary data bridge volume
 WAN = "{ rtt_ms = 30, rate_mbit = 50, loss_percent = 0.5 }"
@@ -178,15 +179,9 @@ async def test_claim_07_which_are_disk_drives(tmp_path: Path) -> None:
         await write(host, 0, 3, text)
         await s.until_duplex(0)
         with trio.fail_after(30):
-            while not all(text.encode("cp037") in _on_drive(s, site, 0, 3) for site in ("A", "B")):
+            while not all(text.encode("cp037") in slot_of(s.image(site, 0), 3, GEOMETRY) for site in ("A", "B")):
                 await trio.sleep(0.05)  # until it is written through from the log
-        assert _on_drive(s, "A", 0, 3) == _on_drive(s, "B", 0, 3)
-
-
-def _on_drive(s: Sites, site: str, volume: int, track: int) -> bytes:
-    with s.image(site, volume).open("rb") as drive:
-        drive.seek(512 + track * GEOMETRY.track_size)
-        return drive.read(GEOMETRY.track_size)
+        assert slot_of(s.image("A", 0), 3, GEOMETRY) == slot_of(s.image("B", 0), 3, GEOMETRY)
 
 
 async def test_claim_08_volumes_that_are_virtual_devices(autojump_clock: object) -> None:
@@ -274,7 +269,7 @@ async def test_claim_15_whose_devices_are_disk_drives(tmp_path: Path) -> None:
         await write(host, 1, 5, "on the drive")
         await s.until_duplex(1)
         with trio.fail_after(30):
-            while "on the drive".encode("cp037") not in _on_drive(s, "B", 1, 5):
+            while "on the drive".encode("cp037") not in slot_of(s.image("B", 1), 5, GEOMETRY):
                 await trio.sleep(0.05)
 
 

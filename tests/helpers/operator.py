@@ -55,8 +55,8 @@ def recover(volume: int) -> bytes:
     return orders.recover_pair(A, B, volume, volume).encode()
 
 
-def freeze() -> bytes:
-    return orders.consistency_group(A, B).encode()
+def freeze(seconds: int = 0) -> bytes:
+    return orders.consistency_group(A, B, seconds=seconds).encode()
 
 
 def run() -> bytes:

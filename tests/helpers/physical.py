@@ -32,10 +32,10 @@ def in_file(path: Path, track: int) -> bytes:
     return slot_of(path, track).rstrip(b"\0")
 
 
-def slot_of(path: Path, track: int) -> bytes:
+def slot_of(path: Path, track: int, geometry: Geometry = GEOMETRY) -> bytes:
     with path.open("rb") as file:
-        file.seek(512 + track * GEOMETRY.track_size)
-        return file.read(GEOMETRY.track_size)
+        file.seek(512 + track * geometry.track_size)
+        return file.read(geometry.track_size)
 
 
 def start(disk: Any, path: Path) -> tuple[VirtualArrayStore, InPlaceVolume]:

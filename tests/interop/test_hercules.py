@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from ccw.geometry import geometry_for
 from ccw.plain_images import plain_header
 from ccw.tracks import null_track, parse_track
 from host_emulator.shared_client import SharedClient
+from tests.helpers.configurations import free_port
 from tests.helpers.served import serve
 from tests.helpers.shared import RECORD_AT, record_one
 from tools.guest import (
@@ -126,11 +126,6 @@ def test_volumes_made_by_its_own_tools_are_served_unchanged(
             theirs = [client.read(track) for track in tracks]
     assert ours == theirs
     assert "VOL1ABC123".encode("cp037") in ours[0]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def test_a_snapshot_while_a_guest_writes_is_the_volume_at_one_instant(tmp_path: Path) -> None:

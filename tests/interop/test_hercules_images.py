@@ -23,6 +23,7 @@ from ccw.volume_label import initial_tracks
 from controller.array import MemoryDisk, VirtualArrayStore
 from controller.array.images import ExportForm, ImageError, export_volume, import_image, open_image, shadow_files
 from controller.array.volumes import create_volume, volume_of
+from tests.helpers.configurations import free_port
 from tests.helpers.image_files import END, null_image, read_plain, some_images, track_image
 
 UTILITIES = ("dasdinit", "dasdload", "dasdls", "dasdcat", "dasdcopy", "cckdcdsk", "hercules")
@@ -171,12 +172,6 @@ def write_member(store: VirtualArrayStore, track: int, device: str, data: bytes)
 
 
 # --- shadow files made by a real Hercules -----------------------------------------------------------------------------
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def end_in_order(process: subprocess.Popen[bytes]) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from tests.helpers.configurations import CONFIG
 from tests.helpers.vtoc_volume import FORMAT_LABEL, FORMAT_VTOC
-from tests.unit.test_metered import CONFIG
 
 COMMAND = [sys.executable, "-m", "tools", "host", "--target", "in-process"]
 PATIENCE_S = 45

@@ -18,10 +18,10 @@ from controller.links.destager import Destager
 from controller.links.system import StorageSystem
 from host_emulator.session import open_session
 from tests.helpers import operator
+from tests.helpers.copying import duplex, equal, format_track
 from tests.helpers.operator import order, set_up_bridge
+from tests.helpers.physical import make_image
 from tests.helpers.two_systems import Site, rig, until
-from tests.unit.test_in_place import make_image
-from tests.unit.test_remote_copy_sync import duplex, equal, format_track
 from tools.recording import load_recording
 from tools.replayer import Replayer
 from traces import recording_folder

@@ -18,7 +18,7 @@ from controller.links.stream_link import run_link
 from host_emulator.channel import Response, Start
 from host_emulator.session import session_over
 from tests.helpers.devices import VOLUME, Bench
-from tests.unit.test_track_overflow import restored
+from tests.helpers.older import restored
 from tools.recorded_devices import MemoryTracks, device_geometry, device_settings
 from tools.recording import load_recording
 from tools.replayer import Replayer

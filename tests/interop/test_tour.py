@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import socket
 import subprocess
 import sys
@@ -13,29 +12,9 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
+from tests.helpers.configurations import EXAMPLES, copy_examples
 from tools.cli import main
 from tools.demo_sites import start_site
-
-EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def copy_examples(folder: Path) -> dict[str, int]:
-    """The example files with ports that are free; where each of the example's ports went."""
-    ports: dict[str, int] = {}
-    for path in EXAMPLES.iterdir():
-        text = re.sub(
-            r"127\.0\.0\.1:(\d+)",
-            lambda found: f"127.0.0.1:{ports.setdefault(found[1], free_port())}",
-            path.read_text(encoding="utf-8"),
-        )
-        (folder / path.name).write_text(text, encoding="utf-8")
-    return ports
 
 
 def host(port: int, script: Path, give_up_s: float = 0.0) -> list[dict[str, object]]:

@@ -24,7 +24,7 @@ from ccw.escon import ControlFunction, LinkControl
 from ccw.frames import CommandFrame, ControlFrame, DataFrame, Frame, StatusFrame, decode_device
 from ccw.link_control import decode_link_control
 from ccw.pcapng import LINKTYPE_FC_2, PcapngReader, encode_interface, encode_packet, encode_section
-from tests.interop.test_tour import copy_examples
+from tests.helpers.configurations import copy_examples
 from tools.cli import main
 from tools.demo_sites import SiteProcess, start_site
 

@@ -18,8 +18,8 @@ import pytest
 from ccw.geometry import Cchh
 from host_emulator import orders
 from host_emulator.session import HostSession, open_session
+from tests.helpers.configurations import copy_examples, free_port
 from tests.helpers.words import verdicts as say_words
-from tests.interop.test_tour import copy_examples, free_port
 from tools import words_reference
 from tools.demo_sites import SiteProcess, start_site
 

@@ -16,32 +16,24 @@ from hypothesis import strategies as st
 
 from controller.commands.device import Device
 from host_emulator.channel import Response
-from tests.helpers.hosts import Host, ManyLinks, Operation, Program, race
+from tests.helpers.hosts import (
+    EMPTY,
+    GROUP_A,
+    GROUP_B,
+    TRACKS,
+    Host,
+    ManyLinks,
+    Operation,
+    Program,
+    extent,
+    formatting,
+    race,
+    reading,
+    writing,
+)
 
-GROUP_A, GROUP_B = bytes(range(1, 12)), bytes(range(21, 32))
-TRACKS = (bytes.fromhex("00010001"), bytes.fromhex("00010002"))
-EMPTY = b"\0" * 8
 WRITE, READ, REFUSED = "write", "read", "refused"
 Plan = list[tuple[str, int]]
-
-
-def extent(mask: str, track: bytes) -> tuple[int, bytes]:
-    return 0x63, bytes.fromhex(mask) + b"\xc0" + bytes(6) + track + track
-
-
-def formatting(track: bytes) -> Program:
-    counts = [(0x1D, track + bytes((number, 0, 0, 8)) + EMPTY) for number in (1, 2)]
-    return [extent("C0", track), (0x47, b"\x03\0\0\x02" + track + track + b"\0\xff\0\0"), *counts]
-
-
-def writing(track: bytes, token: bytes) -> Program:
-    locate = b"\x01\x80\0\x02" + track + track + b"\x01\xff\0\x08"
-    return [extent("80", track), (0x47, locate), (0x85, token), (0x85, token)]
-
-
-def reading(track: bytes) -> Program:
-    locate = b"\x06\0\0\x02" + track + track + b"\x01\xff\0\0"
-    return [extent("40", track), (0x47, locate), (0x86, 8), (0x86, 8)]
 
 
 def refused(track: bytes) -> Program:

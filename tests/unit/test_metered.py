@@ -23,23 +23,8 @@ from controller.models.work import CommandWork
 from host_emulator import orders
 from host_emulator.session import HostSession, open_session
 from host_emulator.shared_client import SharedClient
+from tests.helpers.configurations import CONFIG
 from tests.helpers.shared import RECORD_AT, record_one
-
-CONFIG = """
-name = "one"
-serial = "000000012345"
-ssid = "0100"
-profile = "2107"
-store = "store"
-[[volume]]
-address = "10"
-type = "3390"
-cylinders = 5
-[[port]]
-said = "0001"
-kind = "host"
-listen = "127.0.0.1:0"
-"""
 
 
 async def on_system(folder: Path, more: str, body: Callable[[HostSession, StorageSystem], object]) -> None:

@@ -10,9 +10,9 @@ from controller.array.volumes import VolumeExistsError, shape_of
 from controller.links.operations import Operations
 from host_emulator import orders
 from tests.helpers import operator
+from tests.helpers.copying import core, duplex, equal, format_track
 from tests.helpers.operator import order, set_up_bridge
 from tests.helpers.two_systems import CYLINDERS, VOLUMES, Rig, rig, until
-from tests.unit.test_remote_copy_sync import core, duplex, equal, format_track
 
 
 def operations_of_b(r: Rig) -> Operations:

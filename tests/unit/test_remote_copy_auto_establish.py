@@ -9,9 +9,9 @@ import trio
 from controller.remote_copy.settings import BridgeVolume, CopySettings, Mirror
 from controller.remote_copy.states import BridgeRole, PairState
 from tests.helpers import operator
+from tests.helpers.copying import core, duplex, equal, format_track
 from tests.helpers.operator import order
 from tests.helpers.two_systems import BRIDGES, PEER_PORTS, box, rig, until
-from tests.unit.test_remote_copy_sync import core, duplex, equal, format_track
 
 MIRRORED = (0, 1, 2)
 

@@ -10,9 +10,9 @@ from controller.remote_copy.states import BridgeState, PairState
 from host_emulator import orders
 from host_emulator.session import HostSession
 from tests.helpers import operator
+from tests.helpers.copying import core, duplex, equal_images, format_track
 from tests.helpers.operator import order
 from tests.helpers.two_systems import BY_COMMAND, Rig, rig, until
-from tests.unit.test_remote_copy_conventional import core, duplex, equal, format_track
 
 BRIDGES = 8
 
@@ -65,7 +65,7 @@ async def test_eight_bridges_on_two_pairs_of_links(autojump_clock: object, wan: 
         assert len({event["bridge"] for event in r.events if event["step"] == 702}) > 1
         for volume in range(4):
             await format_track(io, volume, 5, "duplex")
-            assert equal(r, volume)
+            assert equal_images(r, volume)
 
 
 async def test_the_work_of_a_bridge_that_fails_moves_to_another(autojump_clock: object) -> None:
@@ -87,7 +87,7 @@ async def test_the_work_of_a_bridge_that_fails_moves_to_another(autojump_clock: 
         await until(lambda: duplex(r, 0) and duplex(r, 1))
         for volume in range(4):
             await format_track(io, volume, 5, "duplex")
-            assert duplex(r, volume) and equal(r, volume)
+            assert duplex(r, volume) and equal_images(r, volume)
         assert failing.worker.sender is None
 
 
@@ -107,7 +107,7 @@ async def test_a_bridge_that_shared_leaves_the_links_to_the_others(autojump_cloc
         assert worker.state is BridgeState.IDLE
         for volume in range(4):
             await format_track(io, volume, 7, f"after {failing}")
-            assert equal(r, volume)
+            assert equal_images(r, volume)
         for number in (1, 2, 3):
             sender = core(r.a).sending[number].worker.sender
             assert sender is not None
@@ -130,7 +130,7 @@ async def test_a_lost_link_takes_all_bridges_on_it(autojump_clock: object) -> No
         assert [core(r.a).sending[number].worker.sender is None for number in (1, 2, 3)] == [True, False, True]
         for volume in range(3):
             await format_track(io, volume, 3, "over the other")
-            assert core(r.a).primaries[volume].state is PairState.DUPLEX and equal(r, volume)
+            assert core(r.a).primaries[volume].state is PairState.DUPLEX and equal_images(r, volume)
 
 
 async def test_a_bridge_without_a_pair_of_links_is_refused(autojump_clock: object) -> None:
@@ -161,6 +161,6 @@ async def test_a_bridge_that_others_can_do_without_is_ended_by_command(autojump_
         assert core(r.a).sending[1].worker.state is BridgeState.DEFINED and all(duplex(r, v) for v in range(4))
         for volume in range(4):
             await format_track(io, volume, 5, "over the other")
-            assert duplex(r, volume) and equal(r, volume)
+            assert duplex(r, volume) and equal_images(r, volume)
         refused = await order(to_a, 0xF2, delete[2])
         assert refused.sense is not None and refused.sense[7:9] == b"\x0f\x5e", "the last one"

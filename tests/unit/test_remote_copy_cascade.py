@@ -11,9 +11,9 @@ from controller.remote_copy.states import PairState, Reason
 from host_emulator import orders
 from host_emulator.session import HostSession
 from tests.helpers import operator
+from tests.helpers.copying import core, duplex, equal, format_track, in_step
 from tests.helpers.operator import A, B, order, set_up_bridge, set_up_bridge_back
 from tests.helpers.two_systems import PEER_PORTS, Rig, rig, until
-from tests.unit.test_remote_copy_sync import core, duplex, equal, format_track
 
 CASCADE, CRIT = 0x08, 0x40
 FIRST, LAST = 0, 1  # volumes of A; the one between is 00 of B
@@ -35,9 +35,7 @@ def all_equal(r: Rig) -> bool:
 
 
 async def set_up(to_a: HostSession, to_b: HostSession, r: Rig) -> None:
-    await set_up_bridge(to_a, to_b, saids=THERE)
-    assert (await order(to_a, FIRST, operator.establish_pair(FIRST))).completed
-    await until(lambda: duplex(r, FIRST))
+    await in_step(r, to_a, to_b, (FIRST,), saids=THERE)
     await set_up_bridge_back(to_a, to_b, BACK)
     assert (await order(to_b, FIRST, cascade())).completed
     await until(lambda: all_equal(r))

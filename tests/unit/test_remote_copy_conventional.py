@@ -8,43 +8,17 @@ import pytest
 import trio
 
 from ccw.geometry import Cchh
-from controller.remote_copy.core import Core
 from controller.remote_copy.path_pool import PathPool
 from controller.remote_copy.paths import PathEntry, PathSet, PathTable
 from controller.remote_copy.states import PairState, PathStatus
 from host_emulator import orders
 from host_emulator.session import HostSession
 from tests.helpers import operator
+from tests.helpers.copying import RESYNC, duplex, equal_images, format_track, state
 from tests.helpers.operator import order, query_volume
-from tests.helpers.two_systems import HEADS, PEER_PORTS, Rig, Site, box, rig, until
+from tests.helpers.two_systems import PEER_PORTS, box, rig, until
 
-RESYNC = 2
 EMPTY = bytes(8)
-
-
-def core(site: Site) -> Core:
-    return site.running.subsystem.remote_copy.core
-
-
-def state(r: Rig, volume: int) -> PairState | None:
-    pair = core(r.a).primaries.get(volume)
-    return pair.state if pair is not None else None
-
-
-def duplex(r: Rig, volume: int) -> bool:
-    return state(r, volume) is PairState.DUPLEX
-
-
-def equal(r: Rig, volume: int) -> bool:
-    """Do hosts read the same from both sides?"""
-    a, b = r.a.running.array, r.b.running.array
-    return all(a.read(volume, track) == b.read(volume, track) for track in range(core(r.a).volumes[volume].tracks))
-
-
-async def format_track(session: HostSession, volume: int, track: int, text: str) -> None:
-    program = orders.format_track(Cchh(*divmod(track, HEADS)), [orders.NewRecord(text.encode("cp037"))])
-    result = await session.run_program(volume, program)
-    assert result.completed, result
 
 
 async def establish(session: HostSession, *volumes: int, mode: int = 0) -> None:
@@ -79,7 +53,7 @@ async def test_every_pair_copies_at_once_over_all_paths(autojump_clock: object) 
         assert (await order(to_a, 0, operator.establish_path())).completed
         await establish(to_a, 0, 1, 2, 3)
         await until(lambda: all(duplex(r, volume) for volume in range(4)))
-        assert all(equal(r, volume) for volume in range(4))
+        assert all(equal_images(r, volume) for volume in range(4))
         assert (await query_volume(to_a, 0)).state == 2
         assert not [event for event in r.events if event["step"] in (702, 704, 706)]
         chains = {said: adapter.link.counters.frames_out for said, adapter in r.a.running.adapters.by_said.items()
@@ -94,7 +68,7 @@ async def test_old_data_of_the_secondary_does_not_survive(autojump_clock: object
         assert (await order(to_a, 0, operator.establish_path())).completed
         await establish(to_a, 0)
         await until(lambda: duplex(r, 0))
-        assert equal(r, 0)
+        assert equal_images(r, 0)
 
 
 async def test_hosts_write_while_the_volume_is_copied(autojump_clock: object) -> None:
@@ -109,7 +83,7 @@ async def test_hosts_write_while_the_volume_is_copied(autojump_clock: object) ->
                 await format_track(io, 0, track, f"round {rounds}")
             rounds += 1
         assert rounds > 0
-        assert equal(r, 0)
+        assert equal_images(r, 0)
 
 
 async def test_a_duplex_write_ends_only_when_both_have_it(autojump_clock: object) -> None:
@@ -138,7 +112,7 @@ async def test_suspend_then_resync_copies_only_what_changed(autojump_clock: obje
         await establish(to_a, 0, mode=RESYNC)
         await until(lambda: duplex(r, 0))
         assert int(str(r.a.running.statistics()["tracks_copied"])) - copied == 3
-        assert equal(r, 0)
+        assert equal_images(r, 0)
         assert (await order(to_a, 0, operator.delete_pair(0))).completed
         assert (await query_volume(to_a, 0)).role == 0
 
@@ -155,7 +129,7 @@ async def test_a_cut_link_moves_the_work_to_the_others(autojump_clock: object) -
             await format_track(io, 0, said, f"after {said}")
         await until(lambda: duplex(r, 0) and duplex(r, 1))
         await format_track(io, 0, 1, "duplex")
-        assert equal(r, 0) and equal(r, 1)
+        assert equal_images(r, 0) and equal_images(r, 1)
 
 
 async def test_no_path_left_suspends_the_pair_on_the_next_write(autojump_clock: object) -> None:
@@ -176,7 +150,7 @@ async def test_no_path_left_suspends_the_pair_on_the_next_write(autojump_clock: 
         assert (await order(to_a, 0, operator.establish_path())).completed
         await establish(to_a, 0, mode=RESYNC)
         await until(lambda: duplex(r, 0))
-        assert equal(r, 0)
+        assert equal_images(r, 0)
 
 
 async def test_a_pending_pair_goes_on_when_paths_are_back(autojump_clock: object) -> None:
@@ -191,7 +165,7 @@ async def test_a_pending_pair_goes_on_when_paths_are_back(autojump_clock: object
         await r.connect()
         assert (await order(to_a, 0, operator.establish_path())).completed
         await until(lambda: duplex(r, 0))
-        assert equal(r, 0)
+        assert equal_images(r, 0)
 
 
 async def test_a_secondary_that_was_recovered_refuses(autojump_clock: object) -> None:
@@ -248,7 +222,7 @@ async def test_a_crash_loses_nothing(autojump_clock: object, side: str, when: st
             if state(r, 0) is not PairState.DUPLEX_PENDING and not duplex(r, 0):
                 await establish(to_a, 0, mode=RESYNC)
             await until(lambda: duplex(r, 0))
-            assert equal(r, 0)
+            assert equal_images(r, 0)
 
 
 async def test_bridges_are_refused(autojump_clock: object) -> None:

@@ -13,13 +13,10 @@ from controller.remote_copy.states import Reason
 from host_emulator import orders
 from host_emulator.session import HostSession
 from tests.helpers import operator
+from tests.helpers.copying import COPY, NOCOPY, RESYNC, HeldStatus, core, duplex, equal, equal_images, format_track
 from tests.helpers.operator import A, B, order, query_volume, set_up_bridge
 from tests.helpers.two_systems import BY_COMMAND, Rig, rig, until
-from tests.unit.test_remote_copy_conventional import equal as equal_images
-from tests.unit.test_remote_copy_review_races import HeldStatus
-from tests.unit.test_remote_copy_sync import core, duplex, equal, format_track
 
-COPY, NOCOPY, RESYNC = 0, 1, 2
 MSGREQ = 0x20
 
 

@@ -14,11 +14,11 @@ from host_emulator import orders
 from host_emulator.orders import System
 from host_emulator.session import HostSession
 from tests.helpers import operator
+from tests.helpers.copying import COPY, RESYNC, core, duplex, equal, format_track, in_step
 from tests.helpers.operator import A, B, order, query_volume, set_up_bridge, set_up_bridge_back
 from tests.helpers.two_systems import PEER_PORTS, Rig, rig, until
-from tests.unit.test_remote_copy_sync import core, duplex, equal, format_track
 
-COPY, RESYNC, FAILOVER, FAILBACK = 0, 2, 1, 2
+FAILOVER, FAILBACK = 1, 2
 FORCE = 0x02
 THERE, BACK = PEER_PORTS["A"][:2], PEER_PORTS["B"][2:]
 NEWER_THERE = bytes((0x0F, Reason.STATE))
@@ -34,13 +34,6 @@ def fail_back(primary: System, secondary: System, volume: int = 0, flags: int = 
 
 def suspend(primary: System, secondary: System, volume: int = 0) -> bytes:
     return orders.suspend_pair(primary, secondary, volume, volume).encode()
-
-
-async def in_step(r: Rig, to_a: HostSession, to_b: HostSession) -> None:
-    """Volume 00 is duplex from A to B, over half of the links."""
-    await set_up_bridge(to_a, to_b, saids=THERE)
-    assert (await order(to_a, 0, operator.establish_pair(0))).completed
-    await until(lambda: duplex(r, 0))
 
 
 def settle(r: Rig) -> None:
@@ -71,7 +64,7 @@ async def test_failback_copies_what_changed_at_either_side(autojump_clock: objec
     async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
         for track in range(20):
             await format_track(to_a, 0, track, "old")
-        await in_step(r, to_a, to_b)
+        await in_step(r, to_a, to_b, saids=THERE)
         assert (await order(to_a, 0, suspend(A, B))).completed
         settle(r)
         assert (await order(to_b, 0, fail_over(B, A))).completed
@@ -96,7 +89,7 @@ async def test_the_way_there_and_home_again(autojump_clock: object) -> None:
     async with rig() as r:
         async with r.host(r.a) as to_a, r.host(r.b) as to_b:
             await format_track(to_a, 0, 3, "before")
-            await in_step(r, to_a, to_b)
+            await in_step(r, to_a, to_b, saids=THERE)
             await format_track(to_a, 0, 4, "in step")
         await r.a.crash(Random(1))
         async with r.host(r.b) as to_b:
@@ -129,7 +122,7 @@ async def test_a_write_that_only_b_has_is_taken_back_to_a(autojump_clock: object
     async with rig() as r:
         async with r.host(r.a) as to_a, r.host(r.b) as to_b:
             await format_track(to_a, 0, 3, "both have")
-            await in_step(r, to_a, to_b)
+            await in_step(r, to_a, to_b, saids=THERE)
             await trio.sleep(1)
         await r.a.crash(Random(1))
         lost = r.b.running.store.read(0, 3)
@@ -148,7 +141,7 @@ async def test_a_write_that_only_b_has_is_taken_back_to_a(autojump_clock: object
 
 async def test_what_a_acknowledged_alone_is_overwritten_only_by_force(autojump_clock: object) -> None:
     async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
-        await in_step(r, to_a, to_b)
+        await in_step(r, to_a, to_b, saids=THERE)
         assert (await order(to_a, 0, suspend(A, B))).completed
         await format_track(to_a, 0, 4, "A alone")
         settle(r)
@@ -168,7 +161,7 @@ async def test_a_failover_that_was_only_tried_goes_back_by_force(autojump_clock:
     """Failback at A: what hosts wrote at B is thrown away, if the order says so."""
     async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
         await format_track(to_a, 0, 4, "A")
-        await in_step(r, to_a, to_b)
+        await in_step(r, to_a, to_b, saids=THERE)
         assert (await order(to_a, 0, suspend(A, B))).completed
         assert (await order(to_b, 0, fail_over(B, A))).completed
         await format_track(to_b, 0, 4, "B")
@@ -181,7 +174,7 @@ async def test_a_failover_that_was_only_tried_goes_back_by_force(autojump_clock:
 async def test_force_takes_the_volume_from_a_primary_that_believes_to_be_in_step(autojump_clock: object) -> None:
     async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
         await format_track(to_a, 0, 3, "A")
-        await in_step(r, to_a, to_b)
+        await in_step(r, to_a, to_b, saids=THERE)
         assert (await order(to_b, 0, fail_over(B, A))).completed
         await format_track(to_b, 0, 3, "B")
         await set_up_bridge_back(to_a, to_b, BACK)
@@ -211,7 +204,7 @@ async def test_a_resynchronisation_does_not_take_up_a_pair_that_has_ended(action
     """Hosts have written at B since: A, which does not know, may send neither its changes nor its updates."""
     async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
         await format_track(to_a, 0, 3, "A")
-        await in_step(r, to_a, to_b)
+        await in_step(r, to_a, to_b, saids=THERE)
         assert (await order(to_a, 0, suspend(A, B))).completed
         gone = fail_over(B, A) if action == "failover" else orders.recover_pair(A, B, 0, 0).encode()
         assert (await order(to_b, 0, gone)).completed
@@ -230,7 +223,7 @@ async def test_a_resynchronisation_does_not_take_up_a_pair_that_has_ended(action
 
 async def test_a_primary_that_is_not_told_hears_it_with_its_next_write(autojump_clock: object) -> None:
     async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
-        await in_step(r, to_a, to_b)
+        await in_step(r, to_a, to_b, saids=THERE)
         assert (await order(to_b, 0, fail_over(B, A))).completed
         await format_track(to_b, 0, 7, "B")
         result = await to_a.run_program(0, orders.format_track(Cchh(0, 7), [orders.NewRecord(b"late")]))
@@ -243,7 +236,7 @@ async def test_what_is_refused(autojump_clock: object) -> None:
     async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
         assert (await refused(to_b, fail_over(B, A)))[0] == Reason.NOT_IN_PAIR
         assert (await refused(to_b, fail_back(B, A)))[0] == Reason.NOT_IN_PAIR
-        await in_step(r, to_a, to_b)
+        await in_step(r, to_a, to_b, saids=THERE)
         assert (await refused(to_a, fail_over(A, B)))[0] == Reason.ALREADY_PRIMARY
         assert (await refused(to_a, fail_back(A, B)))[0] == Reason.STATE
         assert (await refused(to_b, fail_back(B, A)))[0] == Reason.ALREADY_SECONDARY
@@ -270,7 +263,7 @@ async def test_roles_are_one_after_a_crash_in_the_middle_of_an_exchange(seed: in
     async with rig() as r:
         async with r.host(r.a) as to_a, r.host(r.b) as to_b:
             await format_track(to_a, 0, 3, "A")
-            await in_step(r, to_a, to_b)
+            await in_step(r, to_a, to_b, saids=THERE)
             assert (await order(to_a, 0, suspend(A, B))).completed
         copy = r.b.running.subsystem.remote_copy
         copy.order(0, fail_over(B, A), None, 1, lambda outcome: None)

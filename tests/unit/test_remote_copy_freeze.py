@@ -13,39 +13,14 @@ from ccw.shared_dasd import Request
 from controller.remote_copy.states import PairState
 from controller.sharing import ShareServer, ShareSettings
 from host_emulator import orders
-from host_emulator.channel import ProgramResult
 from host_emulator.session import HostSession
 from tests.helpers import operator
-from tests.helpers.operator import A, B, order, query_volume, set_up_bridge
+from tests.helpers.copying import RESYNC, core, duplex, equal, format_track, in_step, try_to_format, waits
+from tests.helpers.operator import A, B, freeze, order, query_volume, run
 from tests.helpers.shared import RECORD_AT, CoreClient, record_one
-from tests.helpers.two_systems import Rig, rig, until
-from tests.unit.test_remote_copy_sync import core, duplex, equal, format_track
+from tests.helpers.two_systems import rig, until
 
-RESYNC = 2
-STATE_CHANGE_PENDING = 0x1D
 ATTENTION = 0x85
-
-
-def freeze(seconds: int = 0) -> bytes:
-    return orders.consistency_group(A, B, seconds=seconds).encode()
-
-
-def run() -> bytes:
-    return orders.consistency_group(A, B, run=True).encode()
-
-
-async def in_step(
-    r: Rig, to_a: HostSession, to_b: HostSession, volumes: tuple[int, ...] = (0,), *, cgroup: bool = True
-) -> None:
-    await set_up_bridge(to_a, to_b, consistency_group=cgroup)
-    for volume in volumes:
-        assert (await order(to_a, volume, operator.establish_pair(volume))).completed
-    await until(lambda: all(duplex(r, volume) for volume in volumes))
-
-
-async def try_to_format(session: HostSession, volume: int, track: int, text: str) -> ProgramResult:
-    program = orders.format_track(Cchh(0, track), [orders.NewRecord(text.encode("cp037"))])
-    return await session.run_program(volume, program)
 
 
 async def reason(session: HostSession, device: int, parameters: bytes) -> int:
@@ -59,15 +34,9 @@ async def path_report(session: HostSession) -> PathReport:
     return PathReport.decode(result.data)
 
 
-def waits(result: ProgramResult) -> bool:
-    """State change pending: the 32-byte sense of long busy."""
-    sense = result.sense
-    return sense is not None and sense[25] == STATE_CHANGE_PENDING and not sense[27] & 0x80 and not any(sense[:2])
-
-
 async def test_freeze_suspends_removes_the_paths_and_holds_hosts_off_until_run(autojump_clock: object) -> None:
     async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
-        await in_step(r, to_a, to_b, (0, 1))
+        await in_step(r, to_a, to_b, (0, 1), cgroup=True)
         await format_track(to_a, 0, 3, "in step")
         secondary = core(r.b).secondaries[0].state
         assert (await order(to_a, 0, freeze())).completed
@@ -93,7 +62,7 @@ async def test_freeze_suspends_removes_the_paths_and_holds_hosts_off_until_run(a
 
 async def test_resynchronisation_after_run_copies_what_changed(autojump_clock: object) -> None:
     async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
-        await in_step(r, to_a, to_b)
+        await in_step(r, to_a, to_b, cgroup=True)
         assert (await order(to_a, 0, freeze())).completed
         assert await reason(to_a, 0, operator.establish_pair(0, RESYNC)) == 0x53
         assert (await order(to_a, 0, operator.establish_path())).completed
@@ -109,7 +78,7 @@ async def test_resynchronisation_after_run_copies_what_changed(autojump_clock: o
 
 async def test_the_timer_ends_the_long_busy_but_not_the_freeze(autojump_clock: object) -> None:
     async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
-        await in_step(r, to_a, to_b)
+        await in_step(r, to_a, to_b, cgroup=True)
         assert (await order(to_a, 0, freeze(seconds=7))).completed
         assert waits(await try_to_format(to_a, 0, 4, "held"))
         await trio.sleep(5)
@@ -133,20 +102,20 @@ async def test_a_freeze_of_no_primaries_does_nothing(autojump_clock: object) -> 
     async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
         assert (await order(to_a, 0, freeze())).completed
         assert await reason(to_a, 0, run()) == 0x54
-        await in_step(r, to_a, to_b)
+        await in_step(r, to_a, to_b, cgroup=True)
         assert (await order(to_b, 0, orders.consistency_group(B, A).encode())).completed
         assert duplex(r, 0)
         assert await reason(to_b, 0, freeze()) == 0x48
         bad = bytearray(freeze())
         bad[11] = 1
         assert await reason(to_a, 0, bytes(bad)) == 0x44
-        result = await order(to_a, 0, orders.consistency_group(A, B, seconds=601).encode())
+        result = await order(to_a, 0, freeze(601))
         assert result.sense is not None and (result.sense[7], result.sense[9]) == (4, 40)
 
 
 async def test_a_pending_pair_is_frozen_and_a_suspended_one_keeps_its_code(autojump_clock: object) -> None:
     async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
-        await in_step(r, to_a, to_b)
+        await in_step(r, to_a, to_b, cgroup=True)
         assert (await order(to_a, 0, operator.suspend_pair(0))).completed
         for volume in (1, 2):
             assert (await order(to_a, volume, operator.establish_pair(volume))).completed
@@ -159,7 +128,7 @@ async def test_a_pending_pair_is_frozen_and_a_suspended_one_keeps_its_code(autoj
 async def test_a_failing_write_begins_the_long_busy_of_its_pair(autojump_clock: object) -> None:
     async with rig() as r, r.host(r.a) as to_a:
         async with r.host(r.b) as to_b:
-            await in_step(r, to_a, to_b, (0, 1))
+            await in_step(r, to_a, to_b, (0, 1), cgroup=True)
         await r.b.crash(Random(1))
         failed = await try_to_format(to_a, 0, 4, "not at the secondary")
         assert failed.sense is not None and failed.sense[7] == 0xFB
@@ -176,7 +145,7 @@ async def test_a_freeze_survives_a_crash_of_the_primary(seed: int, autojump_cloc
     """The order has ended: whatever the disk loses afterwards, hosts still wait, the pair is 0A and run is needed."""
     async with rig() as r:
         async with r.host(r.a) as to_a, r.host(r.b) as to_b:
-            await in_step(r, to_a, to_b)
+            await in_step(r, to_a, to_b, cgroup=True)
             assert (await order(to_a, 0, freeze(seconds=300))).completed
         await r.a.crash(Random(seed))
         await r.a.start(r.nursery)
@@ -190,7 +159,7 @@ async def test_a_freeze_survives_a_crash_of_the_primary(seed: int, autojump_cloc
 async def test_a_shared_device_waits_without_an_error(autojump_clock: object) -> None:
     """A start waits, and the end of a write that the secondary lacks is not answered, while the long busy lasts."""
     async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
-        await in_step(r, to_a, to_b)
+        await in_step(r, to_a, to_b, cgroup=True)
         server = ShareServer(r.a.running.subsystem, ShareSettings({0x0120: 0}))
         one, two = (CoreClient(server, 0x0120, peer).connect() for peer in ("127.0.0.1", "127.0.0.2"))
         one.good(Request.START)

@@ -16,10 +16,9 @@ from controller.remote_copy.procedure import Procedure
 from controller.remote_copy.states import PairState, Reason
 from host_emulator.session import HostSession
 from tests.helpers import operator
-from tests.helpers.operator import order, query_volume
+from tests.helpers.copying import RESYNC, core, duplex, equal, format_track, in_step, try_to_format, waits
+from tests.helpers.operator import freeze, order, query_volume, run
 from tests.helpers.two_systems import BY_COMMAND, rig, until
-from tests.unit.test_remote_copy_freeze import freeze, in_step, run, try_to_format, waits
-from tests.unit.test_remote_copy_sync import core, duplex, equal, format_track
 
 MEDIA_ERROR = b"\xfb\x08"
 
@@ -75,7 +74,7 @@ async def test_a_chain_that_began_before_a_freeze(
         await until(lambda: not core(r.a).long_busy)
         assert (await order(to_a, 0, operator.establish_path(consistency_group=cgroup))).completed
         assert (await order(to_a, 0xF0, operator.establish_bridge())).completed
-        assert (await order(to_a, 0, operator.establish_pair(0, mode=2))).completed
+        assert (await order(to_a, 0, operator.establish_pair(0, mode=RESYNC))).completed
         await until(lambda: duplex(r, 0))
         assert equal(r, 0)
 
@@ -86,7 +85,7 @@ async def test_an_establish_pair_that_is_under_way_when_a_freeze_comes(
 ) -> None:
     """Whether B's answer comes before the freeze has taken the path or not at all: no pair is left that copies."""
     async with rig(copy=BY_COMMAND) as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
-        await in_step(r, to_a, to_b)
+        await in_step(r, to_a, to_b, cgroup=True)
         send = Core.send
         reached = trio.Event()
 

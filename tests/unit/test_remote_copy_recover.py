@@ -11,24 +11,15 @@ from ccw.tracks import parse_track
 from ccw.volume_label import initial_tracks
 from host_emulator import orders
 from host_emulator.session import HostSession
-from tests.helpers import operator
-from tests.helpers.operator import order, query_volume
-from tests.helpers.two_systems import CYLINDERS, SERIALS, SSIDS, Rig, rig, until
-from tests.unit.test_remote_copy_sync import duplex, format_track, set_up_bridge
+from tests.helpers.copying import duplex, format_track, in_step
+from tests.helpers.operator import A, B, order, query_volume
+from tests.helpers.two_systems import CYLINDERS, rig
 
-A = orders.System(SSIDS["A"], 0, SERIALS["A"])
-B = orders.System(SSIDS["B"], 0, SERIALS["B"])
 NOT_A_SECONDARY, IDENTITY, NOT_THE_ONE_NAMED, VOLUME_SERIAL = 0x55, 0x48, 0x44, 0x56
 
 
 def recover(primary: orders.System, secondary: orders.System, device: int, other: int, **serials: str) -> bytes:
     return orders.recover_pair(primary, secondary, device, other, **serials).encode()
-
-
-async def in_step(r: Rig, to_a: HostSession, to_b: HostSession) -> None:
-    await set_up_bridge(to_a, to_b)
-    assert (await order(to_a, 0, operator.establish_pair(0))).completed
-    await until(lambda: duplex(r, 0))
 
 
 async def test_hosts_go_on_at_the_secondary_when_the_primary_is_lost(autojump_clock: object) -> None:

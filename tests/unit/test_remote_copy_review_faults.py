@@ -16,10 +16,9 @@ from controller.remote_copy import orders
 from controller.remote_copy.ports import ArrayFault
 from controller.remote_copy.states import PairState, PathStatus
 from tests.helpers import operator
+from tests.helpers.copying import core, duplex, duplex_pair, format_track
 from tests.helpers.operator import order, query_volume
 from tests.helpers.two_systems import HEADS, PEER_PORTS, Rig, join, rig, until
-from tests.unit.test_remote_copy_review_races import duplex_pair
-from tests.unit.test_remote_copy_sync import core, duplex, format_track
 
 
 def take_nothing_more(r: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-from ccw.bridge import BridgeHeader, RecordType, Result
+from ccw.bridge import RecordType, Result
 from controller.array import CorruptionError, StoredTrack
 from controller.remote_copy.pair import Pair
 from controller.remote_copy.refusal import Refusal
@@ -16,43 +16,9 @@ from controller.remote_copy.sync_queue import SyncQueue, SyncWorker, make_record
 from host_emulator.channel import ProgramResult
 from host_emulator.session import HostSession
 from tests.helpers import operator
+from tests.helpers.copying import NOCOPY, RESYNC, HeldStatus, core, duplex, duplex_pair, equal, format_track
 from tests.helpers.operator import order, set_up_bridge
 from tests.helpers.two_systems import BY_COMMAND, PEER_PORTS, Rig, rig, until
-from tests.unit.test_remote_copy_sync import RESYNC, core, duplex, equal, format_track
-
-NOCOPY = 1
-
-
-class HeldStatus:
-    """Keeps status entries of B's bridge back from `kind` on, in their order."""
-
-    def __init__(self, r: Rig, kind: RecordType | None = None) -> None:
-        self.receiver = core(r.b).receiving[1].receiver
-        self.kind = kind
-        self.held: list[tuple[BridgeHeader, Result]] = []
-        self._queue = self.receiver._queue
-        self.receiver._queue = self._hold  # type: ignore[method-assign]
-
-    def _hold(self, header: BridgeHeader, result: Result) -> None:
-        if self.held or self.kind in (None, header.record_type):
-            self.held.append((header, result))
-        else:
-            self._queue(header, result)
-
-    def release(self, count: int | None = None) -> None:
-        for header, result in self.held[:count]:
-            self._queue(header, result)
-        del self.held[:count]
-        if count is None:
-            self.receiver._queue = self._queue  # type: ignore[method-assign]
-        self.receiver.status.send()
-
-
-async def duplex_pair(r: Rig, to_a: HostSession, to_b: HostSession, *volumes: int) -> None:
-    await set_up_bridge(to_a, to_b)
-    for volume in volumes:
-        assert (await order(to_a, volume, operator.establish_pair(volume))).completed
-    await until(lambda: all(duplex(r, volume) for volume in volumes))
 
 
 async def test_the_end_of_an_earlier_copy_does_not_end_a_later_one(autojump_clock: object) -> None:

@@ -10,12 +10,9 @@ import trio
 from controller.remote_copy import bridge_receiver, pair_acts, queries
 from controller.remote_copy.states import PairState
 from tests.helpers import operator
+from tests.helpers.copying import COPY, RESYNC, core, duplex, duplex_pair, equal, format_track
 from tests.helpers.operator import order, set_up_bridge
 from tests.helpers.two_systems import BY_COMMAND, rig, until
-from tests.unit.test_remote_copy_review_races import duplex_pair
-from tests.unit.test_remote_copy_sync import RESYNC, core, duplex, equal, format_track
-
-COPY = 0
 
 
 @pytest.mark.parametrize(("crash_of_b", "bitmap_tracks_max"), [(False, 1_000), (True, 1_000), (False, 149)])

@@ -14,10 +14,9 @@ from controller.remote_copy.states import PairState, Reason
 from host_emulator import orders
 from host_emulator.session import HostSession
 from tests.helpers import operator
-from tests.helpers.operator import A, B, order, query_volume, set_up_bridge
+from tests.helpers.copying import RESYNC, core, duplex, equal, format_track, in_step, try_to_format, waits
+from tests.helpers.operator import A, B, freeze, order, query_volume, run
 from tests.helpers.two_systems import BY_COMMAND, CYLINDERS, Rig, rig, until
-from tests.unit.test_remote_copy_freeze import freeze, run, try_to_format, waits
-from tests.unit.test_remote_copy_sync import RESYNC, core, duplex, equal, format_track
 
 PRIMARY, QUIESCE = 0x40, 0x20
 CRIT = 0x40
@@ -30,12 +29,6 @@ def suspend(flags: int = 0, *, device: int = 0, other: int = 0) -> bytes:
     parameters = bytearray(orders.suspend_pair(A, B, device, other).encode())
     parameters[1] |= flags
     return bytes(parameters)
-
-
-async def in_step(r: Rig, to_a: HostSession, to_b: HostSession, flags: int = 0, *, cgroup: bool = False) -> None:
-    await set_up_bridge(to_a, to_b, consistency_group=cgroup)
-    assert (await order(to_a, 0, operator.establish_pair(0, flags=flags))).completed
-    await until(lambda: duplex(r, 0))
 
 
 async def refused(session: HostSession, parameters: bytes) -> tuple[int, int, int]:
@@ -136,7 +129,7 @@ async def test_what_a_suspension_may_not_say(autojump_clock: object) -> None:
 async def test_a_critical_pair_without_paths_refuses_writes(setting: str, autojump_clock: object) -> None:
     async with rig(copy=ALL_ERRORS if setting == "all" else BY_COMMAND) as r, r.host(r.a) as to_a:
         async with r.host(r.b) as to_b:
-            await in_step(r, to_a, to_b, CRIT)
+            await in_step(r, to_a, to_b, flags=CRIT)
             await format_track(to_a, 0, 3, "in step")
         await r.b.crash(Random(1))
         failed = await try_to_format(to_a, 0, 3, "alone")
@@ -154,7 +147,7 @@ async def test_a_critical_pair_without_paths_refuses_writes(setting: str, autoju
 async def test_an_error_of_the_secondary_alone_is_critical_by_setting(setting: str, autojump_clock: object) -> None:
     """B has recovered the volume; the paths work."""
     async with rig(copy=ALL_ERRORS if setting == "all" else BY_COMMAND) as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
-        await in_step(r, to_a, to_b, CRIT)
+        await in_step(r, to_a, to_b, flags=CRIT)
         assert (await order(to_b, 0, orders.recover_pair(A, B, 0, 0).encode())).completed
         assert (await try_to_format(to_a, 0, 3, "alone")).sense is not None
         again = await try_to_format(to_a, 0, 3, "alone")
@@ -166,7 +159,7 @@ async def test_an_error_of_the_secondary_alone_is_critical_by_setting(setting: s
 
 async def test_a_command_makes_no_pair_critical_and_run_ends_it(autojump_clock: object) -> None:
     async with rig(copy=BY_COMMAND) as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
-        await in_step(r, to_a, to_b, CRIT, cgroup=True)
+        await in_step(r, to_a, to_b, flags=CRIT, cgroup=True)
         assert (await order(to_a, 0, suspend())).completed
         await format_track(to_a, 0, 3, "suspended by command")
         assert (await order(to_a, 0, operator.establish_pair(0, RESYNC))).completed
@@ -182,7 +175,7 @@ async def test_a_command_makes_no_pair_critical_and_run_ends_it(autojump_clock: 
 async def test_a_restart_keeps_a_critical_pair_from_writes(autojump_clock: object) -> None:
     async with rig(copy=BY_COMMAND) as r:
         async with r.host(r.a) as to_a, r.host(r.b) as to_b:
-            await in_step(r, to_a, to_b, CRIT)
+            await in_step(r, to_a, to_b, flags=CRIT)
             await trio.sleep(0.1)
         await r.a.crash(Random(1))
         await r.a.start(r.nursery)

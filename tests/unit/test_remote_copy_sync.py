@@ -8,35 +8,11 @@ import pytest
 import trio
 
 from ccw.geometry import Cchh
-from controller.remote_copy.core import Core
-from controller.remote_copy.states import PairState
 from host_emulator import orders
-from host_emulator.session import HostSession
 from tests.helpers import operator
+from tests.helpers.copying import RESYNC, core, duplex, equal, format_track
 from tests.helpers.operator import order, query_volume, set_up_bridge
-from tests.helpers.two_systems import BY_COMMAND, HEADS, PEER_PORTS, Rig, Site, rig, until
-
-RESYNC = 2
-
-
-def core(site: Site) -> Core:
-    return site.running.subsystem.remote_copy.core
-
-
-def duplex(r: Rig, volume: int) -> bool:
-    pair = core(r.a).primaries.get(volume)
-    return pair is not None and pair.state is PairState.DUPLEX
-
-
-async def format_track(session: HostSession, volume: int, track: int, text: str) -> None:
-    program = orders.format_track(Cchh(*divmod(track, HEADS)), [orders.NewRecord(text.encode("cp037"))])
-    result = await session.run_program(volume, program)
-    assert result.completed, result
-
-
-def equal(r: Rig, volume: int) -> bool:
-    a, b = r.a.running.store, r.b.running.store
-    return all(a.read(volume, track) == b.read(volume, track) for track in range(core(r.a).volumes[volume].tracks))
+from tests.helpers.two_systems import BY_COMMAND, PEER_PORTS, rig, until
 
 
 async def test_claims_1_2_3_queue_select_snap_remove(autojump_clock: object) -> None:

@@ -16,14 +16,12 @@ from host_emulator import orders
 from host_emulator.channel import ProgramResult
 from host_emulator.session import HostSession
 from tests.helpers import operator
-from tests.helpers.operator import A, B, order, set_up_bridge
+from tests.helpers.copying import NOCOPY, RESYNC, core, duplex
+from tests.helpers.operator import A, B, freeze, order, run, set_up_bridge
 from tests.helpers.two_systems import BY_COMMAND, Rig, Site, rig, until
-from tests.unit.test_remote_copy_freeze import freeze, run
-from tests.unit.test_remote_copy_sync import RESYNC, core, duplex
 
 SIMPLEX, PENDING, DUPLEX, SUSPENDED = COLUMNS = range(4)  # volumes, too: one for each column
 ATTENTION = 0x85
-NOCOPY = 1
 
 
 class Systems:

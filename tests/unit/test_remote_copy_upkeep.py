@@ -16,10 +16,9 @@ from controller.remote_copy.procedure import run
 from controller.remote_copy.refusal import Refused, reject
 from controller.remote_copy.states import BridgeState, PairState, PathStatus, Reason
 from tests.helpers import operator
+from tests.helpers.copying import RESYNC, core, duplex, duplex_pair, equal, format_track
 from tests.helpers.operator import order, set_up_bridge
 from tests.helpers.two_systems import Rig, rig, until
-from tests.unit.test_remote_copy_review_races import duplex_pair
-from tests.unit.test_remote_copy_sync import RESYNC, core, duplex, equal, format_track
 
 LONG_S = 200.0  # beyond every wait between two attempts
 
@@ -181,8 +180,7 @@ async def test_what_a_freeze_has_removed_stays_away(autojump_clock: object) -> N
     async with rig() as r:
         async with r.host(r.a) as to_a, r.host(r.b) as to_b:
             await duplex_pair(r, to_a, to_b, 0)
-            freeze = operator.orders.consistency_group(operator.A, operator.B).encode()
-            assert (await order(to_a, 0, freeze)).completed
+            assert (await order(to_a, 0, operator.freeze())).completed
             await trio.sleep(LONG_S)
             assert core(r.a).sending[1].worker.state is BridgeState.FAILED
             assert not [entry for paths in core(r.a).paths for entry in paths.entries if entry.good]

@@ -15,9 +15,9 @@ from controller.remote_copy.link_changes import RESUME_LIMIT_S
 from controller.remote_copy.states import PairState, PathStatus
 from host_emulator import orders
 from tests.helpers import operator
+from tests.helpers.copying import RESYNC, core, duplex, equal_images, format_track, state
 from tests.helpers.operator import order, query_volume, set_up_bridge
 from tests.helpers.two_systems import BY_COMMAND, PEER_PORTS, Rig, Site, rig, until
-from tests.unit.test_remote_copy_conventional import core, duplex, equal, format_track, state
 
 
 def cut(r: Rig, index: int) -> None:
@@ -49,10 +49,11 @@ async def test_a_bridge_is_set_up_and_copies(autojump_clock: object) -> None:
         assert status(r, 0) is status(r, 2) is PathStatus.WAN_ESTABLISHED
         assert (await order(to_a, 0, operator.establish_pair(0))).completed
         await until(lambda: duplex(r, 0))
-        assert equal(r, 0)
+        assert equal_images(r, 0)
         await format_track(to_a, 0, 3, "duplex")
-        assert equal(r, 0)
-        for verb in (operator.suspend_pair(0), operator.establish_pair(0, mode=2, flags=0x20), operator.delete_pair(0)):
+        assert equal_images(r, 0)
+        resync = operator.establish_pair(0, mode=RESYNC, flags=0x20)
+        for verb in (operator.suspend_pair(0), resync, operator.delete_pair(0)):
             assert (await order(to_a, 0, verb)).completed
         assert (await query_volume(to_b, 0)).role == 0
 
@@ -110,7 +111,7 @@ async def test_a_bridge_goes_on_after_its_links_were_cut(autojump_clock: object,
             await trio.sleep(0.01 * cuts)  # so that some cuts hit a link that has only just come back
         await until(lambda: duplex(r, 0))
         await format_track(io, 0, 1, "duplex")
-        assert equal(r, 0)
+        assert equal_images(r, 0)
         assert {"bridge goes on" if 0 in links else "status goes on"} <= {str(event["text"]) for event in r.events}
         assert not [event for event in r.events if event["text"] == "bridge has failed"]
 
@@ -132,7 +133,7 @@ async def test_a_write_waits_for_a_link_that_comes_back(autojump_clock: object) 
         start = trio.current_time()
         await format_track(to_a, 0, 4, "patient")
         assert 5 <= trio.current_time() - start < 6
-        assert duplex(r, 0) and equal(r, 0)
+        assert duplex(r, 0) and equal_images(r, 0)
 
 
 async def test_a_write_is_told_when_the_link_does_not_come_back(autojump_clock: object) -> None:
@@ -251,9 +252,9 @@ async def test_damage_breaks_the_connection_and_nothing_else(autojump_clock: obj
                 await order(to_a, 0, operator.establish_path())
                 await order(to_a, 0xF0, operator.establish_bridge())
             elif state(r, 0) not in (PairState.DUPLEX, PairState.DUPLEX_PENDING):
-                await order(to_a, 0, operator.establish_pair(0, mode=2 if state(r, 0) else 0))
+                await order(to_a, 0, operator.establish_pair(0, mode=RESYNC if state(r, 0) else 0))
             elif duplex(r, 0):
                 break
         await until(lambda: duplex(r, 0))
-        assert equal(r, 0)
+        assert equal_images(r, 0)
         assert [event for event in r.events if event["text"] == "link error"]

@@ -19,7 +19,7 @@ from controller.config import load_config
 from controller.links.system import StorageSystem
 from host_emulator import orders
 from host_emulator.session import open_session
-from tests.unit.test_metered import CONFIG
+from tests.helpers.configurations import CONFIG
 from tools.captures import capturing
 from tools.cli import main
 from tools.hercules_log import HerculesLog

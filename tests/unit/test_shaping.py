@@ -12,9 +12,9 @@ from controller.config import ShapeConfig
 from controller.links.precise_sleep import precise_sleep_until
 from controller.links.shaping import BUFFER_BYTES, shaped
 from tests.helpers import operator
+from tests.helpers.copying import duplex, equal, format_track
 from tests.helpers.operator import order, set_up_bridge
 from tests.helpers.two_systems import rig, until
-from tests.unit.test_remote_copy_sync import duplex, equal, format_track
 
 MEGABYTE = bytes(range(256)) * 4096
 

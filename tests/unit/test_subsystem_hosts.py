@@ -8,8 +8,7 @@ from __future__ import annotations
 import pytest
 
 from host_emulator.channel import Response, Start
-from tests.helpers.hosts import UNIT, ManyLinks, Program
-from tests.properties.test_two_hosts import GROUP_A, GROUP_B, TRACKS, formatting, reading, writing
+from tests.helpers.hosts import GROUP_A, GROUP_B, TRACKS, UNIT, ManyLinks, Program, formatting, reading, writing
 
 SENSE_ID: Program = [(0xE4, 7)]
 TRACK = TRACKS[0]

@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 
 from host_emulator.words.desk import Desk
+from tests.helpers.copying import duplex
 from tests.helpers.two_systems import rig, until
 from tests.helpers.words import PATHS, TO_B, say, set_up_bridge_by_words
-from tests.unit.test_remote_copy_sync import duplex
 from tools.top import look
 from tools.top_view import PAIRS_SHOWN, Sample, panel
 

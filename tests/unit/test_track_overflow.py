@@ -5,18 +5,16 @@ The data are our own; the programs have the shapes of IBCDMPRS. Source: older-ck
 
 from __future__ import annotations
 
-import random
 from itertools import pairwise
 
 import pytest
 
 from ccw.geometry import track_address_bytes
 from tests.helpers.devices import CC, SLI, Bench
+from tests.helpers.older import BLOCK, restored
 
-BLOCK = 4096
 SKIP = 0x10
 NO_SEEK = 0x18
-GAPS = 135  # bytes of a 3330 track that a record costs besides its data
 
 
 def address(cylinder: int, head: int, record: int) -> bytes:
@@ -27,34 +25,6 @@ def find(cylinder: int, head: int, record: int = 0) -> list[tuple[object, ...]]:
     """Seek and search; the transfer in channel stands at step 2."""
     where = b"\0\0" + track_address_bytes(cylinder, head)
     return [(0x07, where), (0x31, address(cylinder, head, record)), ("TIC", 1)]
-
-
-def restored(cylinder: int, tracks: int = 19) -> tuple[Bench, list[bytes]]:
-    """A 3330 whose first `tracks` tracks of a cylinder are full of blocks of 4,096 bytes, overflowing track to track.
-
-    As the restore program does it: one program a track; segments that go on are written with 01, all others with 1D.
-    """
-    bench = Bench("3830", 411, "3330", unit_address=0x51)
-    filler = random.Random(cylinder)
-    blocks: list[bytes] = []
-    rest = b""
-    for head in range(tracks):
-        steps: list[tuple[object, ...]] = []
-        room = bench.device.geometry.track_cells - GAPS
-        while room > 0:
-            if not rest:
-                if head == tracks - 1 and room < BLOCK:
-                    break
-                rest = filler.randbytes(BLOCK)
-                blocks.append(rest)
-            piece, rest = rest[:room], rest[room:]
-            count = address(cylinder, head, len(steps) + 1) + b"\0" + len(piece).to_bytes(2, "big")
-            steps.append((0x01 if rest else 0x1D, count + piece))
-            room -= len(piece) + GAPS
-        start = [(0x07, b"\0\0" + track_address_bytes(cylinder, head)), (0x1F, b"\xd8")]
-        ended = bench.run([*start, (0x31, address(cylinder, head, 0)), ("TIC", 2), *steps])
-        assert (ended.status, ended.residual) == (0x0C, 0)
-    return bench, blocks
 
 
 def segments(bench: Bench, cylinder: int) -> list[list[tuple[int, int]]]:

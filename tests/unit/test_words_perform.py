@@ -14,10 +14,10 @@ from ccw.pprc_codes import PairState
 from host_emulator import orders
 from host_emulator.session import HostSession
 from host_emulator.words.wait import Patience, Progress
+from tests.helpers.copying import core, duplex, equal
 from tests.helpers.operator import query_volume
 from tests.helpers.two_systems import rig, until
 from tests.helpers.words import PATHS, TO_B, say, set_up_bridge_by_words, set_up_by_words, verdicts
-from tests.unit.test_remote_copy_sync import core, duplex, equal
 
 PAIR = "PRIM(0100 000000012345 01) SEC(0200 000000067890 01)"
 BOXES = "PRIM(0100 000000012345) SEC(0200 000000067890)"

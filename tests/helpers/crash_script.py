@@ -16,7 +16,7 @@ from ccw.geometry import geometry_for
 from controller.array import Disk, StoredTrack, VirtualArrayStore
 from controller.array.snapshots import SnapshotCatalog
 from controller.array.volumes import create_volume
-from tests.helpers.contracts import DictStore
+from tests.helpers.oracle import DictStore
 
 SEGMENT_BYTES = 4096
 CHECKPOINT_BYTES = 1 << 14

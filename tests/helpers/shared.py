@@ -1,13 +1,27 @@
-"""A client of the sharing core without sockets: requests go straight to a session, answers are kept in order."""
+"""Clients of shared devices: of the sharing core without sockets, and of a server that runs over real ones.
+
+Without sockets, requests go straight to a session, and answers are kept in order.
+"""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import trio
+
 from ccw.shared_dasd import HEADER, HEADER_BYTES, TRACK, WRITE_HEAD, Answer, Request
 from ccw.tracks import END_MARK, null_track
-from controller.sharing import ShareServer
-from host_emulator.shared_client import Reply, unpacked
+from controller.config import Address, SharedConfig
+from controller.links.shared_dasd import SharedDasdServer
+from controller.sharing import ShareServer, ShareSettings
+from host_emulator.shared_client import Reply, SharedClient, unpacked
+from tests.helpers.two_systems import Site
 
+DEVICE = 0x0120
 RECORD_AT = 21  # where record 1 begins: behind home address and a standard record zero
+Value = TypeVar("Value")
 
 
 def record_one(track: int, data: bytes, heads: int = 15) -> bytes:
@@ -67,3 +81,43 @@ class CoreClient:
     def write(self, track: int, offset: int, data: bytes) -> None:
         """A write that is taken."""
         self.good(Request.WRITE, 0, WRITE_HEAD.pack(offset, track) + data)
+
+
+class Server:
+    """A running server over a storage system."""
+
+    def __init__(self, site: Site, server: SharedDasdServer) -> None:
+        self.site = site
+        self.server = server
+
+    @property
+    def address(self) -> tuple[str, int]:
+        assert self.server.address is not None
+        return self.server.address
+
+    def client(self, **options: Any) -> SharedClient:
+        """A new connection; for a worker thread."""
+        return SharedClient(self.address, DEVICE, timeout_s=10.0, **options)
+
+
+@asynccontextmanager
+async def serving(**config: Any) -> AsyncIterator[Server]:
+    """One system as it runs live, with a thread that commits and one for the connections; its disk is memory."""
+    async with trio.open_nursery() as nursery:
+        site = Site("A", [], run_blocking=None)
+        await site.start(nursery)
+        core = ShareServer(site.running.subsystem, ShareSettings({DEVICE: 0}))
+        server = SharedDasdServer(
+            SharedConfig(Address("127.0.0.1", 0), **config),
+            core,
+            lambda text, fields: site.events.append({"text": text, **fields}),
+            site.running.committer.awaited,
+        )
+        await nursery.start(server.run)
+        with trio.fail_after(60):
+            yield Server(site, server)
+        nursery.cancel_scope.cancel()
+
+
+async def call(function: Callable[..., Value], *arguments: Any) -> Value:
+    return await trio.to_thread.run_sync(function, *arguments)

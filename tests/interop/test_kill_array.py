@@ -16,9 +16,9 @@ from controller.array import FileDisk, VirtualArrayStore
 from controller.array.snapshots import SnapshotCatalog
 from controller.array.volumes import create_volume
 from host_emulator.shared_client import SharedClient, SharedError
-from tests.helpers.contracts import DictStore
 from tests.helpers.crash_script import check_contents
 from tests.helpers.load_writer import operate
+from tests.helpers.oracle import DictStore
 from tests.helpers.shared import RECORD_AT, image_with, record_one
 
 DEVICE, TRACKS = 0x0124, 60

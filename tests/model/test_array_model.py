@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from controller.array import Batch, MemoryDisk, VirtualArrayStore, compress_track
-from tests.helpers.contracts import DictStore, assert_same
 from tests.helpers.crash_disk import CrashDisk, DiskFaults, PowerLoss
+from tests.helpers.oracle import DictStore, assert_same
 
 VOLUMES = range(4)
 TRACKS = (0, 1, 2, 511, 512, 513, 1024, 70_000)

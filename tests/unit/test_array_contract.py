@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from controller.array import FileDisk, MemoryDisk, VirtualArrayStore
-from tests.helpers.contracts import DictStore, DiskContract, TrackStoreContract
+from tests.helpers.contracts import DiskContract, TrackStoreContract
 from tests.helpers.crash_disk import CrashDisk
+from tests.helpers.oracle import DictStore
 
 
 class TestDictStore(TrackStoreContract):

@@ -16,9 +16,9 @@ from ccw.errors import FormatError
 from controller.array import CorruptionError, DiskError, MemoryDisk, StoreError, VirtualArrayStore
 from controller.array.format import RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, Kind, record_bytes
 from controller.array.parity import ParityDisk, open_parity
-from tests.helpers.contracts import DictStore
 from tests.helpers.crash_medium import CrashMedium, OnlyRead
 from tests.helpers.crash_script import Player, check_contents, image_of, make_script, open_store
+from tests.helpers.oracle import DictStore
 
 SMALL = [
     ("open",),

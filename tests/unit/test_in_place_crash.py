@@ -8,8 +8,8 @@ import pytest
 from ccw.tracks import null_track
 from controller.array import MemoryDisk, VirtualArrayStore
 from controller.array.in_place import ImageFile, InPlaceVolume
-from tests.helpers.contracts import DictStore
 from tests.helpers.crash_disk import CrashDisk, DiskFaults, PowerLoss
+from tests.helpers.oracle import DictStore
 from tests.helpers.physical import (
     GEOMETRY,
     OTHER,

@@ -136,6 +136,12 @@ class Desk:
         """The system that is asked. Raises Refused, Unanswered, NotNamed."""
         return own_of(await self.paths())
 
+    async def asked(self, named: Naming) -> System:
+        """The same, which has to be the one that was named. Raises Refused, Unanswered, NotNamed."""
+        own = await self.own()
+        check_asked(own, named)
+        return own
+
     async def names(self, own: Naming, other: Naming, device: int | None = None) -> tuple[System, System]:
         """The system that is asked and the other one, as whole as they have to be.
 
@@ -144,8 +150,7 @@ class Desk:
         """
         report = await self.paths()
         mine = own_of(report)
-        if not own.fits(mine):
-            raise NotNamed(f"this is {text_of(mine)}, not {own}")
+        check_asked(mine, own)
         if other.whole is not None:
             return mine, other.whole
         if device is not None:
@@ -159,6 +164,12 @@ class Desk:
 def own_of(report: PathReport) -> System:
     """The system that a path report is of."""
     return System(report.ssid, report.lss, _serial(report.serial))
+
+
+def check_asked(own: System, named: Naming) -> None:
+    """Raises NotNamed when the system that is asked is not the one that was named."""
+    if not named.fits(own):
+        raise NotNamed(f"this is {text_of(own)}, not {named}")
 
 
 def both(volume: VolumeQuery) -> Iterator[System]:

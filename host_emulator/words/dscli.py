@@ -180,7 +180,7 @@ def _no_bridge(given: Given) -> list[Task]:
 
 
 def _bridge_volumes(given: Given) -> list[Task]:
-    return [DefineBridge(device, given["role"], given["number"]) for _, device in given["operands"]]
+    return [DefineBridge(Naming(lss=lss), device, given["role"], given["number"]) for lss, device in given["operands"]]
 
 
 _B = "0200:00:000000067890"

@@ -11,7 +11,7 @@ from typing import Any
 
 from ccw.pprc_codes import BridgeState, PairState
 from ccw.pprc_query import PathReport, QueueReport, SecondaryFlag, VolumeFlag, VolumeQuery
-from host_emulator.words.desk import Desk, NotNamed, both, own_of, text_of
+from host_emulator.words.desk import Desk, NotNamed, both, check_asked, own_of, text_of
 from host_emulator.words.explain import PRIMARY, SECONDARY, explain, is_good, path_text, towards, used
 from host_emulator.words.tasks import Naming, ShowPairs, ShowPaths
 
@@ -193,8 +193,7 @@ def pair_lines(rows: Sequence[Mapping[str, Any]], *, long: bool) -> list[str]:
 def path_rows(report: PathReport, task: ShowPaths) -> list[dict[str, Any]]:
     """One row a path. Raises NotNamed when another system is asked than was named."""
     own = own_of(report)
-    if not task.primary.fits(own):
-        raise NotNamed(f"this is {text_of(own)}, not {task.primary}")
+    check_asked(own, task.primary)
     rows = []
     for secondary in report.secondaries:
         serial = secondary.serial.decode("cp037")

@@ -124,6 +124,8 @@ async def _frozen(desk: Desk, target: System) -> bool:
 
 async def define_bridge(desk: Desk, task: DefineBridge) -> Outcome:
     """Give a volume its role in a bridge, or take it away."""
+    own = await desk.asked(task.system)
+
     async def so() -> str:
         volume = await desk.need_volume(task.device)
         is_one = bool(volume.flags & VolumeFlag.BRIDGE_VOLUME)
@@ -132,7 +134,7 @@ async def define_bridge(desk: Desk, task: DefineBridge) -> Outcome:
         same_role = is_one and (volume.bridge_role, volume.bridge_number) == (task.role, task.number)
         return "defined already" if same_role else ""
 
-    order = orders.define_bridge(await desk.own(), task.device, task.role, task.number)
+    order = orders.define_bridge(own, task.device, task.role, task.number)
     return await do(desk, task.device, order, task.subject, so, lambda: said("defined" if task.role else "undefined"))
 
 

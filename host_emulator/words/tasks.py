@@ -168,8 +168,9 @@ class Run(Task):
 
 @dataclass(frozen=True, slots=True)
 class DefineBridge(Task):
-    """D8: the volume's role in a bridge at the system that is asked, 0 for none."""
+    """D8: the volume's role in a bridge, 0 for none. `system` is its own, the one that is asked."""
 
+    system: Naming
     device: int
     role: int
     number: int

@@ -101,6 +101,7 @@ async def test_names_are_found_or_asked_for(autojump_clock: object) -> None:
         assert await verdicts(to_a, "mkpprc 0102:0002") == ["bad-input"], "another LSS"
         assert await verdicts(to_a, "mkpprc 7E:02") == ["bad-input"], "no such device"
         assert await verdicts(to_a, "lspprcpath -dev 0200:00:000000067890") == ["bad-input"]
+        assert await verdicts(to_a, "mkbridgevol -role undefine 01F0 00F0") == ["bad-input", "refused"], "another LSS"
 
 
 async def test_a_pair_is_ended_only_by_its_name(autojump_clock: object) -> None:

@@ -33,6 +33,7 @@ from host_emulator.words.tasks import (
     Freeze,
     Mode,
     Naming,
+    OtherVolume,
     RecoverPair,
     Run,
     ShowBridges,
@@ -152,10 +153,10 @@ def _list_pairs(given: Given) -> list[Task]:
     source = {lss for (lss, _), _ in volumes if lss is not None}
     if len(source) > 1:
         raise ProgramError(1, "the volumes are in several logical subsystems; ask each")
-    listed = tuple((device, other[1] if other is not None else None) for (_, device), other in volumes)
+    listed = tuple((device, None if other is None else OtherVolume(*other)) for (_, device), other in volumes)
     states = frozenset() if given["state"] is None else frozenset([given["state"]])
-    primary, secondary = _naming(given, SOURCE, next(iter(source), None)), given["remotedev"]
-    return [ShowPairs(primary, secondary, listed, states, given["l"], given["check"])]
+    own, other = _naming(given, SOURCE, next(iter(source), None)), _naming(given, TARGET, None)
+    return [ShowPairs(own, other, listed, states, given["l"], given["check"])]
 
 
 def _groups(kind: Callable[..., Freeze | Run], given: Given) -> list[Task]:
@@ -241,7 +242,8 @@ DSCLI_WORDS: tuple[OperatorWord, ...] = (
             _switch("check", "exit status 1 unless all of them are duplex"),
         ),
         _list_pairs,
-        Operands("SOURCE:TARGET ...", "these volumes; otherwise all that are in a pair", pair_or_volume, False),
+        Operands("SOURCE:TARGET ...", "these, first the volume of the system that is asked; otherwise all pairs",
+                 pair_or_volume, needed=False),
         "lspprc -l",
     ),
     OperatorWord(

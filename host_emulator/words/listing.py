@@ -11,9 +11,10 @@ from typing import Any
 
 from ccw.pprc_codes import BridgeState, PairState
 from ccw.pprc_query import PathReport, QueueReport, SecondaryFlag, VolumeFlag, VolumeQuery
+from host_emulator.orders import System
 from host_emulator.words.desk import Desk, NotNamed, both, check_asked, own_of, text_of
 from host_emulator.words.explain import PRIMARY, SECONDARY, explain, is_good, path_text, towards, used
-from host_emulator.words.tasks import Naming, ShowPairs, ShowPaths
+from host_emulator.words.tasks import OtherVolume, ShowPairs, ShowPaths
 
 TOD_MICROSECOND = 1 << 12  # in units of the TOD clock
 TOD_EPOCH_S = 2_208_988_800  # seconds from 1900 to 1970
@@ -97,25 +98,33 @@ def tod_text(tod: int) -> str:
 
 async def pair_rows(desk: Desk, task: ShowPairs, paths: PathReport, queue: QueueReport) -> list[dict[str, Any]]:
     """The volumes that were asked for, in the order of their unit addresses. Raises NotNamed."""
-    own = own_of(paths)
-    if task.primary.serial is not None and not Naming(serial=task.primary.serial).fits(own):
-        raise NotNamed(f"this is {text_of(own)}, not {task.primary}")
-    if task.volumes:
-        found = [(device, await desk.look(device)) for device, _ in task.volumes]
-    else:
-        found = await desk.volumes()
-    wanted = dict(task.volumes)
+    check_asked(own_of(paths), task.own)
     rows = []
-    for device, volume in found:
+    for device, other, volume in await _found(desk, task):
         if volume is None:
             rows.append(_busy_row(device, paths))
             continue
-        partner = wanted.get(device)
-        if partner is not None and volume.role and partner != _other_address(volume):
-            raise NotNamed(f"{device:02X} is paired with {_other_address(volume):02X}, not with {partner:02X}")
+        if other is not None and volume.role:
+            _check_other(device, volume, other)
         if _is_listed(task, volume) and not volume.flags & VolumeFlag.BRIDGE_VOLUME:
             rows.append(_pair_row(device, volume, paths, queue))
     return rows
+
+
+async def _found(desk: Desk, task: ShowPairs) -> list[tuple[int, OtherVolume | None, VolumeQuery | None]]:
+    """The volumes that were named, or all: unit address, what was said of the other one, and the query's answer."""
+    if task.volumes:
+        return [(device, other, await desk.look(device)) for device, other in task.volumes]
+    return [(device, None, volume) for device, volume in await desk.volumes()]
+
+
+def _check_other(device: int, volume: VolumeQuery, said: OtherVolume) -> None:
+    """Raises NotNamed when the volume is paired with another one than was said."""
+    system, address = _other(volume)
+    lss = system.lss if said.lss is None else said.lss
+    really, said_so = f"{system.lss:02X}{address:02X}", f"{lss:02X}{said.device:02X}"
+    if really != said_so:
+        raise NotNamed(f"{device:02X} is paired with {really}, not with {said_so}")
 
 
 def _busy_row(device: int, paths: PathReport) -> dict[str, Any]:
@@ -126,16 +135,18 @@ def _busy_row(device: int, paths: PathReport) -> dict[str, Any]:
             "queue_position": 0, "why": why}  # fmt: skip
 
 
-def _other_address(volume: VolumeQuery) -> int:
-    return volume.secondary_cca if volume.role == PRIMARY else volume.primary_cca
+def _other(volume: VolumeQuery) -> tuple[System, int]:
+    """The other side of a pair: its system and its unit address there."""
+    primary, secondary = both(volume)
+    return (secondary, volume.secondary_cca) if volume.role == PRIMARY else (primary, volume.primary_cca)
 
 
 def _is_listed(task: ShowPairs, volume: VolumeQuery) -> bool:
-    if task.states:
-        return state_key(volume) in task.states
+    if task.states and state_key(volume) not in task.states:
+        return False
     if not volume.role:
-        return bool(task.volumes)  # asked for by name
-    return any(task.secondary.fits(system) for system in both(volume))
+        return bool(task.volumes or task.states)  # asked for by name, or as one that is in no pair
+    return task.other.fits(_other(volume)[0])
 
 
 def _pair_row(device: int, volume: VolumeQuery, paths: PathReport, queue: QueueReport) -> dict[str, Any]:
@@ -192,14 +203,11 @@ def pair_lines(rows: Sequence[Mapping[str, Any]], *, long: bool) -> list[str]:
 
 def path_rows(report: PathReport, task: ShowPaths) -> list[dict[str, Any]]:
     """One row a path. Raises NotNamed when another system is asked than was named."""
-    own = own_of(report)
-    check_asked(own, task.primary)
+    check_asked(own_of(report), task.primary)
     rows = []
     for secondary in report.secondaries:
         serial = secondary.serial.decode("cp037")
-        if task.secondary.serial is not None and not task.secondary.fits(own._replace(
-            ssid=secondary.ssid, lss=secondary.lss, serial=serial
-        )):  # fmt: skip
+        if not task.secondary.fits(System(secondary.ssid, secondary.lss, serial)):
             continue
         for path in used(secondary):
             good = is_good(path)

@@ -196,13 +196,23 @@ class DeleteBridge(PairTask):
     unconditional: bool = False
 
 
+class OtherVolume(NamedTuple):
+    """The other volume of a pair, as somebody named it; no LSS where it was left out."""
+
+    lss: int | None
+    device: int
+
+
 @dataclass(frozen=True, slots=True)
 class ShowPairs(Task):
-    """Scope 02 of volumes, with what the queue and the paths say of them. No `volumes`: all that are in a pair."""
+    """Scope 02 of volumes, with what the queue and the paths say of them. No `volumes`: all that are in a pair.
 
-    primary: Naming = ANY
-    secondary: Naming = ANY
-    volumes: tuple[tuple[int, int | None], ...] = ()  # (device, the other's or None)
+    It is said to either side of a pair: `own` is the system that is asked, `other` that of the pairs to be shown.
+    """
+
+    own: Naming = ANY
+    other: Naming = ANY
+    volumes: tuple[tuple[int, OtherVolume | None], ...] = ()  # (device, what it is paired with)
     states: frozenset[str] = frozenset()  # only those, as `lspprc -state` names them; empty: all pairs
     long: bool = False
     must_be_duplex: bool = False

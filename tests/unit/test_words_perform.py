@@ -212,6 +212,41 @@ async def test_pairs_are_listed_with_what_they_wait_for(autojump_clock: object) 
         assert (bridges.fields["bridges"][0]["state"], bridges.fields["queue"]) == ("idle", [])
 
 
+async def test_listing_only_the_pairs_that_are_named(autojump_clock: object) -> None:
+    """Every name that is given counts: of the system that is asked, of the other one, of both volumes' subsystems."""
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await set_up_by_words(to_a, to_b)
+        await say(to_a, "mkpprc -wait 00:01")
+        for session, words in (
+            (to_a, "-srcss 0100 -tgtss 0200"),
+            (to_a, "-dev 0100:00:000000012345 -remotedev 0200:00:000000067890"),
+            (to_a, "-state full-duplex -remotedev 67890"),
+            (to_a, "0000:0001"),
+            (to_b, "-srcss 0200 -tgtss 0100 -remotedev 12345"),
+            (to_b, "0001:0000"),
+        ):
+            (listed,) = await say(session, f"lspprc {words}")
+            assert [row["id"] for row in listed.fields["pairs"]] == ["0000:0001"], words
+        for session, words in (
+            (to_a, "-tgtss 0201"),
+            (to_a, "-remotedev 0200:01:000000067890"),
+            (to_a, "-state full-duplex -remotedev 12345"),
+            (to_a, "-remotedev 12345"),  # the system that is asked is not the other one of its pair
+            (to_b, "-tgtss 0200"),
+        ):
+            assert (await say(session, f"lspprc {words}"))[0].said() == ["no pairs"], words
+        for session, words, text in (
+            (to_a, "-srcss 0101", "this is 0100:00:000000012345, not 0101:any:any"),
+            (to_a, "-dev 0100:01:000000012345", "this is 0100:00:000000012345"),
+            (to_a, "0100", "not any:01:any"),
+            (to_a, "00:0101", "00 is paired with 0001, not with 0101"),
+            (to_b, "01:0100", "01 is paired with 0000, not with 0100"),
+            (to_a, "00:01 00:02", "00 is paired with 0001, not with 0002"),
+        ):
+            (outcome,) = await say(session, f"lspprc {words}")
+            assert outcome.verdict.value == "bad-input" and text in outcome.text, (words, outcome)
+
+
 async def reason_of_write(session: HostSession, device: int) -> str:
     """What a host hears that writes: sense bytes 7 and 8, or nothing."""
     result = await session.run_program(device, orders.format_track(Cchh(0, 1), [orders.NewRecord(b"x")]))

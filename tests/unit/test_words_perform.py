@@ -12,7 +12,10 @@ from ccw.geometry import Cchh
 from ccw.pprc import decode_order
 from ccw.pprc_codes import PairState
 from host_emulator import orders
+from host_emulator.orders import System
 from host_emulator.session import HostSession
+from host_emulator.words.desk import Desk
+from host_emulator.words.doing import do, never
 from host_emulator.words.wait import Patience, Progress
 from tests.helpers.copying import core, duplex, equal
 from tests.helpers.operator import query_volume
@@ -306,6 +309,48 @@ async def test_extended_distance_and_back(autojump_clock: object) -> None:
         (sync,) = await say(to_a, f"CESTPAIR DEVN(01) {PAIR} OPTION(SYNC)", Patience(always=True))
         assert (sync.exit, sync.text) == (0, "full duplex") and duplex(r, 1) and equal(r, 1)
         assert await verdicts(to_a, "mkpprc -type gcp 01:01") == ["refused"], "a pair in step has to be suspended first"
+
+
+async def test_an_accepted_order_stays_accepted_whatever_becomes_of_the_query_behind_it(autojump_clock: object) -> None:
+    """The device is busy then, or the link is lost: neither makes a refusal, or a doubt, of what was accepted."""
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.a) as other:
+        desk = Desk(to_a)
+        assert await verdicts(to_a, f"mkpprcpath {TO_B} {PATHS}") == ["done"]
+
+        async def busy() -> str:
+            nursery.start_soon(say, other, f"CESTPAIR DEVN(01) {PAIR} MSGREQ(YES)")
+            await until(lambda: 1 in core(r.a).primaries)
+            return str(await desk.need_volume(1))
+
+        async def lost() -> str:
+            await r.a.crash(Random(1))
+            return str(await desk.need_volume(1))
+
+        async with trio.open_nursery() as nursery:
+            order = orders.define_bridge(await desk.own(), 0xF0, 1, 1)
+            for ask in (busy, lost):
+                outcome = await do(desk, 0xF0, order, "F0", never, ask)
+                assert (outcome.exit, outcome.order) == (0, order.encode()), outcome
+                assert outcome.text == "accepted; how it is now cannot be asked"
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_refusal_stays_one_whatever_becomes_of_the_query_behind_it(autojump_clock: object) -> None:
+    async with rig() as r, r.host(r.a) as to_a:
+        desk = Desk(to_a)
+        looks = 0
+
+        async def lost_the_second_time() -> str:
+            nonlocal looks
+            looks += 1
+            if looks == 2:
+                await r.a.crash(Random(1))
+                await desk.paths()
+            return ""
+
+        order = orders.define_bridge(System(0x0999, 0, "000000012345"), 0xF0, 1, 1)
+        outcome = await do(desk, 0xF0, order, "F0", lost_the_second_time, never)
+        assert (outcome.verdict.value, looks) == ("refused", 2) and "sense" in outcome.plain()
 
 
 @pytest.mark.parametrize(("device", "end"), [("00", "not-yet"), ("01", "done")])  # 00: the one systems are asked by

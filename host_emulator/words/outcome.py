@@ -16,7 +16,7 @@ class Verdict(StrEnum):
     """What became of a task."""
 
     DONE = "done"
-    ALREADY = "already"  # it was so; nothing was sent
+    ALREADY = "already"  # it was so: nothing had to be done, or what was sent found it so
     REFUSED = "refused"
     BAD_INPUT = "bad-input"
     UNANSWERED = "unanswered"
@@ -36,7 +36,7 @@ EXIT: dict[Verdict, int] = {
 EXIT_MEANINGS: dict[int, str] = {
     0: "done, or it was so already: nothing had to be done",
     1: "refused by the storage system, whose sense is shown; `lspprc -check`: not all pairs are duplex",
-    2: "bad input: a word that cannot be read, or a system that has to be named; nothing was sent",
+    2: "bad input: a word that cannot be read, or a system or volume that is not as named; nothing was done for it",
     3: "the storage system cannot be reached, or did not answer: it may have done what was asked, or not",
     4: "`-wait`: the time given by `--timeout` is up; the copy goes on",
     5: "`-wait`: the copy has stopped and will not become duplex by itself; the reason is shown",

@@ -1,8 +1,9 @@
 """Does what a word asks for, and leaves alone what is so already, so that every word can be said again.
 
-Each task is looked up first. What is so already is said and nothing is sent; otherwise the order goes out, and when it
-is refused the system is looked at once more: if it is so now, somebody else was quicker. A word whose names contradict
-what the system says (another secondary, another system) is not sent at all.
+Each task is looked up first. What is so already is said and nothing is sent (but for a suspend, which ends what an
+earlier one held); otherwise the order goes out, and when it is refused the system is looked at once more: if it is so
+now, somebody else was quicker. A task whose names contradict what the system says (another secondary, another system)
+is not sent at all.
 """
 
 from __future__ import annotations

@@ -19,7 +19,8 @@ from rich.live import Live
 from ccw.errors import FormatError
 from host_emulator.channel import InterfaceControlCheck
 from host_emulator.words import listing
-from host_emulator.words.desk import Desk, NotNamed, Refused, Unanswered, own_of, text_of
+from host_emulator.words.desk import Desk, NotNamed, Refused, Unanswered
+from host_emulator.words.systems import own_of, text_of
 from host_emulator.words.tasks import ShowPairs, ShowPaths
 from tools.addresses import Target, tcp_target
 from tools.sessions import TARGET_VARIABLE, is_interrupt, open_target

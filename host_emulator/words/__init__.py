@@ -2,7 +2,7 @@
 
 tso.py, dscli.py   the words, one row each, and how they are read
 tasks.py           what they ask for, whichever spelling it came in
-desk.py            one session: who is asked, what it answers
+desk.py            one session: who is asked, what it answers; systems.py: the names in its answers
 perform.py         does a task, and leaves alone what is so already; wait.py waits for a copy
 explain.py         why a pair is not duplex; listing.py and cquery.py: what is shown
 """

@@ -12,22 +12,23 @@ from typing import Any
 
 from ccw.pprc_codes import PairState
 from ccw.pprc_query import NO_CYLINDER, PathEntry, PathReport, SecondaryFlag, SecondaryPaths, VolumeFlag, VolumeQuery
-from host_emulator.words.explain import PRIMARY, SECONDARY, path_text, towards, used
+from host_emulator.words.explain import GOOD, PRIMARY, SECONDARY, path_text, used
 from host_emulator.words.listing import tod_text
+from host_emulator.words.systems import paths_of
 from host_emulator.words.tasks import Query
 
 WIDTH = 70  # of a box, its two stars included
 SECONDARIES, PATHS_A_LINE, PATHS = 4, 4, 8
-GOOD = ("01", "13", "20")  # path status
 TYPES = {0: "3990", 1: "2105"}
 _ORDINALS = ("FIRST", "SECOND", "THIRD", "FOURTH")
 _NO_SERIAL = "." * 12
+_GOOD = frozenset(f"{status:02X}" for status in GOOD)
 
 
 def report(task: Query, volume: VolumeQuery, paths: PathReport) -> tuple[list[str], dict[str, Any]]:
     """The lines of the report, and what it says as fields."""
     if task.what == "VOLUME":
-        found = towards(paths, volume) if volume.role == PRIMARY else None
+        found = paths_of(paths, volume) if volume.role == PRIMARY else None
         fields = _volume_fields(task, volume, found)
         return (_volume_box(fields) if task.formatted else _volume_commas(fields)), fields
     fields = _path_fields(paths)
@@ -63,7 +64,7 @@ def _path_list(secondary: SecondaryPaths | None) -> list[dict[str, str]]:
 
 
 def _established(paths: Iterable[dict[str, str]]) -> int:
-    return sum(path["status"] in GOOD for path in paths)
+    return sum(path["status"] in _GOOD for path in paths)
 
 
 def _volume_fields(task: Query, volume: VolumeQuery, secondary: SecondaryPaths | None) -> dict[str, Any]:
@@ -237,7 +238,7 @@ def _link_rows(fields: dict[str, Any]) -> list[tuple[str, str, str]]:
     found: dict[str, tuple[str, list[str]]] = {}
     for secondary in fields["secondaries"]:
         for path in secondary["paths"]:
-            status = {"08": "2", "10": "3"}.get(path["status"], "0" if path["status"] in GOOD else "1")
+            status = {"08": "2", "10": "3"}.get(path["status"], "0" if path["status"] in _GOOD else "1")
             _, targets = found.setdefault(path["said"], (status, []))
             targets.append(f"{secondary['ssid']}/{path['dest']}")
     return [(said, status, " ".join(targets)) for said, (status, targets) in sorted(found.items())]

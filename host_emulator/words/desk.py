@@ -6,7 +6,7 @@ with what the channel program ended with. What an operator named wrongly, or not
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 
 from ccw.ccws import ChannelStatus, UnitStatus
@@ -16,6 +16,7 @@ from host_emulator import orders
 from host_emulator.channel import ChannelProgram, ProgramResult
 from host_emulator.orders import System
 from host_emulator.session import HostSession
+from host_emulator.words.systems import both, own_of, system_of, text_of
 from host_emulator.words.tasks import ANY, Naming
 
 UNIT_ADDRESSES = 256
@@ -158,34 +159,13 @@ class Desk:
             partners = [system for system in both(volume) if system != mine] if volume.role else []
             if len(partners) == 1 and other.fits(partners[0]):
                 return mine, partners[0]
-        return mine, _only(other, [System(s.ssid, s.lss, _serial(s.serial)) for s in report.secondaries])
-
-
-def own_of(report: PathReport) -> System:
-    """The system that a path report is of."""
-    return System(report.ssid, report.lss, _serial(report.serial))
+        return mine, _only(other, map(system_of, report.secondaries))
 
 
 def check_asked(own: System, named: Naming) -> None:
     """Raises NotNamed when the system that is asked is not the one that was named."""
     if not named.fits(own):
         raise NotNamed(f"this is {text_of(own)}, not {named}")
-
-
-def both(volume: VolumeQuery) -> Iterator[System]:
-    """The primary and the secondary system of a volume that is in a pair."""
-    yield System(volume.primary_ssid, volume.primary_lss, _serial(volume.primary_identity))
-    yield System(volume.secondary_ssid, volume.secondary_lss, _serial(volume.secondary_identity))
-
-
-def text_of(system: System) -> str:
-    """SSID:LSS:SERIAL."""
-    return f"{system.ssid:04X}:{system.lss:02X}:{system.serial}"
-
-
-def same(one: System, other: System) -> bool:
-    """Are they the same image of the same system, whether or not zeros in front were typed?"""
-    return (one.ssid, one.lss, one.identity) == (other.ssid, other.lss, other.identity)
 
 
 def _only(naming: Naming, known: Iterable[System]) -> System:
@@ -198,7 +178,3 @@ def _only(naming: Naming, known: Iterable[System]) -> System:
         raise NotNamed(f"{wanted} has to be named whole, -remotedev SSID:LSS:SERIAL: there are no paths to it yet")
     choices = ", ".join(text_of(system) for system in fitting)
     raise NotNamed(f"{wanted} can be any of {choices}: say which (-remotedev)")
-
-
-def _serial(identity: bytes) -> str:
-    return identity.decode("cp037")

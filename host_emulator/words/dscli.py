@@ -165,19 +165,12 @@ def _groups(kind: Callable[..., Freeze | Run], given: Given) -> list[Task]:
     return [kind(*names, **more) for names in between or [_between(given)]]
 
 
-def _bridge(given: Given) -> list[Task]:
-    number = given["number"]
+def _bridge(given: Given) -> tuple[Naming, Naming, int, int, int]:
+    """Names, unit addresses and number of a bridge."""
     names = _each(given)
     if len(names) != 1:
         raise ProgramError(1, "a bridge is one pair of data bridge volumes")
-    return [EstablishBridge(*names[0], number)]
-
-
-def _no_bridge(given: Given) -> list[Task]:
-    names = _each(given)
-    if len(names) != 1:
-        raise ProgramError(1, "a bridge is one pair of data bridge volumes")
-    return [DeleteBridge(*names[0], given["number"], given["unconditional"])]
+    return *names[0], given["number"]
 
 
 def _bridge_volumes(given: Given) -> list[Task]:
@@ -194,8 +187,8 @@ DSCLI_WORDS: tuple[OperatorWord, ...] = (
             _switch("consistgrp", "hosts wait when a pair fails, so that all can be frozen"),
             Keyword("seconds", "SECONDS", "how long they wait at most; 0: 120", decimal(0, 600), 0),
         ),
-        lambda given: [EstablishPaths(*_between(given), tuple(given["operands"]), None, given["consistgrp"], False,
-                                      given["seconds"])],
+        lambda given: [EstablishPaths(*_between(given), links=tuple(given["operands"]),
+                                      consistency_group=given["consistgrp"], seconds=given["seconds"])],
         Operands("PORT[:PORT] ...", "our ports; those of the other system need not be said", port_pair),
         f"mkpprcpath -remotedev {_B} 0010:0020 0011:0021",
     ),
@@ -297,13 +290,15 @@ DSCLI_WORDS: tuple[OperatorWord, ...] = (
     OperatorWord(
         "mkbridge", "Set a bridge up between volumes that have their roles.", "D2 Establish Pair, data bridge",
         "the source", "path", (*_BETWEEN, Keyword("number", "1-8", "of the bridge", decimal(1, 8), 1)),
-        _bridge, Operands("SOURCE:TARGET", "the data bridge volumes", pair), "mkbridge F0:F0",
+        lambda given: [EstablishBridge(*_bridge(given))],
+        Operands("SOURCE:TARGET", "the data bridge volumes", pair), "mkbridge F0:F0",
     ),
     OperatorWord(
         "rmbridge", "Take a bridge down; its volumes keep their roles.", "D3 Delete Pair", "the source", "path",
         (*_BETWEEN, Keyword("number", "1-8", "of the bridge", decimal(1, 8), 1),
          _switch("unconditional", "also while pairs need it: they are suspended, or wait for another")),
-        _no_bridge, Operands("SOURCE:TARGET", "the data bridge volumes", pair), "rmbridge F0:F0",
+        lambda given: [DeleteBridge(*_bridge(given), given["unconditional"])],
+        Operands("SOURCE:TARGET", "the data bridge volumes", pair), "rmbridge F0:F0",
     ),
     OperatorWord(
         "lsbridge", "List the bridges, and the pairs that wait for one.", "a PPRC query, scope 03", "the source",

@@ -12,9 +12,10 @@ from typing import NamedTuple
 from ccw.pprc_codes import BridgeState, PairState, PathStatus
 from ccw.pprc_query import BridgeEntry, PathEntry, PathReport, QueueReport, SecondaryFlag, SecondaryPaths, VolumeQuery
 from ccw.pprc_query import VolumeFlag as Flag
+from host_emulator.words.systems import paths_of
 
 PRIMARY, SECONDARY = 1, 2
-_GOOD = frozenset({PathStatus.ESTABLISHED, PathStatus.FCP_ESTABLISHED, PathStatus.WAN_ESTABLISHED})
+GOOD = frozenset({PathStatus.ESTABLISHED, PathStatus.FCP_ESTABLISHED, PathStatus.WAN_ESTABLISHED})
 
 # What stopped a pair, by its state: code, text at the primary, text at the secondary.
 _SUSPENDED: dict[int, tuple[str, str, str]] = {
@@ -84,7 +85,7 @@ DUPLEX = Why("", "")
 
 def path_text(status: int) -> str:
     """A path status for people."""
-    if status in _GOOD:
+    if status in GOOD:
         return "established"
     if status in set(PathStatus):
         known = PathStatus(status)
@@ -94,18 +95,17 @@ def path_text(status: int) -> str:
 
 def is_good(path: PathEntry) -> bool:
     """Is the path established?"""
-    return path.status in _GOOD
+    return path.status in GOOD
+
+
+def fault_text(path: PathEntry) -> str:
+    """A path that is not established, with its port and status."""
+    return f"{path.said:04X} {path_text(path.status)} ({path.status:02X})"
 
 
 def used(secondary: SecondaryPaths) -> list[PathEntry]:
     """The entries that stand for a path; the rest of the eight are zeros."""
     return [path for path in secondary.paths if path.said or path.status]
-
-
-def towards(paths: PathReport, volume: VolumeQuery) -> SecondaryPaths | None:
-    """The paths to the system of a primary's secondary."""
-    wanted = (volume.secondary_ssid, volume.secondary_lss, volume.secondary_identity)
-    return next((found for found in paths.secondaries if (found.ssid, found.lss, found.serial) == wanted), None)
 
 
 def explain(volume: VolumeQuery, queue: QueueReport, paths: PathReport) -> Why:
@@ -114,7 +114,7 @@ def explain(volume: VolumeQuery, queue: QueueReport, paths: PathReport) -> Why:
         return DUPLEX
     if volume.role == SECONDARY:
         return _at_secondary(volume)
-    secondary = towards(paths, volume)
+    secondary = paths_of(paths, volume)
     if volume.state == PairState.DUPLEX_PENDING:
         return _pending(volume, queue, secondary)
     return _suspended(volume, queue, secondary)
@@ -141,7 +141,7 @@ def _suspended(volume: VolumeQuery, queue: QueueReport, secondary: SecondaryPath
     last = _LAST.get(volume.state, "resumepprc")
     first = ["unfreezepprc"] if flags & SecondaryFlag.FROZEN else []
     first += ["mkpprcpath"] if down else []
-    first += ["mkbridge"] if queue.bridges and not _ready(queue.bridges) else []
+    first += ["mkbridge"] if queue.bridges and not any(map(is_ready, queue.bridges)) else []
     remedy = ", then ".join([", ".join(first), last] if first else [last])
     by_itself = volume.state in _RESUMED and secondary is not None and not flags & SecondaryFlag.CONSISTENCY_GROUP
     return Why(code, text, f"it goes on by itself; where that is turned off: {remedy}" if by_itself else remedy)
@@ -174,13 +174,14 @@ def _by(bridge: BridgeEntry | None) -> str:
     return f"bridge {bridge.bridge_number} {doing.get(bridge.bridge_state, 'copies it')}, "
 
 
-def _ready(bridges: Sequence[BridgeEntry]) -> list[BridgeEntry]:
-    return [bridge for bridge in bridges if BridgeState.IDLE <= bridge.bridge_state < BridgeState.FAILED]
+def is_ready(bridge: BridgeEntry) -> bool:
+    """Is the bridge set up, so that it copies or can?"""
+    return BridgeState.IDLE <= bridge.bridge_state < BridgeState.FAILED
 
 
 def _bridges(bridges: Sequence[BridgeEntry]) -> Why:
     """What a queued pair waits for."""
-    ready = _ready(bridges)
+    ready = list(filter(is_ready, bridges))
     busy = [b for b in ready if b.pair_id]
     if busy:
         return Why("turn", f"waiting for its turn: {', '.join(map(_copying, busy))}")
@@ -209,5 +210,5 @@ def _down(secondary: SecondaryPaths | None) -> str:
     paths = used(secondary)
     if any(is_good(path) for path in paths):
         return ""
-    bad = ", ".join(f"{path.said:04X} {path_text(path.status)} ({path.status:02X})" for path in paths)
+    bad = ", ".join(map(fault_text, paths))
     return f"no path works: {bad}" if bad else "there are no paths"

@@ -12,8 +12,9 @@ from typing import Any
 from ccw.pprc_codes import BridgeState, PairState
 from ccw.pprc_query import PathReport, QueueReport, SecondaryFlag, VolumeFlag, VolumeQuery
 from host_emulator.orders import System
-from host_emulator.words.desk import Desk, NotNamed, both, check_asked, own_of, text_of
-from host_emulator.words.explain import PRIMARY, SECONDARY, explain, is_good, path_text, towards, used
+from host_emulator.words.desk import Desk, NotNamed, check_asked
+from host_emulator.words.explain import PRIMARY, SECONDARY, explain, is_good, path_text, used
+from host_emulator.words.systems import both, own_of, paths_of, system_of, text_of
 from host_emulator.words.tasks import OtherVolume, ShowPairs, ShowPaths
 
 TOD_MICROSECOND = 1 << 12  # in units of the TOD clock
@@ -155,7 +156,7 @@ def _pair_row(device: int, volume: VolumeQuery, paths: PathReport, queue: QueueR
                            "state": volume.state, "state_name": state_name(volume), "why": None}  # fmt: skip
     if not volume.role:
         return row
-    secondary = towards(paths, volume) if volume.role == PRIMARY else None
+    secondary = paths_of(paths, volume) if volume.role == PRIMARY else None
     first, second = both(volume)
     suspended = volume.state >= PairState.SUSPENDED_PRIMARY_COMMAND
     return {
@@ -206,18 +207,18 @@ def path_rows(report: PathReport, task: ShowPaths) -> list[dict[str, Any]]:
     check_asked(own_of(report), task.primary)
     rows = []
     for secondary in report.secondaries:
-        serial = secondary.serial.decode("cp037")
-        if not task.secondary.fits(System(secondary.ssid, secondary.lss, serial)):
+        target = system_of(secondary)
+        if not task.secondary.fits(target):
             continue
         for path in used(secondary):
             good = is_good(path)
             rows.append({
                 "source": f"{report.lss:02X}",
-                "target": f"{secondary.lss:02X}",
+                "target": f"{target.lss:02X}",
                 "state": "Success" if good else f"Failed ({path_text(path.status)})",
                 "status": f"{path.status:02X}",
-                "target_ssid": f"{secondary.ssid:04X}",
-                "target_serial": serial,
+                "target_ssid": f"{target.ssid:04X}",
+                "target_serial": target.serial,
                 "port": f"{path.said:04X}",
                 "link_address": f"{path.link_address:02X}",
                 "control_unit_image": f"{path.cu_image:02X}",

@@ -10,10 +10,11 @@ from ccw.pprc_query import VolumeFlag, VolumeQuery
 from host_emulator import orders
 from host_emulator.orders import System
 from host_emulator.words import listing
-from host_emulator.words.desk import Desk, NotNamed, Unanswered, both, same, text_of
+from host_emulator.words.desk import Desk, NotNamed, Unanswered
 from host_emulator.words.doing import do, never, said
 from host_emulator.words.explain import PRIMARY, SECONDARY, explain
 from host_emulator.words.outcome import Outcome, Verdict
+from host_emulator.words.systems import both, same, text_of
 from host_emulator.words.tasks import (
     ANY,
     EXTENDED_DISTANCE,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from ccw.pprc_codes import BridgeState
 from ccw.pprc_flags import PairFlag
-from ccw.pprc_query import PathReport, SecondaryFlag, SecondaryPaths, VolumeFlag
+from ccw.pprc_query import BridgeEntry, SecondaryFlag, SecondaryPaths, VolumeFlag
 from host_emulator import orders
 from host_emulator.orders import System
-from host_emulator.words.desk import Desk, text_of
+from host_emulator.words.desk import Desk
 from host_emulator.words.doing import do, said
-from host_emulator.words.explain import is_good, path_text, used
+from host_emulator.words.explain import fault_text, is_good, is_ready, used
 from host_emulator.words.outcome import Outcome, Verdict
+from host_emulator.words.systems import paths_to, text_of
 from host_emulator.words.tasks import (
     DefineBridge,
     DeleteBridge,
@@ -19,24 +20,28 @@ from host_emulator.words.tasks import (
     EstablishPaths,
     Freeze,
     Mode,
+    PathTask,
     Run,
 )
 
 
-def _set(report: PathReport, target: System) -> SecondaryPaths | None:
-    """The paths to a system."""
-    wanted = (target.ssid, target.lss, target.identity)
-    return next((found for found in report.secondaries if (found.ssid, found.lss, found.serial) == wanted), None)
+async def _at(desk: Desk, task: PathTask) -> int:
+    """The device that the order is sent to."""
+    return await desk.any_device() if task.device is None else task.device
+
+
+def _between(source: System, target: System) -> str:
+    return f"{text_of(source)} to {text_of(target)}"
 
 
 async def establish_paths(desk: Desk, task: EstablishPaths) -> Outcome:
     """Make these the paths; said with how many there are then, and what is wrong with the others."""
     source, target = await desk.names(task.primary, task.secondary)
-    subject = f"{text_of(source)} to {text_of(target)}"
+    subject = _between(source, target)
     wanted = {(link.said, link.link_address, link.cu_image) for link in task.links}
 
     async def so() -> str:
-        found = _set(await desk.paths(), target)
+        found = paths_to(await desk.paths(), target)
         if found is None or found.flags & SecondaryFlag.FROZEN:
             return ""
         there = {(path.said, path.link_address, path.cu_image) for path in used(found) if is_good(path)}
@@ -46,7 +51,7 @@ async def establish_paths(desk: Desk, task: EstablishPaths) -> Outcome:
         return f"{_paths(found)} already" if alike else ""
 
     async def done() -> str:
-        found = _set(await desk.paths(), target)
+        found = paths_to(await desk.paths(), target)
         return "no paths" if found is None else _paths(found)
 
     order = orders.establish_path(
@@ -57,14 +62,13 @@ async def establish_paths(desk: Desk, task: EstablishPaths) -> Outcome:
         reset_host_path=task.reset_host_path,
         seconds=task.seconds,
     )
-    device = await desk.any_device() if task.device is None else task.device
-    return await do(desk, device, order, subject, so, done)
+    return await do(desk, await _at(desk, task), order, subject, so, done)
 
 
 def _paths(found: SecondaryPaths) -> str:
     """How many paths there are, and what is wrong with the others."""
     paths = used(found)
-    bad = [f"{path.said:04X} {path_text(path.status)} ({path.status:02X})" for path in paths if not is_good(path)]
+    bad = [fault_text(path) for path in paths if not is_good(path)]
     text = f"{len(paths) - len(bad)} of {len(paths)} paths established"
     return f"{text}; {', '.join(bad)}" if bad else text
 
@@ -77,11 +81,10 @@ async def delete_paths(desk: Desk, task: DeletePaths) -> Outcome:
     source, target = await desk.names(task.primary, task.secondary)
 
     async def so() -> str:
-        return "" if _set(await desk.paths(), target) is not None else "there are no paths already"
+        return "" if paths_to(await desk.paths(), target) is not None else "there are no paths already"
 
-    device = await desk.any_device() if task.device is None else task.device
-    subject = f"{text_of(source)} to {text_of(target)}"
-    return await do(desk, device, orders.delete_path(source, target), subject, so, lambda: said("paths deleted"))
+    order, subject = orders.delete_path(source, target), _between(source, target)
+    return await do(desk, await _at(desk, task), order, subject, so, lambda: said("paths deleted"))
 
 
 async def freeze(desk: Desk, task: Freeze) -> Outcome:
@@ -95,8 +98,7 @@ async def freeze(desk: Desk, task: Freeze) -> Outcome:
         return "frozen" if await _frozen(desk, target) else "there is no pair to freeze"
 
     order = orders.consistency_group(source, target, seconds=task.seconds)
-    device = await desk.any_device() if task.device is None else task.device
-    return await do(desk, device, order, f"{text_of(source)} to {text_of(target)}", so, done)
+    return await do(desk, await _at(desk, task), order, _between(source, target), so, done)
 
 
 async def run(desk: Desk, task: Run) -> Outcome:
@@ -104,18 +106,17 @@ async def run(desk: Desk, task: Run) -> Outcome:
     source, target = await desk.names(task.primary, task.secondary)
 
     async def so() -> str:
-        found = _set(await desk.paths(), target)
+        found = paths_to(await desk.paths(), target)
         frozen = found is None or found.flags & SecondaryFlag.FROZEN  # without a path set nothing says whether it is
         return "" if frozen else "no freeze is in effect already"
 
     order = orders.consistency_group(source, target, run=True)
-    device = await desk.any_device() if task.device is None else task.device
-    subject = f"{text_of(source)} to {text_of(target)}"
-    return await do(desk, device, order, subject, so, lambda: said("running; the pairs stay suspended"))
+    subject = _between(source, target)
+    return await do(desk, await _at(desk, task), order, subject, so, lambda: said("running; the pairs stay suspended"))
 
 
 async def _frozen(desk: Desk, target: System) -> bool:
-    found = _set(await desk.paths(), target)
+    found = paths_to(await desk.paths(), target)
     return found is not None and bool(found.flags & SecondaryFlag.FROZEN)
 
 
@@ -138,14 +139,17 @@ async def define_bridge(desk: Desk, task: DefineBridge) -> Outcome:
     return await do(desk, task.device, order, task.subject, so, lambda: said("defined" if task.role else "undefined"))
 
 
+async def _bridge(desk: Desk, number: int) -> BridgeEntry | None:
+    return next((bridge for bridge in (await desk.queue()).bridges if bridge.bridge_number == number), None)
+
+
 async def establish_bridge(desk: Desk, task: EstablishBridge) -> Outcome:
     """Set a bridge up."""
     source, target = await desk.names(task.primary, task.secondary)
 
     async def so() -> str:
-        bridge = next((b for b in (await desk.queue()).bridges if b.bridge_number == task.number), None)
-        ready = bridge is not None and BridgeState.IDLE <= bridge.bridge_state < BridgeState.FAILED
-        return f"bridge {task.number} is up already" if ready else ""
+        bridge = await _bridge(desk, task.number)
+        return f"bridge {task.number} is up already" if bridge is not None and is_ready(bridge) else ""
 
     order = orders.establish_pair(
         source,
@@ -165,7 +169,7 @@ async def delete_bridge(desk: Desk, task: DeleteBridge) -> Outcome:
     source, target = await desk.names(task.primary, task.secondary, task.device)
 
     async def so() -> str:
-        bridge = next((b for b in (await desk.queue()).bridges if b.bridge_number == task.number), None)
+        bridge = await _bridge(desk, task.number)
         down = bridge is None or bridge.bridge_state <= BridgeState.DEFINED
         return f"bridge {task.number} is down already" if down else ""
 

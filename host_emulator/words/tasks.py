@@ -76,25 +76,27 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class EstablishPaths(Task):
-    """D0: make these the paths from primary to secondary. `device`: any of the primary, None: one that is there."""
+class PathTask(Task):
+    """Something about all paths from primary to secondary. `device`: any of the primary, None: one that is there."""
 
     primary: Naming
     secondary: Naming
-    links: tuple[PathDescriptor, ...]
     device: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EstablishPaths(PathTask):
+    """D0: make these the paths."""
+
+    links: tuple[PathDescriptor, ...]
     consistency_group: bool = False
     reset_host_path: bool = False
     seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class DeletePaths(Task):
-    """D1: all paths from primary to secondary."""
-
-    primary: Naming
-    secondary: Naming
-    device: int | None = None
+class DeletePaths(PathTask):
+    """D1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,22 +150,15 @@ class RecoverPair(PairTask):
 
 
 @dataclass(frozen=True, slots=True)
-class Freeze(Task):
+class Freeze(PathTask):
     """D6 FREEZE; `seconds` of extended long busy, 0: as the paths were made."""
 
-    primary: Naming
-    secondary: Naming
-    device: int | None = None
     seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Run(Task):
+class Run(PathTask):
     """D6 RUN."""
-
-    primary: Naming
-    secondary: Naming
-    device: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,7 +106,8 @@ def _pair(given: Given) -> tuple[Naming, Naming, int, int]:
 
 
 def _establish_path(given: Given) -> list[Task]:
-    return [EstablishPaths(*_between(given), given["LINK"], given["DEVN"], given["CGROUP"], given["RESETHP"])]
+    boxes, links, group, reset = _between(given), given["LINK"], given["CGROUP"], given["RESETHP"]
+    return [EstablishPaths(*boxes, given["DEVN"], links=links, consistency_group=group, reset_host_path=reset)]
 
 
 def _establish_pair(given: Given) -> list[Task]:

@@ -31,13 +31,14 @@ from construct import Byte, Bytes, Struct
 
 from ccw.geometry import Geometry
 from ccw.layout import Bits, Layout
-from ccw.sense import SenseByte0, track_bytes
+from ccw.sense import SenseByte0, SenseByte1, track_bytes
 
 SIX: Final = 6
 TWENTY_FOUR: Final = 24
 DETAIL_LENGTH = 16
 END_OF_CYLINDER_STATE = 0x04            # in byte 3 of the six
 ROTATIONAL_POSITION_SENSING = 0x80      # in byte 2 of a 3340
+OPERATION_INCOMPLETE: Final = int(SenseByte1.IMPRECISE_ENDING)     # what the bit means in byte 1 of 24
 
 
 class SixByteCondition0(IntFlag):
@@ -64,19 +65,6 @@ class SixByteCondition1(IntFlag):
     FILE_PROTECTED = 0x04
     MISSING_ADDRESS_MARKER = 0x02
     OVERFLOW_INCOMPLETE = 0x01
-
-
-class OlderCondition1(IntFlag):
-    """Byte 1 of 24 bytes."""
-
-    PERMANENT_ERROR = 0x80
-    INVALID_TRACK_FORMAT = 0x40
-    END_OF_CYLINDER = 0x20
-    MESSAGE_TO_OPERATOR = 0x10
-    NO_RECORD_FOUND = 0x08
-    FILE_PROTECTED = 0x04
-    WRITE_INHIBITED = 0x02
-    OPERATION_INCOMPLETE = 0x01
 
 
 class DriveCode(Enum):
@@ -159,7 +147,7 @@ class TwentyFourByteSense:
 
 TWENTY_FOUR_BYTE_SENSE = Layout("24-byte sense", TwentyFourByteSense, Struct(
     "byte_0" / Bits(SenseByte0),        # 0
-    "byte_1" / Bits(OlderCondition1),   # 1
+    "byte_1" / Bits(SenseByte1) * "01: operation incomplete",     # 1
     "byte_2" / Byte,                    # 2
     "operation" / Byte,                 # 3
     "drive" / Byte,                     # 4
@@ -182,6 +170,6 @@ def twenty_four_byte_sense(byte_0: int, byte_1: int, format_message: int, *, geo
                            byte_2: int = 0, operation: int = 0, detail: bytes = b"") -> bytes:
     """The 24 bytes for a condition with the arm at `track`; `detail`: bytes 8 and following, at most 16."""
     low, high = track_bytes(geometry.address_of(track), geometry.cylinders, geometry.cylinder_shift)
-    incomplete = byte_1 & OlderCondition1.OPERATION_INCOMPLETE
+    incomplete = byte_1 & OPERATION_INCOMPLETE
     return TwentyFourByteSense(byte_0, byte_1, byte_2, operation if incomplete else 0, drive, low, high,
                                format_message, detail.ljust(DETAIL_LENGTH, b"\0")).encode()

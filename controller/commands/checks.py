@@ -5,7 +5,7 @@ Source: eckd-commands 4.4, the condition to sense table.
 
 from __future__ import annotations
 
-from ccw.older_sense import OlderCondition1, SixByteCondition0
+from ccw.older_sense import OPERATION_INCOMPLETE, SixByteCondition0
 from ccw.sense import SenseByte0, SenseByte1
 from controller.commands.outcome import UnitCheck
 
@@ -20,7 +20,6 @@ NO_RECORD_FOUND = int(SenseByte1.NO_RECORD_FOUND)
 FILE_PROTECTED = int(SenseByte1.FILE_PROTECTED)
 WRITE_INHIBITED = int(SenseByte1.WRITE_INHIBITED)
 IMPRECISE_ENDING = int(SenseByte1.IMPRECISE_ENDING)
-OPERATION_INCOMPLETE = int(OlderCondition1.OPERATION_INCOMPLETE)
 
 NOT_READY = 0x19  # format 1, message 9
 RESERVATION_TAKEN = 0x3F  # format 3, message F

@@ -11,8 +11,8 @@
 The layout of each stands in its class's docstring. Only byte 0, the length, and the counts that lengths follow from are
 judged; every other value is kept, because what is wrong with it is a matter of sense data.
 
-Source: eckd-commands 3.12: Hercules (lengths), IBM SA22-1025, Linux DASD driver. Last two bytes of the CUIR response,
-and which bits of the release flags mean what: assumed.
+Source: eckd-commands 3.12: Hercules (lengths), IBM SA22-1025, Linux DASD driver. Last two bytes of the CUIR response:
+assumed.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ class Order(IntEnum):
     RELEASE_SPACE = 0x81
     SET_INTERFACE_IDENTIFIER = 0xB0
 
+
+RELEASE_EXTENTS_MAX = 110
 
 OPAQUE_LENGTHS: dict[int, int] = {
     Order.COMMIT: 14, Order.DESTAGE: 12, Order.ESTABLISH_DUPLEX: 5, Order.TERMINATE_DUPLEX: 4, Order.SUSPEND_DUPLEX: 4,
@@ -194,7 +196,7 @@ SetInterfaceIdentifier.LAYOUT = Layout("set interface identifier", SetInterfaceI
 
 
 class ReleaseFlag(IntFlag):
-    """Byte 2 of Release Allocated Space. Source: names of the first two Linux; positions assumed."""
+    """Byte 2 of Release Allocated Space. Source: Linux DASD driver."""
 
     RESERVED_0 = 0x80
     RESERVED_1 = 0x40
@@ -208,7 +210,7 @@ class ReleaseFlag(IntFlag):
 
 @dataclass(frozen=True, slots=True)
 class ReleaseSpace:
-    """Order 81 of Define Subsystem Operation: give back the space of whole extents."""
+    """Order 81 of Define Subsystem Operation: give back the space of a volume, or of some extents of it."""
 
     flags: int
     operation_flags: int
@@ -247,13 +249,13 @@ class ReleaseSpace:
 
 RELEASE_SPACE: Layout[Any] = Layout("release allocated space", lambda *fields: fields, Struct(
     "order" / Const(0x81, Byte),                                                    # 0
-    "flags" / Byte,                                                                 # 1
+    "flags" / Byte * "zero; 10 would be a fixed-block volume",                      # 1
     "operation_flags" / Bits(ReleaseFlag),                                          # 2
     "reserved_03" / Byte,                                                           # 3
     "lss" / Byte * "logical subsystem",                                             # 4
     "unit_address" / Byte,                                                          # 5
     "reserved_06" / Bytes(14),                                                      # 6-19
-    "extent_count" / Int16ub * "n, at most 110",                                    # 20-21
+    "extent_count" / Int16ub * f"n, at most {RELEASE_EXTENTS_MAX}",                  # 20-21
     "reserved_22" / Bytes(2),                                                       # 22-23; then n extents of 8 bytes
 ), 24, lambda value: (value.flags, value.operation_flags, value.reserved_03, value.lss, value.unit_address,
                       value.reserved_06, value.extent_count, value.reserved_22), describes=ReleaseSpace)

@@ -24,6 +24,7 @@ from controller.array.volumes import UNIT_ADDRESS, create_volume, is_finished, s
 from controller.box import BoxSettings, VolumeSettings
 from controller.commands.attachment import control_units_for, has_usual_control_unit, profile_of
 from controller.commands.profiles import PROFILES, Profile
+from controller.commands.release_space import THIN
 from controller.config import ConfigError, SystemConfig, VolumeConfig
 from controller.links.adapters import Adapters, MakeTap
 from controller.links.array_care import ArrayCare
@@ -64,7 +65,7 @@ def box_settings(config: SystemConfig) -> BoxSettings:
                 link_protocol=config.link_protocol,
             ),
             read_only=volume.read_only,
-            features=config.features,
+            features=config.features | ({THIN} if volume.thin else set()),
             number=volume.number,
         )
         for volume in config.volumes

@@ -47,6 +47,7 @@ class VolumeConfig:
     control_unit: str = ""  # a profile; "": that of the system where it takes such devices, else the usual one
     sense_id: bool | None = None  # does Sense ID exist; None: as the device type has it
     seek_check: bool = False  # a bad seek shows it beside command reject, in six bytes of sense
+    thin: bool = False  # hosts may ask about its space and give it back, as with the feature "thin" for all volumes
     device_number: int = -1  # how emulated mainframes know it, and its number in the store
 
     @property
@@ -139,7 +140,7 @@ CAPACITY_MB_MIN = 512  # 16 segments: fewer leave collection too little room to 
 STORE_KEYS = {"directory", "devices", "parity"}
 VOLUME_KEYS = {
     "address", "type", "cylinders", "read_only", "image", "image_in_place", "control_unit", "device_number",
-    "sense_id", "seek_check",
+    "sense_id", "seek_check", "thin",
 }  # fmt: skip
 SHARED_KEYS = {"listen", "allow", "clients_per_device", "connections", "idle_timeout_s"}
 MODEL_KEYS = {"enabled", "cache_mb", "nvs_mb", "distance_km", "pace"}
@@ -236,7 +237,7 @@ def _store(table: dict[str, Any]) -> tuple[str, list[str], int]:
 
 
 def _features(table: dict[str, Any]) -> frozenset[str]:
-    """What the feature codes announce: Prefix ("prefix"); "thin": hosts may ask about space."""
+    """What the feature codes announce: Prefix ("prefix"); "thin": hosts may ask about space, and give it back."""
     names = table.get("features", [])
     if not isinstance(names, list):
         raise ConfigError("features: a list of texts is needed")
@@ -262,6 +263,7 @@ def _volume(table: dict[str, Any], where: str, base: Path) -> VolumeConfig:
         control_unit=fields.text(table, "control_unit", where, default=""),
         sense_id=fields.flag(table, "sense_id", where, default=False) if "sense_id" in table else None,
         seek_check=fields.flag(table, "seek_check", where, default=False),
+        thin=fields.flag(table, "thin", where, default=False),
         device_number=fields.hexadecimal(table, "device_number", where, 0, 0xFFFF, default=-1),
     )
 

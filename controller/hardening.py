@@ -165,10 +165,24 @@ class Writes:
         stored: list[tuple[int, int]],
         reply: Callable[[Outcome], None],
     ) -> None:
+        self.reply_when_hardened(device, path, command, outcome, stored[-1][1], stored, reply)
+        self._changed(outcome.writes[0].volume, [write.track for write in outcome.writes])
+
+    def reply_when_hardened(
+        self,
+        device: Device,
+        path: PathId,
+        command: Command,
+        outcome: Outcome,
+        sequence: int,
+        stored: list[tuple[int, int]],
+        reply: Callable[[Outcome], None],
+    ) -> None:
+        """Reply when everything up to `sequence` is durable here, and the tracks `stored` at the secondary."""
         self._busy.entered()
         waiting = Hardening(device, path, command, outcome, reply, self._hardened)
-        self._both(outcome.writes[0].volume, stored, waiting.local, waiting.remote)
-        self._changed(outcome.writes[0].volume, [write.track for write in outcome.writes])
+        self._ports.hardener.when_durable(sequence, waiting.local)
+        self._remote_copy.host_writes(device.settings.volume, stored, waiting.remote)
 
     def harden(
         self,

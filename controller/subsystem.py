@@ -21,6 +21,7 @@ from controller.commands.outcome import Command, Outcome, UnitCheck
 from controller.commands.profiles import PROFILES
 from controller.commands.subsystem_functions import REMOTE_WRITE_PREFIX
 from controller.hardening import Writes, check_of
+from controller.releasing import Releases
 from controller.remote_copy.checks import primary_box
 from controller.remote_copy.pair import BoxName
 from controller.remote_copy.ports import ArrayFault, Surroundings
@@ -65,6 +66,7 @@ class Subsystem:
         )
         self.remote_copy = RemoteCopy(settings.own, self._shapes, around, settings.copy, settings.conventional)
         self.writes = Writes(ports, self.remote_copy, self.busy, lambda volume, tracks: self.on_changed(volume, tracks))
+        self.releases = Releases(ports, self.remote_copy, self.writes)
         for address in self.volumes:
             self._make_device(address)
         self.remote_copy.restore()
@@ -241,6 +243,8 @@ class Subsystem:
             self._order(path, device, command, sender, outcome, reply)
         elif outcome.record is not None:
             self._record(path, device, command, outcome, sender, reply)
+        elif outcome.release is not None:
+            self.releases.complete(device, path, command, outcome, reply)
         elif outcome.writes:
             late = self.remote_copy.gate(device.settings.unit_address, WRITE_DATA) if sender is None else None
             if late is not None:  # what the volume is has changed while the chain ran

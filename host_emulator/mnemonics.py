@@ -138,6 +138,13 @@ def _subsystem() -> list[Mnemonic]:
         Mnemonic("prssd", psf, "Prepare for Read Subsystem Data", "SUBORDER [p=DATA] [lss=HH] [vol=HH]", make.prepare),
         Mnemonic("pprc", psf, "a PPRC order by Perform Subsystem Function", order, make.pprc_order),
         Mnemonic("dso", Code.DEFINE_SUBSYSTEM_OPERATION, "Define Subsystem Operation", "DATA", make.plain),
+        Mnemonic(
+            "ras",
+            Code.DEFINE_SUBSYSTEM_OPERATION,
+            "Release Allocated Space by Define Subsystem Operation",
+            "DEVICE [C,H-C,H ...] [op=HH] [lss=HH]",
+            make.release_space,
+        ),
         Mnemonic("rssd", Code.READ_SUBSYSTEM_DATA, "Read Subsystem Data", count=ANY_LENGTH),
         Mnemonic("ssm", Code.SET_SUBSYSTEM_MODE, "Set Subsystem Mode", "DATA", make.plain),
         Mnemonic("rmid", Code.READ_MESSAGE_ID, "Read Message ID", count=4),

@@ -144,15 +144,19 @@ def one_byte(words: Words) -> bytes:
     return bytes((hexadecimal(words.next("a byte in hex"), 2),))
 
 
-def define_extent(words: Words) -> bytes:
-    """`C,H-C,H`, mask, attr, blk, ext (byte 7), cfw (bytes 4-5): 16 bytes."""
-    word = words.next("FIRST-LAST")
+def _extent(word: Word) -> bytes:
+    """`C,H-C,H`, or one track: CCHH of first and last."""
     first, dash, last = word.text.partition("-")
     low = packed(place(Word(word.column, first)))
-    high = packed(place(Word(word.column + len(first) + 1, last))) if dash else low
+    return low + (packed(place(Word(word.column + len(first) + 1, last))) if dash else low)
+
+
+def define_extent(words: Words) -> bytes:
+    """`C,H-C,H`, mask, attr, blk, ext (byte 7), cfw (bytes 4-5): 16 bytes."""
+    extent = _extent(words.next("FIRST-LAST"))
     head = bytes((words.hexadecimal("mask", 0, 2), words.hexadecimal("attr", 0xC0, 2)))
     head += words.number("blk", 0, 0xFFFF).to_bytes(2, "big") + words.hexadecimal("cfw", 0, 4).to_bytes(2, "big")
-    return head + bytes((0, words.hexadecimal("ext", 0, 2))) + low + high
+    return head + bytes((0, words.hexadecimal("ext", 0, 2))) + extent
 
 
 OPERATIONS = {
@@ -269,6 +273,16 @@ def prepare(words: Words) -> bytes:
     suborder = hexadecimal(words.next("the suborder"), 2)
     lss, volume = words.hexadecimal("lss", 0, 2), words.hexadecimal("vol", 0, 2)
     return bytes((0x18, 0, 0, 0, lss, volume, suborder)) + words.octets("p", b"").ljust(5, b"\0")
+
+
+def release_space(words: Words) -> bytes:
+    """Order 81: the device in hex, extents `C,H-C,H` (none: all of it), op (flags), lss: 24 bytes and 8 an extent."""
+    device = hexadecimal(words.next("the device"), 2)
+    extents = b"".join(_extent(word) for word in words.positional)
+    words.positional.clear()
+    operation, lss = words.hexadecimal("op", 0x20 if extents else 0, 2), words.hexadecimal("lss", 0, 2)
+    count = (len(extents) // 8).to_bytes(2, "big")
+    return bytes((0x81, 0, operation, 0, lss, device)) + bytes(14) + count + bytes(2) + extents
 
 
 def pprc_order(words: Words) -> bytes:

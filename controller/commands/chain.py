@@ -18,7 +18,7 @@ from controller.commands.checks import no_count_area, track_condition
 from controller.commands.device_state import DeviceState
 from controller.commands.device_types import Alternates
 from controller.commands.domain import Domain
-from controller.commands.outcome import TrackWrite
+from controller.commands.outcome import SpaceRelease, TrackWrite
 
 DEFECTIVE = 0x02  # flag of a home address
 TRACKS_KEPT = 64  # tracks a chain only read are forgotten when there are more
@@ -89,6 +89,7 @@ class ChainState:
         "record",
         "records",
         "regular_r0",
+        "release",
         "space_counted",
         "surface",
         "track",
@@ -130,6 +131,7 @@ class ChainState:
         self.prepared: bytes | None = None
         self.order: bytes | None = None
         self.record: bytes | None = None
+        self.release: SpaceRelease | None = None
         self.track = min(device.track, geometry.cylinders * geometry.heads - 1)
         self.surface = self.track
         self.records: list[Record] | None = None
@@ -184,6 +186,11 @@ class ChainState:
         if not records:
             raise no_count_area()
         return self.device.alternate_of(records[0].count)
+
+    def forget_tracks(self) -> None:
+        """What is read from now on is not what the chain has seen; the access stands at index."""
+        self.working.clear()
+        self.seek(self.track)
 
     def _forget_unchanged(self) -> None:
         for track in [track for track in self.working if track not in self.changed]:

@@ -24,6 +24,7 @@ from controller.commands.device_state import DeviceSettings as DeviceSettings
 from controller.commands.device_state import DeviceState, SubsystemModes
 from controller.commands.ending import BUSY, NORMAL_END, STATUS_MODIFIER, UNIT_CHECK_END
 from controller.commands.outcome import Command, Outcome, TrackSource, TrackWrite, UnitCheck
+from controller.commands.release_space import releases_space
 from controller.commands.sensing import chain_sense, incomplete_domain, sense_image, state_change_pending
 from controller.commands.subsystem_functions import NOTHING
 from controller.commands.table import DATA_COMMANDS, NEEDS_READY, Rule, rules_for, with_sense_id
@@ -172,11 +173,11 @@ class Device(DeviceState):
         self.changing[self.paths.identity(path)] = None
         return self.state_change_pending()
 
-    def _may_wait(self, chain: ChainState, code: int) -> None:
+    def _may_wait(self, chain: ChainState, command: Command) -> None:
         """Raise what keeps the command from its track: the device is not ready, or a state change is pending."""
         if not self.ready:
             raise not_ready()
-        if code in DATA_COMMANDS:
+        if command.code in DATA_COMMANDS or releases_space(command):
             raise self._told_to_wait(chain)
 
     def _told_to_wait(self, chain: ChainState) -> UnitCheck:
@@ -260,8 +261,8 @@ class Device(DeviceState):
     def _run(self, chain: ChainState, command: Command) -> Outcome:
         """Run one command and do the accounting behind it: permissions, domain count, residual, hardening."""
         rule = self._admit(chain, command)
-        if chain.waits and command.code in NEEDS_READY:
-            self._may_wait(chain, command.code)
+        if chain.waits and (command.code in NEEDS_READY or releases_space(command)):
+            self._may_wait(chain, command)
         code, flags, count, _, _, _ = command
         chain.continues = continues = flags & CHAIN_COMMAND != 0
         domain = chain.domain
@@ -282,7 +283,11 @@ class Device(DeviceState):
             data = data[:moved]
         outcome = Outcome(status, data, count - moved, wanted > count, None, rule.immediate)
         if rule.hands_out:
-            outcome.order, outcome.record, chain.order, chain.record = chain.order, chain.record, None, None
+            outcome.order, outcome.record, outcome.release = chain.order, chain.record, chain.release
+            chain.order = chain.record = chain.release = None
+            if outcome.release is not None:
+                outcome.writes = chain.take_writes()
+                chain.forget_tracks()
         if chain.domain is None and not chain.changed:
             return outcome  # nothing is left open, nothing to harden: most commands end here
         stops = (

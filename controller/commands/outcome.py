@@ -35,6 +35,13 @@ class TrackWrite(NamedTuple):
     image: bytes
 
 
+class SpaceRelease(NamedTuple):
+    """Tracks whose space a host gives back: ranges (first, stop). `initialises`: it asked for initialised tracks."""
+
+    extents: tuple[tuple[int, int], ...]
+    initialises: bool
+
+
 @dataclass(slots=True)
 class Outcome:
     """The end of one command.
@@ -43,8 +50,8 @@ class Outcome:
     minus the bytes moved, `long_record` True when the device had or wanted more than the count. `sense` comes with unit
     check only and has 32 bytes, 24 or 6 from control units before the 3990. `immediate`: there was no data phase.
     `writes` must be durable before the status is presented. `order` is a PPRC order (X'D0'-X'D8', X'DA') accepted as
-    far as sequence and chaining go, `record` what a Write Full Track brought to a bridge volume; the subsystem deals
-    with either and answers in place of this outcome.
+    far as sequence and chaining go, `record` what a Write Full Track brought to a bridge volume, `release` the space
+    that an order gives back, behind `writes`; the subsystem deals with each and answers in place of this outcome.
     `retry` asks the channel to send the same command again: at once (status with device end) or after device end.
     """
 
@@ -58,6 +65,7 @@ class Outcome:
     writes: tuple[TrackWrite, ...] = ()
     order: bytes | None = None
     record: bytes | None = None
+    release: SpaceRelease | None = None
 
 
 class TrackSource(Protocol):

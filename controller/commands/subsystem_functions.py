@@ -30,6 +30,7 @@ from controller.commands.checks import (
 )
 from controller.commands.ending import NORMAL_END, Ending, sent
 from controller.commands.outcome import Command
+from controller.commands.release_space import THIN, release_space, releases_space
 
 READ_SUBSYSTEM_DATA = 0x3E
 PERFORM_SUBSYSTEM_FUNCTION = 0x27
@@ -50,7 +51,6 @@ SET_INTERFACE_IDENTIFIER = 0xB0
 UNKNOWN_INTERFACE = 0x34
 ZERO_FLAG = 0x80  # bit 0 of the flags of every order
 GROUPED = 0x10  # status of a host entry
-THIN = "thin"  # the feature that turns on queries about space
 SMALL_EXTENTS = 0x01  # 21 cylinders
 AUTHORITY = 0x06
 MEDIA_MAINTENANCE_QUERY = 0x12
@@ -82,10 +82,12 @@ def perform_function(chain: ChainState, command: Command) -> Ending:
 
 
 def define_operation(chain: ChainState, command: Command) -> Ending:
-    """Define Subsystem Operation F7: order 18 as in Perform Subsystem Function; no other order is offered."""
+    """Define Subsystem Operation F7: order 18 as in Perform Subsystem Function, and 81, which gives back space."""
     behind_first = chain.position == 1 and chain.previous == SUSPEND_RECONNECTION
     if chain.position and not behind_first and chain.previous not in _BEFORE_OPERATION:
         raise invalid_sequence()
+    if releases_space(command):
+        return release_space(chain, command)
     if command.data[0] != PREPARE:
         raise invalid_parameter()
     return perform_function(chain, command)
@@ -182,11 +184,13 @@ def _unit_address_configuration(chain: ChainState, order: bytes) -> bytes:
 
 
 def _feature_codes(chain: ChainState, order: bytes) -> bytes:
-    """256 bytes; byte 8 bit 7 announces Prefix. What is not offered is not announced."""
+    """256 bytes; byte 8 bit 7 announces Prefix, byte 56 bit 7 that released tracks are initialised (order 81)."""
     _require_zero(order, 7)
     data = bytearray(256)
     if "prefix" in chain.device.settings.features and chain.device.profile.prefix:
         data[8] = 0x01
+    if THIN in chain.device.settings.features:
+        data[56] = 0x01
     return bytes(data)
 
 

@@ -217,7 +217,8 @@ def _subsystem_rows(profile: Profile) -> Iterator[tuple[int, Rule]]:
         mode = Rule(subsystem_mode.set_subsystem_mode, first=True, minimum=2, parameters=2)
         yield CommandCode.SET_SUBSYSTEM_MODE, mode
     if profile.subsystem_operations:
-        yield CommandCode.DEFINE_SUBSYSTEM_OPERATION, Rule(functions.define_operation, minimum=2, parameters=12)
+        operation = Rule(functions.define_operation, minimum=2, parameters=12, hands_out=True)
+        yield CommandCode.DEFINE_SUBSYSTEM_OPERATION, operation
 
 
 def _before_eckd_rows(kind: DeviceType) -> Iterator[tuple[int, Rule]]:

@@ -272,6 +272,10 @@ class RemoteCopy:
         """See `HostWrites.host_writes`."""
         self.writes.host_writes(volume, writes, done)
 
+    def is_primary(self, volume: int) -> bool:
+        """Has the volume a secondary, in step or not?"""
+        return volume in self.core.primaries
+
     # Bridge volumes as devices
 
     def takes_bridge_chains(self, volume: int) -> bool:

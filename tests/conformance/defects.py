@@ -14,10 +14,20 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 from ccw.crc import crc16
+from controller import releasing
 from controller.channel import control_unit, inbound, logical_paths
 from controller.channel import ending as channel_ending
 from controller.channel import owed as channel_owed
-from controller.commands import checks, device, locate, orientation, positioning, reservation, subsystem_functions
+from controller.commands import (
+    checks,
+    device,
+    locate,
+    orientation,
+    positioning,
+    release_space,
+    reservation,
+    subsystem_functions,
+)
 from controller.commands import writes as write_commands
 from controller.commands.chain import Orientation, Permission
 from controller.commands.domain import Operation
@@ -326,6 +336,16 @@ DEFECTS = (
     Defect("the CRC is not checked", "^LNK-", _crc_not_checked()),
     Defect("the reason in logical path removed is another", "^LNK-", _wrong_lpr_reason()),
     Defect("prepared data are given twice", "^SUB-", _run(0x3E, _prepared_data_kept)),
+    Defect(
+        "space that is given back stays",
+        "^SPA-0",
+        _attribute(releasing.Releases, "complete", lambda self, device, path, command, outcome, reply: reply(outcome)),
+    ),
+    Defect(
+        "the device that an order names is not looked at",
+        "^SPA-1",
+        _attribute(release_space, "_check", lambda chain, request: None),
+    ),
     Defect("sense is not sent with the status", "^SEL-", _sense_not_sent()),
     Defect(
         "every command is treated as immediate",

@@ -54,7 +54,9 @@ def box_settings(
 ) -> BoxSettings:
     geometry = geometry_for("3390", cylinders)
     volumes = tuple(
-        VolumeSettings(address, geometry, DeviceIdentity(address, SSIDS[name], SERIALS[name]))
+        VolumeSettings(
+            address, geometry, DeviceIdentity(address, SSIDS[name], SERIALS[name]), features=frozenset({"thin"})
+        )
         for address in (*VOLUMES, *BRIDGES, *BRIDGES_BACK, *MORE_BRIDGES)
     )
     return BoxSettings(box(name), PROFILES["2107"], volumes, copy=copy or CopySettings(), conventional=conventional)

@@ -20,6 +20,7 @@ ROOMS = (
     "controller.box",
     "controller.state_changes",
     "controller.hardening",
+    "controller.releasing",
     "controller.sharing",
     "controller.links",
     "controller.config",
@@ -40,12 +41,16 @@ MAY_IMPORT = {
     "controller.array": {"ccw"},
     "controller.subsystem": {
         "ccw", "controller.box", "controller.channel", "controller.commands", "controller.hardening",
-        "controller.remote_copy", "controller.models", "controller.state_changes",
+        "controller.remote_copy", "controller.models", "controller.releasing", "controller.state_changes",
     },
     "controller.box": {"ccw", "controller.channel", "controller.commands", "controller.remote_copy"},
     "controller.state_changes": {"controller.box", "controller.channel", "controller.commands"},
     "controller.hardening": {
         "ccw", "controller.box", "controller.channel", "controller.commands", "controller.remote_copy",
+    },
+    "controller.releasing": {
+        "ccw", "controller.box", "controller.channel", "controller.commands", "controller.hardening",
+        "controller.remote_copy",
     },
     "controller.sharing": {"ccw", "controller.commands", "controller.remote_copy", "controller.subsystem"},
     "controller.config": {
@@ -65,7 +70,8 @@ MAY_IMPORT = {
 }  # fmt: skip
 PURE = {
     "ccw", "controller.channel", "controller.commands", "controller.remote_copy", "controller.models",
-    "controller.box", "controller.state_changes", "controller.subsystem", "controller.hardening", "controller.sharing",
+    "controller.box", "controller.state_changes", "controller.subsystem", "controller.hardening", "controller.releasing",
+    "controller.sharing",
 }  # fmt: skip
 FORBIDDEN_IN_PURE = {"trio", "time", "random", "socket", "os", "pathlib", "threading", "datetime", "subprocess"}
 ONLY_IN_LINKS = {"trio"}

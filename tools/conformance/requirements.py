@@ -26,12 +26,13 @@ class Required(NamedTuple):
     cylinders: int
     read_only: bool = False
     second: bool = False  # the second system needs it too
+    thin: bool = False  # its space can be asked for and given back
 
 
 REQUIRED = (
     Required("scratch", 0xE0, "3390", SMALL, second=True),
-    Required("spare", 0xE1, "3390", SMALL, second=True),
-    Required("inhibited", 0xE2, "3390", SMALL, read_only=True),
+    Required("spare", 0xE1, "3390", SMALL, second=True, thin=True),
+    Required("inhibited", 0xE2, "3390", SMALL, read_only=True, thin=True),
     Required("old", 0xE3, "3380", SMALL),
     Required("large", 0xE4, "3390", LARGE),
     Required("bridge", 0xE8, "3390", SMALL, second=True),
@@ -64,6 +65,7 @@ def configuration(name: str, profile: str = "2107", listen: str = "127.0.0.1:0",
             lines += ["", "[[volume]]", f'address = "{device.address:02X}"', f'type = "{device.device_type}"']
             lines.append(f"cylinders = {device.cylinders}")
             lines += ["read_only = true"] if device.read_only else []
+            lines += ["thin = true"] if device.thin else []
     lines += ["", "[[port]]", f'said = "{HOST_PORT:04X}"', 'kind = "host"', f'listen = "{listen}"']
     for index, said in enumerate(PEER_PORTS[name]):
         where = f"{peers}:{4101 + index}" if peers else "127.0.0.1:0"

@@ -70,8 +70,8 @@ MAY_IMPORT = {
 }  # fmt: skip
 PURE = {
     "ccw", "controller.channel", "controller.commands", "controller.remote_copy", "controller.models",
-    "controller.box", "controller.state_changes", "controller.subsystem", "controller.hardening", "controller.releasing",
-    "controller.sharing",
+    "controller.box", "controller.state_changes", "controller.subsystem", "controller.hardening",
+    "controller.releasing", "controller.sharing",
 }  # fmt: skip
 FORBIDDEN_IN_PURE = {"trio", "time", "random", "socket", "os", "pathlib", "threading", "datetime", "subprocess"}
 ONLY_IN_LINKS = {"trio"}

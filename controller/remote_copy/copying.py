@@ -19,7 +19,6 @@ from controller.remote_copy.host_writes import (
 from controller.remote_copy.pair import Pair
 from controller.remote_copy.procedure import Procedure, run
 from controller.remote_copy.refusal import Refused
-from controller.remote_copy.resync import is_no_secondary
 from controller.remote_copy.states import PairEvent, PairState
 from controller.remote_copy.sync_queue import SyncWorker
 
@@ -43,14 +42,13 @@ class Copying:
 
         def prepared(result: Refused | None) -> None:
             if isinstance(result, Refused) and pair.generation == generation:
-                lost = PairEvent.SECONDARY_SIMPLEX if is_no_secondary(result) else PairEvent.COMMUNICATION_LOST
-                self._writes.suspend(pair, lost, FB_COMMUNICATION, str(result))
+                self._writes.suspend(pair, pair_acts.loss_of(result), FB_COMMUNICATION, str(result))
             ready(not isinstance(result, Refused))
 
         run(self._prepare(pair), prepared)
 
     def _prepare(self, pair: Pair) -> Procedure[None]:
-        yield from pair_acts.set_secondary(self._core, pair, PairState.DUPLEX_PENDING)
+        yield from pair_acts.take_up(self._core, pair)
         pair.announce = False
         if pair.reconcile:
             yield from pair_acts.reconcile(self._core, pair, self._core.control_path(pair.secondary.box))
@@ -62,7 +60,7 @@ class Copying:
 
         def finished(result: Refused | None) -> None:
             if isinstance(result, Refused) and pair.generation == generation:
-                self._writes.suspend(pair, PairEvent.COMMUNICATION_LOST, FB_COMMUNICATION, str(result))
+                self._writes.suspend(pair, pair_acts.loss_of(result), FB_COMMUNICATION, str(result))
             done()
 
         run(self._finish(pair), finished)

@@ -37,13 +37,13 @@ def header(
 
 
 def update_pair(
-    pair: Pair, state: PairState, tod: int, cylinders: int, device_type: int, flags: int = 0
+    pair: Pair, state: PairState, tod: int, cylinders: int, device_type: int, flags: int = 0, expected: int = ANY_STATE
 ) -> pprc.UpdateSecondaryDeviceStatus:
-    """D7 for a volume pair: what the secondary is to be. flags: StatusUpdateFlag."""
+    """D7 for a volume pair: what the secondary is to be. flags: StatusUpdateFlag; expected: what it must be now."""
     return pprc.UpdateSecondaryDeviceStatus(
         header=header(pprc.Order.UPDATE_SECONDARY_DEVICE_STATUS, 72, pair.primary, pair.secondary, flags),
         new_state=int(state),
-        expected_state=ANY_STATE,
+        expected_state=expected,
         pair_id=pair.pair_id,
         tod=tod,
         primary_cylinders=cylinders,

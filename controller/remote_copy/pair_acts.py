@@ -3,6 +3,8 @@
 Source: pprc-commands 2.9, 4.2, 7.2, 7.3.
 """
 
+from collections.abc import Callable
+
 from bitarray.util import ones
 
 from ccw import pprc
@@ -10,12 +12,17 @@ from ccw.pprc_query import BITMAP_TRACKS_MAX
 from controller.remote_copy import orders, queries
 from controller.remote_copy.checks import secondary_box
 from controller.remote_copy.core import Core
+from controller.remote_copy.orders import ANY_STATE
 from controller.remote_copy.pair import Pair, VolumeName
 from controller.remote_copy.paths import PathEntry
 from controller.remote_copy.procedure import Procedure, Result
-from controller.remote_copy.refusal import Refused, reject
-from controller.remote_copy.states import PairState, Reason
+from controller.remote_copy.refusal import FORMAT_REASON, Refused, reject
+from controller.remote_copy.states import PairEvent, PairState, Reason
 from controller.remote_copy.sync_queue import QueueFull
+
+NO_SECONDARY = FORMAT_REASON << 8 | Reason.NOT_THE_SECONDARY  # bytes 7-8 of the other box's sense
+SUSPENDED_THERE = FORMAT_REASON << 8 | Reason.DESTINATION_SUSPENDED
+REFUSALS = {NO_SECONDARY: PairEvent.SECONDARY_SIMPLEX, SUSPENDED_THERE: PairEvent.SUSPEND_AT_SECONDARY}
 
 
 def alone(core: Core, volume: int, procedure: Procedure[Result]) -> Procedure[Result]:
@@ -92,11 +99,33 @@ def may_copy(core: Core, secondary: VolumeName) -> None:
 
 def set_secondary(core: Core, pair: Pair, state: PairState) -> Procedure[None]:
     """D7 to the pair's secondary, over another path when one does not answer. Raises Refused."""
+    yield from _over_a_path(core, pair, lambda entry: tell_secondary(core, pair, state, entry))
+
+
+def take_up(core: Core, pair: Pair) -> Procedure[None]:
+    """As `set_secondary` with pending, without an operator who wants it: what one has suspended there stays so.
+
+    Raises Refused, with the other box's 0F69 then. The order names the state that was found, so that no suspension in
+    between is undone either (0F45).
+    """
+    yield from _over_a_path(core, pair, lambda entry: _take_up(core, pair, entry))
+
+
+def _take_up(core: Core, pair: Pair, entry: PathEntry) -> Procedure[None]:
+    result = yield from core.chain(entry, pair.secondary.cca, queries.ask_for_relations())
+    found = queries.secondary_state(result.data[1], pair)
+    if found is PairState.SUSPENDED_SECONDARY_COMMAND:
+        raise reject(Reason.PEER_REFUSED, peer=SUSPENDED_THERE)
+    expected = ANY_STATE if found is None else found
+    yield from tell_secondary(core, pair, PairState.DUPLEX_PENDING, entry, expected=expected)
+
+
+def _over_a_path(core: Core, pair: Pair, act: Callable[[PathEntry], Procedure[None]]) -> Procedure[None]:
     first = core.control_path(pair.secondary.box)
     paths = [first, *(entry for entry in core.paths.need(pair.secondary.box).good() if entry is not first)]
     for entry in paths:
         try:
-            yield from tell_secondary(core, pair, state, entry)
+            yield from act(entry)
         except Refused as refused:
             if refused.refusal.reason not in (Reason.PEER_TIME_OUT, Reason.NO_WORKING_PATH) or entry is paths[-1]:
                 raise
@@ -104,11 +133,20 @@ def set_secondary(core: Core, pair: Pair, state: PairState) -> Procedure[None]:
             return
 
 
-def tell_secondary(core: Core, pair: Pair, state: PairState, entry: PathEntry, flags: int = 0) -> Procedure[None]:
-    """D7 to the pair's secondary over a path; flags: StatusUpdateFlag. Raises Refused."""
+def tell_secondary(
+    core: Core, pair: Pair, state: PairState, entry: PathEntry, flags: int = 0, expected: int = ANY_STATE
+) -> Procedure[None]:
+    """D7 to the pair's secondary over a path; flags: StatusUpdateFlag; expected: its state by now. Raises Refused."""
     shape = core.shape(pair.volume)
-    order = orders.update_pair(pair, state, core.around.clock.tod(), shape.cylinders, shape.device_type, flags)
+    order = orders.update_pair(
+        pair, state, core.around.clock.tod(), shape.cylinders, shape.device_type, flags, int(expected)
+    )
     yield from core.send(entry, pair.secondary.cca, order, pair.secondary.box)
+
+
+def loss_of(refused: Refused) -> PairEvent:
+    """What the other box's refusal of an order for a secondary means to the pair."""
+    return REFUSALS.get(refused.refusal.peer, PairEvent.COMMUNICATION_LOST)
 
 
 def enqueue(core: Core, pair: Pair) -> None:

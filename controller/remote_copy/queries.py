@@ -9,7 +9,7 @@ from math import ceil, inf
 from bitarray import bitarray
 
 from ccw.errors import FormatError
-from ccw.pprc_extended_query import ExtendedEntry, ExtendedQuery, RelationFlag
+from ccw.pprc_extended_query import EXTENDED_QUERY_LENGTH, ExtendedEntry, ExtendedQuery, RelationFlag
 from ccw.pprc_query import (
     BITMAP_TRACKS_MAX,
     BridgeEntry,
@@ -50,6 +50,29 @@ def ask_for_bitmap(tracks: int) -> list[ChainCommand]:
     """The chain that brings the bitmap of a volume of at most BITMAP_TRACKS_MAX tracks."""
     prepared = ChainCommand(PERFORM_SUBSYSTEM_FUNCTION, prepare(SCOPE_BITMAP))
     return [prepared, ChainCommand(READ_SUBSYSTEM_DATA, count=BITMAP_HEADER_BYTES + (tracks + 7) // 8)]
+
+
+def ask_for_relations() -> list[ChainCommand]:
+    """The chain that brings all copy relations of a volume (scope 04)."""
+    prepared = ChainCommand(PERFORM_SUBSYSTEM_FUNCTION, prepare(SCOPE_EXTENDED))
+    return [prepared, ChainCommand(READ_SUBSYSTEM_DATA, count=EXTENDED_QUERY_LENGTH)]
+
+
+def secondary_state(data: bytes, pair: Pair) -> PairState | None:
+    """State of the pair's secondary, from its relations as the other box tells them; None: it is not that.
+
+    Raises Refused (5B) for another reply.
+    """
+    mine = (pair.primary.ssid, pair.primary.lss, pair.primary.cca)
+    try:
+        reply = ExtendedQuery.decode(data)
+        for entry in reply.entries[: reply.entry_count]:
+            primary = (entry.primary_ssid, entry.primary_lss, entry.primary_cca)
+            if entry.flags & RelationFlag.SECONDARY and primary == mine:
+                return PairState(entry.state)
+    except (FormatError, ValueError) as error:
+        raise reject(Reason.PEER_REFUSED) from error
+    return None
 
 
 def answer(core: Core, volume: int, order: bytes) -> bytes:

@@ -16,7 +16,7 @@ from controller.remote_copy.pair import Pair, VolumeName
 from controller.remote_copy.pair_acts import leave_queue, wake
 from controller.remote_copy.procedure import Procedure
 from controller.remote_copy.refusal import bad_parameter, reject
-from controller.remote_copy.states import PairEvent, PairState, Reason
+from controller.remote_copy.states import FAILED, PairEvent, PairState, Reason
 
 NOWHERE = Destination(Result.DESTINATION_UNKNOWN, 0, 0, 0, 0)
 
@@ -38,6 +38,11 @@ def update_status(core: Core, order: pprc.UpdateSecondaryDeviceStatus, volume: i
     if present is None and state is PairState.SIMPLEX:
         return
     pair = _pair_of(core, order, volume, state)
+    if pair.state is PairState.SUSPENDED_SECONDARY_COMMAND:
+        if state is PairState.DUPLEX:
+            raise reject(Reason.DESTINATION_SUSPENDED, pair_id=pair.pair_id)  # the end of a copy that it came into
+        if state in FAILED:
+            state = pair.state  # an error of the primary does not end what an operator wants
     if state.suspended and not before.suspended:
         pair.suspend_tod = order.tod
     if state is PairState.DUPLEX_PENDING:

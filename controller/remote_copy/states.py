@@ -27,6 +27,7 @@ class PairEvent(Enum):
     GO_TO_SYNC = auto()
     SUSPEND_AT_PRIMARY = auto()
     SUSPEND_AT_SECONDARY = auto()
+    HELD_AT_SECONDARY = auto()
     DELETE = auto()
     DELETE_WITHOUT_PATH = auto()
     RECOVER = auto()
@@ -88,6 +89,8 @@ TABLE: dict[PairEvent, Row] = {
     PairEvent.SUSPEND_AT_SECONDARY: Row(
         _NO_PAIR, Cell(_AT_SECONDARY, _AT_SECONDARY), Cell(_AT_SECONDARY, _AT_SECONDARY), Cell(None, _AT_SECONDARY)
     ),
+    # A primary that would go on by itself after a failure finds that its secondary was suspended by command.
+    PairEvent.HELD_AT_SECONDARY: Row(None, None, None, Cell(_AT_SECONDARY, _AT_SECONDARY)),
     PairEvent.DELETE: Row(_NO_PAIR, _GONE, _GONE, _GONE),
     PairEvent.DELETE_WITHOUT_PATH: Row(_NO_PAIR, _BLOCKED, _BLOCKED, _BLOCKED),
     PairEvent.RECOVER: Row(_refused(Reason.NOT_A_SECONDARY), _RECOVERED, _RECOVERED, _RECOVERED),
@@ -112,6 +115,9 @@ NEXT: dict[tuple[PairState, PairEvent], PairState] = {
     if cell is not None and cell.primary is not None
 }
 
+
+FAILED = frozenset({PairState.SUSPENDED_INTERNAL, PairState.SUSPENDED_SECONDARY_INTERNAL, PairState.SUSPENDED_POWER})
+# what a primary shows that no command has suspended
 
 ERRORS = frozenset(
     {

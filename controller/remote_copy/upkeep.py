@@ -5,9 +5,9 @@
     pairs     that a failure has suspended are resynchronised when a bridge to their secondary is ready: what the sides
               may hold otherwise is asked for, marked and copied; duplex is proven, never assumed
     mirrors   of the configuration whose volumes a host has written to are established (`auto_establish`)
-Left alone is what somebody has ended: a pair suspended or deleted by command, a secondary that was recovered (07), a
-freeze with its paths and bridges. So are pairs of a consistency group: their secondaries stand at one point in time,
-which a resynchronisation gives up; automation decides about that.
+Left alone is what somebody has ended: a pair suspended by command to either side, or deleted, a secondary that was
+recovered (07), a freeze with its paths and bridges. So are pairs of a consistency group: their secondaries stand at one
+point in time, which a resynchronisation gives up; automation decides about that.
 
 A round looks at all of these in this order, as soon as a link comes up or something fails. What could not be done is
 tried again after 1, 2, 4 .. 30 s; the count begins anew with each link that comes up, and for a pair with its duplex.
@@ -25,7 +25,7 @@ from controller.remote_copy.paths import PathSet, establish_path
 from controller.remote_copy.procedure import Procedure, run
 from controller.remote_copy.refusal import Refused
 from controller.remote_copy.resync import resynchronise
-from controller.remote_copy.states import BridgeState, PairState, PathStatus
+from controller.remote_copy.states import FAILED, BridgeState, PairState, PathStatus
 
 FIRST_DELAY_S, MAX_DELAY_S = 1.0, 30.0
 PAUSE_S = 0.25  # between the beginnings of two rounds, whoever asks: what fails at once cannot make it run hot
@@ -41,7 +41,6 @@ RETRIED = frozenset(
         PathStatus.HOST_PATH_PRESENT,  # the other box has not given back a link that it was lent for status
     }
 )
-FAILED = frozenset({PairState.SUSPENDED_INTERNAL, PairState.SUSPENDED_SECONDARY_INTERNAL, PairState.SUSPENDED_POWER})
 DOWN = (BridgeState.DEFINED, BridgeState.FAILED)
 
 

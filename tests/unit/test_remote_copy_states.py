@@ -17,6 +17,7 @@ TABLE = [
     (PairEvent.COPY_COMPLETE, None, D, None, None),
     (PairEvent.SUSPEND_AT_PRIMARY, None, PairState(3), PairState(3), "same"),
     (PairEvent.SUSPEND_AT_SECONDARY, None, PairState(4), PairState(4), "same"),
+    (PairEvent.HELD_AT_SECONDARY, None, None, None, PairState(4)),
     (PairEvent.DELETE, None, PairState.SIMPLEX, PairState.SIMPLEX, PairState.SIMPLEX),
     (PairEvent.COMMUNICATION_LOST, None, PairState(6), PairState(6), "same"),
     (PairEvent.SECONDARY_SIMPLEX, None, PairState(7), PairState(7), PairState(7)),

@@ -157,6 +157,12 @@ async def hears_simplex(systems: Systems, volume: int) -> None:
         core(systems.r.a).change(core(systems.r.a).primaries[volume], PairEvent.SECONDARY_SIMPLEX, "asked by the test")
 
 
+async def finds_it_held(systems: Systems, volume: int) -> None:
+    """The secondary is suspended by command; the primary hears of it when it asks."""
+    assert (await order(systems.to_b, volume, operator.suspend_pair(volume))).completed
+    core(systems.r.a).change(core(systems.r.a).primaries[volume], PairEvent.HELD_AT_SECONDARY, "asked by the test")
+
+
 ACTS: dict[PairEvent, Act] = {
     PairEvent.ESTABLISH_COPY: to_primary(operator.establish_pair),
     PairEvent.ESTABLISH_NOCOPY: to_primary(lambda volume: operator.establish_pair(volume, NOCOPY)),
@@ -166,6 +172,7 @@ ACTS: dict[PairEvent, Act] = {
     PairEvent.GO_TO_SYNC: to_primary(operator.establish_pair),
     PairEvent.SUSPEND_AT_PRIMARY: to_primary(operator.suspend_pair),
     PairEvent.SUSPEND_AT_SECONDARY: to_secondary(operator.suspend_pair, heard=True),
+    PairEvent.HELD_AT_SECONDARY: finds_it_held,
     PairEvent.DELETE: to_primary(operator.delete_pair),
     PairEvent.DELETE_WITHOUT_PATH: delete_without_path,
     PairEvent.RECOVER: to_secondary(recover),

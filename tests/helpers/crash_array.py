@@ -30,7 +30,10 @@ class Power:
         if self.off:
             raise PowerLoss
         if self.probe is not None:
-            self.probe()
+            try:
+                self.probe()
+            except DiskError as error:  # the array that runs would take it for a failure of its device
+                raise AssertionError(f"the array that was opened on a copy failed: {error}") from error
         self.count += 1
         if self.count - 1 == self.lost_at:
             self.off = True

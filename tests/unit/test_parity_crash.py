@@ -101,8 +101,8 @@ def survive(array: CrashArray, parity: int, promise: Promise, random: Random, *,
                 device.dead = False  # it comes back as it was when it failed, and may not be trusted (P7)
         if random.random() < 0.7:
             copy.crash(random)  # otherwise only the process died, and what it wrote is seen, but not durable
-        for _ in range(random.randrange(3)):
-            interrupt(copy, parity, lost[: random.randrange(len(lost) + 1)], random)
+        for _ in range(random.randrange(4)):
+            interrupt(copy, parity, sample(random, {*lost, *dead}), random)
         disk = open_array(copy, parity, lost)
         contents = promise.check(disk)
         if random.random() < 0.5:
@@ -115,11 +115,16 @@ def survive(array: CrashArray, parity: int, promise: Promise, random: Random, *,
         carry_on(again, promise)
 
 
-def interrupt(array: CrashArray, parity: int, lost: tuple[int, ...], random: Random) -> None:
-    """The array is opened and power lost, or the process killed, meanwhile; the devices lost stay lost."""
-    array.power.arm(random.randrange(30), after=random.random() < 0.5)
+def sample(random: Random, devices: set[int]) -> tuple[int, ...]:
+    """Any of these devices."""
+    return tuple(random.sample(sorted(devices), random.randrange(len(devices) + 1)))
+
+
+def interrupt(array: CrashArray, parity: int, away: tuple[int, ...], random: Random) -> None:
+    """The array is opened without `away` and power lost, or the process killed, meanwhile. They may be back later."""
+    array.power.arm(random.randrange(40), after=random.random() < 0.5)
     with suppress(PowerLoss):
-        open_array(array, parity, lost)
+        open_array(array, parity, away)
     array.power.arm(None)
     if random.random() < 0.7:
         array.crash(random)

@@ -1,4 +1,4 @@
-"""Puts an array together from its devices: who belongs to it, what the journal says, and that it is hard (P4-P7)."""
+"""Puts an array together from its devices: who belongs to it, what the journal says, and that it is hard (P4-P9)."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -60,7 +60,8 @@ def open_parity(
     found = find_journal(devices, labels, code) if label is not None else None
     if label is None or found is None:
         _check_new(devices, labels, writable)
-        return _make(devices, code, chunk_bytes, journal_bytes)
+        array = label.array if label is not None else devices[0].ready.new_identity()
+        return _make(devices, code, array, chunk_bytes, journal_bytes)
     return _open(devices, labels, label, code, found, writable)
 
 
@@ -117,10 +118,9 @@ def _check_new(devices: DeviceSet, labels: dict[int, Label], writable: bool) -> 
         raise StoreError("there is no parity array on these devices")
 
 
-def _make(devices: DeviceSet, code: ErasureCode, chunk_bytes: int, journal_bytes: int) -> ParityDisk:
+def _make(devices: DeviceSet, code: ErasureCode, array: int, chunk_bytes: int, journal_bytes: int) -> ParityDisk:
     if not 0 < chunk_bytes <= journal_bytes // 16 or journal_bytes % 4096:
         raise ValueError(f"chunks of {chunk_bytes} bytes with a journal of {journal_bytes} cannot be")
-    array = devices[0].ready.new_identity()
     members = []
     for index in range(len(devices)):
         disk = devices[index].ready
@@ -226,10 +226,14 @@ def _let_go_of_strangers(devices: DeviceSet, labels: dict[int, Label], found: Fo
 
 
 def _harden(disk: ParityDisk, found: Found) -> None:
-    """Give every device the records that were believed (P6)."""
+    """Let every device forget the STATE that never happened (P9), and give it the records that were believed (P6)."""
 
     def write(index: int) -> None:
         medium = disk.devices[index].ready
+        for epoch in found.cut_off[index]:
+            half = JOURNAL_SEGMENTS[epoch % 2]
+            medium.write(half, 0, [bytes(RECORD_HEADER_BYTES)])
+            medium.sync(half)
         for record, data in found.records[found.trusted[index] :]:
             part = split(disk.code, data)[index] if data else b""
             text = encode_record(

@@ -81,6 +81,11 @@ Invariants (tests cite these numbers)
      that remain. It comes back only through a rebuild. As N >= 2p + 1, any N - p devices contain one that saw the last
      STATE: an array is never put together from devices that were away.
  P8  More than p devices out: every sync fails, for ever; reads go on as far as chunks can be had.
+ P9  A STATE counts when N - p devices have it, or all of its devices that are here, or a change follows it. Any other
+     was cut off by a crash, so nothing was promised under it: it never happened, and the epoch before counts, whose
+     half still holds everything (P5). Opening erases it from every device that is here before it writes units of its
+     own; so it is left on p devices at most, those that were away, and can never count again. So the units of two
+     checkpoints that were tried under one number are never taken for each other, whoever is back with the older STATE.
 
 The price: (N / (N - p)) bytes for each byte, twice for those that once were the tail of a sync.
 """

@@ -1,4 +1,6 @@
-"""Reads the journal of an array: which epoch is the newest, which devices can be trusted, what the records say."""
+"""Reads the journal of an array: which epoch counts, which devices can be trusted, what the records say."""
+
+from typing import NamedTuple
 
 from controller.array.errors import StoreError
 from controller.array.parity.devices import DeviceSet
@@ -10,9 +12,10 @@ from controller.array.parity.stripes import Stripes, Writes
 
 
 class Found:
-    """The newest epoch: its records, with their data, and how many of them each trusted device has.
+    """The epoch that counts: its records, with their data, and how many of them each trusted device has.
 
-    `why` the others are not trusted. `last_segments`: those in which the last record put something in place.
+    `why` the others are not trusted. `cut_off`: the epochs of each trusted device that never happened (P9).
+    `last_segments`: those in which the last record put something in place.
     """
 
     def __init__(self, epoch: int) -> None:
@@ -20,23 +23,33 @@ class Found:
         self.records: list[tuple[Record, bytes]] = []
         self.trusted: dict[int, int] = {}
         self.why: dict[int, str] = {}
+        self.cut_off: dict[int, list[int]] = {}
         self.last_segments: set[int] = set()
 
 
+class StateFound(NamedTuple):
+    """A STATE: whether a change follows it, the devices that have it, and who it says belongs to the array."""
+
+    epoch: int
+    changed: bool
+    having: list[int]
+    members: list[Member]
+
+
+Halves = dict[int, dict[int, list[Record]]]  # records by device and epoch
+
+
 def find_journal(devices: DeviceSet, labels: dict[int, Label], code: ErasureCode) -> Found | None:
-    """The newest epoch on any device; None if there is none. Raises StoreError when it is damaged."""
-    halves = {
+    """The epoch that counts; None if there is none on any device. Raises StoreError when it is damaged."""
+    halves: Halves = {
         index: {half[0].epoch: half for number in (0, 1) if (half := read_half(devices[index].ready, label, number))}
         for index, label in labels.items()
     }
-    epochs = [epoch for found in halves.values() for epoch in found]
-    if not epochs:
+    if not any(halves.values()):
         return None
-    found = Found(max(epochs))
-    journals = {index: half.get(found.epoch, []) for index, half in halves.items()}
-    newest = next(journal for journal in journals.values() if journal)
-    stripe_bytes = next(iter(labels.values())).chunk_bytes * code.data
-    members = ArrayState.decode(newest[0].meta, stripe_bytes).members
+    epoch, _, having, members = _choose_state(labels, halves, code)
+    found = Found(epoch)
+    journals = {index: half[epoch] if index in having else [] for index, half in halves.items()}
     count = max(map(len, journals.values()))
     for index, label in labels.items():
         why = _distrust(label, members[index], len(journals[index]), bool(halves[index]), count)
@@ -44,15 +57,47 @@ def find_journal(devices: DeviceSet, labels: dict[int, Label], code: ErasureCode
             found.why[index] = why
         else:
             found.trusted[index] = len(journals[index])
+            found.cut_off[index] = [newer for newer in halves[index] if newer > epoch]
     _collect(found, {index: journals[index] for index in found.trusted}, count, code)
     return found
+
+
+def _choose_state(labels: dict[int, Label], halves: Halves, code: ErasureCode) -> StateFound:
+    """The newest STATE that counts (P9). Where none does, the making of the array was cut off: the newest of all."""
+    journals: dict[tuple[int, bytes], dict[int, list[Record]]] = {}
+    for index, half in halves.items():
+        for epoch, records in half.items():
+            journals.setdefault((epoch, records[0].meta), {})[index] = records
+    stripe_bytes = next(iter(labels.values())).chunk_bytes * code.data
+    states = [
+        StateFound(
+            epoch,
+            any(len(records) > 1 for records in have.values()),
+            list(have),
+            ArrayState.decode(meta, stripe_bytes).members,
+        )
+        for (epoch, meta), have in journals.items()
+    ]
+    states.sort(key=lambda state: state.epoch, reverse=True)
+    return next((state for state in states if _counts(state, labels, code.data)), states[0])
+
+
+def _counts(state: StateFound, labels: dict[int, Label], enough: int) -> bool:
+    """Whether no crash cut the STATE off before it was on its devices (P9)."""
+    if state.changed or len(state.having) >= enough:
+        return True
+    return not any(
+        label.device == state.members[index].device and state.members[index].condition != Condition.OUT
+        for index, label in labels.items()
+        if index not in state.having
+    )
 
 
 def _distrust(label: Label, member: Member, records: int, any_epoch: bool, count: int) -> str:
     """Why a device cannot be trusted; empty if it can (P7).
 
-    A device of the newest STATE that lacks it was caught by a crash while it was written; but not when a change
-    follows: then it was on every device (P4), and this one shows an older state of itself.
+    A device of the STATE that lacks it was caught by a crash while it was written; but not when a change follows:
+    then it was on every device (P4), and this one shows an older state of itself.
     """
     if label.device != member.device:
         return "it was replaced by another device"

@@ -1,4 +1,7 @@
-"""`trackbridge bench`: the measurements behind the published figures: replaying, the frame path, shared devices."""
+"""`trackbridge bench`: the measurements behind the published figures: replaying, the frame path, shared devices.
+
+What one of them needs is imported when it is made: the others, and `--help`, do not wait for it.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import click
-import trio
-from rich.console import Console
-from rich.table import Table
 
-from tools import bench_frames, bench_replay, bench_shared
 from tools.bad_input import BadInput
 from tools.bench_established import established
-from tools.bridge_bench.measure import QUICK, Bench, Figures, Sizes
-from tools.hercules import PROGRAM
-from tools.recording import RecordingError, load_recording
-from traces import recording_folder
 
 STAGES = ("bulk", "status", "shaped", "writes", "hosts")
 
@@ -39,6 +34,10 @@ bench.add_command(established)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def replay(recordings: tuple[Path, ...], runs: int, as_json: bool) -> None:
     """Replay RECORDINGS in process, all that come along by default, and say how many commands a second that is."""
+    from tools import bench_replay
+    from tools.recording import RecordingError, load_recording
+    from traces import recording_folder
+
     folders = recordings or tuple(sorted(path.parent for path in recording_folder(".").glob("*/recording.toml")))
     try:
         found = [bench_replay.measure(load_recording(folder), runs) for folder in folders]
@@ -70,6 +69,8 @@ def replay(recordings: tuple[Path, ...], runs: int, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def frames(links: int, records: tuple[int, ...], rounds: int, seconds: float, as_json: bool) -> None:
     """Read 4-KiB records from a storage system in a process of its own, over TCP and through full ESCON framing."""
+    from tools import bench_frames
+
     try:
         rows = [bench_frames.run(links, length, rounds, seconds).figures() for length in records]
     except (RuntimeError, OSError) as error:
@@ -94,6 +95,9 @@ def frames(links: int, records: tuple[int, ...], rounds: int, seconds: float, as
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def shared(rounds: int, seconds: float, only: str, as_json: bool) -> None:
     """Race the server for shared devices against Hercules' own, with the same clients on the same volumes, by turns."""
+    from tools import bench_shared
+    from tools.hercules import PROGRAM
+
     races = [race for race in bench_shared.RACES if only in race.title]
     if not bench_shared.MEMORY.is_dir():
         races = [race for race in races if not race.in_memory]
@@ -129,6 +133,12 @@ def shared(rounds: int, seconds: float, only: str, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def bridge(stages: tuple[str, ...], folder: Path | None, quick: bool, as_json: bool) -> None:
     """Measure the bridge between two storage systems, each a process: copies, status, a slow link, writes, hosts."""
+    import trio
+    from rich.console import Console
+    from rich.table import Table
+
+    from tools.bridge_bench.measure import QUICK, Bench, Figures, Sizes
+
     with TemporaryDirectory(prefix="trackbridge-bench-", dir=folder) as made:
         stage_bench = Bench(Path(made), QUICK if quick else Sizes(), lambda text: click.echo(text, err=True))
 

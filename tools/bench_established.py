@@ -11,12 +11,12 @@ from typing import Any
 import click
 
 from tools.bad_input import BadInput
-from tools.simulation import emulated, emulated_model
+from tools.simulation.setting import PENDING_MAX, Setting
 
 
 @click.command()
 @click.option(
-    "--pairs", default=(1, 8, 64), show_default=True, multiple=True, type=click.IntRange(1, emulated.PENDING_MAX),
+    "--pairs", default=(1, 8, 64), show_default=True, multiple=True, type=click.IntRange(1, PENDING_MAX),
     help="Pairs being established. Repeatable.",
 )  # fmt: skip
 @click.option("--live", is_flag=True, help="Two processes and this machine's clock; else a virtual clock.")
@@ -30,13 +30,13 @@ def established(
     as_json: bool,
 ) -> None:  # fmt: skip
     """Measure hosts while pairs are established between two running systems, beside what queues predict."""
+    from tools.simulation import emulated, emulated_model  # with two storage systems, for which --help does not wait
+
     ways = (True, False) if without_bridges is None else (not without_bridges,)
     rows = []
     for bridges in ways:
         for number in pairs:
-            setting = emulated.Setting(
-                bridges, number, rtt_ms=rtt, rate_mbit=rate, seconds=seconds, idle_seconds=seconds / 2
-            )
+            setting = Setting(bridges, number, rtt_ms=rtt, rate_mbit=rate, seconds=seconds, idle_seconds=seconds / 2)
             try:
                 with tempfile.TemporaryDirectory() as folder:
                     measured = emulated.measure_live(Path(folder), setting) if live else (

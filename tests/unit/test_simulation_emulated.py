@@ -6,8 +6,9 @@ from statistics import fmean
 
 import pytest
 
-from tools.simulation.emulated import Observed, Setting, measure_virtually
+from tools.simulation.emulated import Observed, measure_virtually
 from tools.simulation.emulated_model import Calibration, compare, predict
+from tools.simulation.setting import Setting
 
 RTT_MS = 50.0
 GOAL = 0.15

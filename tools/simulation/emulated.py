@@ -33,11 +33,11 @@ from host_emulator.session import HostSession, open_session, session_over
 from tools.demo_sites import HOST_PORT, PEER_PORTS, start_site
 from tools.faults import run_pinned
 from tools.in_process import in_process
+from tools.simulation.setting import PENDING_MAX, Setting
 
 SYSTEMS = {"A": orders.System(0x0100, 0, "000000000A01"), "B": orders.System(0x0200, 0, "000000000B01")}
 DUPLEX_VOLUMES, SIMPLEX_VOLUMES = (0, 1, 2, 3), (4, 5, 6, 7)  # hosts use these; the others are only copied
 FIRST_PENDING = 0x10
-PENDING_MAX = 64
 BRIDGES = {1: (0xF0, 0xF1), 2: (0xF2, 0xF3)}  # number: data and status bridge volume, in both systems
 USED_CYLINDERS, PENDING_CYLINDERS, BRIDGE_CYLINDERS = 2, 400, 20
 RECORD_BYTES = 4_096
@@ -51,23 +51,6 @@ LINK_RETRIES = 3  # of orders, on a machine with too much to do
 
 class EmulatedError(Exception):
     """The systems did not do what the experiment needs; the text is one line."""
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One measurement. `bridges`: mirrored by bridges, or conventionally. Hosts think, exponentially, between I/Os."""
-
-    bridges: bool
-    pairs: int
-    rtt_ms: float = 2.0
-    rate_mbit: float = 136.0
-    seconds: float = 8.0
-    idle_seconds: float = 4.0
-    hosts: int = 4
-    think_ms: float = 20.0
-    read_share: float = 0.5
-    duplex_share: float = 0.5  # of I/Os: those that go to duplex volumes
-    seed: int = 1
 
 
 @dataclass(slots=True)

@@ -26,7 +26,8 @@ from controller.models.link_timing import CHAINED, FIRST_WRITE
 from controller.remote_copy.bridge_chain import MAX_RECORDS_PER_CHAIN
 from controller.remote_copy.status_sender import ENTRIES_PER_PACKET
 from tools.demo_sites import PEER_PORTS
-from tools.simulation.emulated import BRIDGES, DUPLEX_VOLUMES, RECORD_BYTES, Measurement, Observed, Setting
+from tools.simulation.emulated import BRIDGES, DUPLEX_VOLUMES, RECORD_BYTES, Measurement, Observed
+from tools.simulation.setting import Setting
 from tools.simulation.stations import Station
 from tools.simulation.system import Process
 

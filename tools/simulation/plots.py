@@ -38,8 +38,8 @@ TITLES = {
 
 
 def draw_all(results: Results, folder: Path) -> dict[str, Path]:
-    """Write every figure into `folder`; where the SVG of each is."""
-    return {name: _save(draw(results), folder, name) for name, draw in FIGURES.items()}
+    """Write every figure into `folder`; where the SVG of each is, by title."""
+    return {TITLES[name]: _save(draw(results), folder, name) for name, draw in FIGURES.items()}
 
 
 def _save(figure: Figure, folder: Path, name: str) -> Path:

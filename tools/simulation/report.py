@@ -13,7 +13,6 @@ from pathlib import Path
 from tools.simulation.arms import ARMS, BY_KEY
 from tools.simulation.hosts import PATTERN_BY_KEY
 from tools.simulation.parameters import Described
-from tools.simulation.plots import TITLES, draw_all
 from tools.simulation.reading import reading
 from tools.simulation.results import Results, Row
 from tools.simulation.run import PARTS
@@ -37,6 +36,8 @@ def write_report(results: Results, described: Iterable[Described], folder: Path)
         csv.writer(stream).writerows(_csv(results.rows()))
     found = figures(results)
     (folder / FIGURES_FILE).write_text(json.dumps(found, indent=1), encoding="utf-8")
+    from tools.simulation.plots import draw_all  # matplotlib is slow to load, and only needed now
+
     images = draw_all(results, folder)
     (folder / PAGE).write_text(_page(results, described, images), encoding="utf-8")
     return found
@@ -168,9 +169,9 @@ def _page(results: Results, described: Iterable[Described], images: dict[str, Pa
         ("Which part of the invention gains what, of mean response time", ablation_table(results)),
         ("Other hosts, mean response time, ms", pattern_table(results)),
     )  # fmt: skip
-    for name, path in images.items():
+    for caption, path in images.items():
         encoded = base64.b64encode(path.read_bytes()).decode()
-        title = html.escape(TITLES[name])
+        title = html.escape(caption)
         parts.append(f'<h2>{title}</h2><img alt="{title}" src="data:image/svg+xml;base64,{encoded}">')
     parts.append("<h2>Tables</h2>")
     parts += [_table(caption, cells) for caption, cells in tables]

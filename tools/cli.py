@@ -5,34 +5,42 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 from click.exceptions import NoArgsIsHelpError
 
 from tools.bad_input import BadInput
 
+
+class Entry(NamedTuple):
+    """Where a command is, and what the list of all commands says of it: to list them, none is imported."""
+
+    module: str  # its attribute of the command's name (- as _) is the command
+    summary: str  # one line
+
+
 COMMANDS = {
-    "bench": "tools.bench",
-    "array": "tools.array",
-    "cert": "tools.cert",
-    "conform": "tools.conform",
-    "demo": "tools.demo",
-    "director": "tools.director",
-    "drill": "tools.drill",
-    "frames": "tools.frames",
-    "hercules-conf": "tools.import_cnf",
-    "host": "tools.host",
-    "import-cnf": "tools.import_cnf",
-    "pair": "tools.pair",
-    "path": "tools.path",
-    "replay": "tools.replay",
-    "serve": "tools.serve",
-    "simulate": "tools.simulate",
-    "snap": "tools.snap",
-    "top": "tools.top",
-    "volume": "tools.volume",
-}  # name: module; the module's attribute of the same name (- as _) is the command
+    "array": Entry("tools.array", "Look after the devices of a parity array."),
+    "bench": Entry("tools.bench", "Measure: replays, frames, shared devices, bridges."),
+    "cert": Entry("tools.cert", "Make certificates for the links between storage systems."),
+    "conform": Entry("tools.conform", "Run the conformance suite against a target."),
+    "demo": Entry("tools.demo", "Mirror a real Linux volume over a bridge, and verify it."),
+    "director": Entry("tools.director", "Run an ESCON director."),
+    "drill": Entry("tools.drill", "Lose a site while a guest writes; look for what is missing."),
+    "frames": Entry("tools.frames", "Decode, encode and export ESCON frames."),
+    "hercules-conf": Entry("tools.import_cnf", "Print the lines that attach volumes to Hercules."),
+    "host": Entry("tools.host", "Run channel programs: a script, or a prompt."),
+    "import-cnf": Entry("tools.import_cnf", "Take over the disks of a Hercules configuration."),
+    "pair": Entry("tools.pair", "Remote copy pairs, in the words of DSCLI and TSO."),
+    "path": Entry("tools.path", "Paths and bridges, in the words of DSCLI and TSO."),
+    "replay": Entry("tools.replay", "Replay a recording and compare every answer."),
+    "serve": Entry("tools.serve", "Run a storage system."),
+    "simulate": Entry("tools.simulate", "Simulate what establishing pairs costs the hosts."),
+    "snap": Entry("tools.snap", "Take, keep and use snapshots of volumes."),
+    "top": Entry("tools.top", "Watch remote copy: pairs, queue, bridges, paths."),
+    "volume": Entry("tools.volume", "Make, import, export, check and delete volumes."),
+}
 
 
 class LazyGroup(click.Group):
@@ -44,8 +52,12 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(COMMANDS[cmd_name]), cmd_name.replace("-", "_"))
+        command: click.Command = getattr(import_module(COMMANDS[cmd_name].module), cmd_name.replace("-", "_"))
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name].summary) for name in self.list_commands(ctx)])
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any

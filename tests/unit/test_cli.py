@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import click
 import pytest
 from click.testing import CliRunner
 
 from tools.cli import COMMANDS, main
+
+LARGE = {"numpy", "trio", "simpy", "matplotlib", "construct", "starlette", "hypercorn", "httpx", "prompt_toolkit"}
 
 
 def commands(command: click.Command, path: tuple[str, ...]) -> list[tuple[str, ...]]:
@@ -23,6 +28,35 @@ def commands(command: click.Command, path: tuple[str, ...]) -> list[tuple[str, .
 
 def test_every_command_is_found() -> None:
     assert {path[0] for path in commands(main, ()) if path} == set(COMMANDS)
+
+
+def test_every_command_is_listed_whole() -> None:
+    listed = CliRunner().invoke(main, ["--help"], terminal_width=80).stdout.partition("Commands:\n")[2]
+    assert [line.split(maxsplit=1) for line in listed.splitlines()] == [
+        [name, COMMANDS[name].summary] for name in sorted(COMMANDS)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "heavy"),
+    [
+        (["--help"], {*LARGE, "rich", "controller", "host_emulator", "ccw"}),
+        (["--version"], {*LARGE, "rich", "controller", "host_emulator", "ccw"}),
+        (["bench", "--help"], LARGE),
+        (["bench", "established", "--help"], LARGE),
+        (["simulate", "--help"], {"matplotlib"}),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_help_is_there_without_what_the_command_needs(line: list[str], heavy: set[str]) -> None:
+    """In a process of its own: what takes its time is not loaded to show how a command is used."""
+    script = (
+        "import sys\nfrom tools.cli import main\n"
+        f"try:\n    main({line!r})\nexcept SystemExit as end:\n    assert not end.code\n"
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout and not heavy & set(done.stderr.split())
 
 
 @pytest.mark.parametrize("path", commands(main, ()), ids=" ".join)

@@ -4,13 +4,17 @@
 
 A running system has a thread for it, that sends the answers itself: a wake-up of the event loop, and one of a worker,
 cost more than a sync does. A simulation runs the same steps as a task.
+
+Where the disk is quick even the change to that thread costs more than it gains, so who served all that was ready may
+commit at once (`take_at_once`). The thread has its turn when the disk is slow, and for the background work; should a
+commit at once get stuck, the thread serves meanwhile, so that nobody waits for the disk who does not write.
 """
 
 import heapq
 import queue
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from itertools import count
 from typing import Any
@@ -25,6 +29,8 @@ from controller.remote_copy.ports import ArrayFault
 HOUSEKEEPING_S = 0.01  # of background work between two commits, at most, and one step
 HOUSEKEEPING_IN_NEED_S = 0.03  # the same when room runs out: who waits for a commit writes nothing more meanwhile
 HOUSEKEEPING_STEP_BYTES = 128 << 10
+AT_ONCE_S = 0.0005  # a commit that takes no longer may be made at once
+AT_ONCE_AGAIN = 256  # commits by the thread after one made at once that took longer
 QUICK_S = 0.0001  # a commit that takes no longer did not wait for a disk
 IDLE_WORK_BYTES = 1 << 20  # background work is given as if so much had been written, when nothing was
 IDLE_COMMIT_S = 0.05  # records that nobody waits for are durable after at most this long
@@ -36,7 +42,8 @@ class Committer:
     """Owns the commit of one array. Replies come in sequence order, by whoever has the core.
 
     run_blocking: runs what takes long off the loop (`trio.to_thread.run_sync`); a simulation passes its own. say: takes
-    what the operator should know of the background work, a line at a time.
+    what the operator should know of the background work, a line at a time. stopwatch: seconds, by which commits are
+    timed.
     """
 
     def __init__(
@@ -45,9 +52,11 @@ class Committer:
         run_blocking: RunBlocking,
         on_fenced: Callable[[str], None],
         say: Callable[[str], None] = lambda text: None,
+        stopwatch: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._say = say
+        self._stopwatch = stopwatch
         self._segment_begun = Bell()
         self._run_blocking = run_blocking
         self._on_fenced = on_fenced
@@ -56,7 +65,13 @@ class Committer:
         self._wanted = Bell()
         self._wake: Callable[[], None] = self._wanted.ring
         self._woken = False  # since the last batch was taken
-        self._slow = False  # the last commit took more than QUICK_S
+        self._took = 0.0  # seconds, the last commit
+        self._at_once_from = 0  # of `commits`
+        self._on_its_way = False  # a batch
+        self._lent = False  # to whom commits at once
+        self.relieve: Callable[[Callable[[], bool]], None] = lambda needed: None
+        """Set by who commits at once: serves in its place while `needed`, for at least idle_commit_s already."""
+        self._written = 0  # bytes since the last background work
         self._clock = trio.lowlevel.current_clock()
         self.fenced = False
         self.idle_commit_s = IDLE_COMMIT_S
@@ -64,7 +79,31 @@ class Committer:
 
     def awaited(self) -> bool:
         """Does anybody wait for a commit, on a disk that took its time for the last one?"""
-        return self._slow and bool(self._waiting)
+        return self._took > QUICK_S and bool(self._waiting)
+
+    def take_at_once(self) -> Batch | None:
+        """What somebody waits for, for the caller to commit at once: None when the thread had better do it."""
+        if not self._waiting or self.fenced:
+            return None
+        if self._took > AT_ONCE_S or self.commits < self._at_once_from:
+            return None
+        if self._written >= IDLE_WORK_BYTES or self._store.short_of_room:
+            return None
+        batch = self._take()
+        if batch is not None:
+            self._lent = True
+        return batch
+
+    def commit_at_once(self, core: AbstractContextManager[None], batch: Batch) -> None:
+        """Commit what `take_at_once` gave. For who does not have the core."""
+        failure = self._write(batch)
+        with core:
+            self._lent = False
+            self._finish(batch, failure)
+            if self._took > AT_ONCE_S and not batch.begins_segment:
+                self._at_once_from = self.commits + AT_ONCE_AGAIN
+            if self._waiting:
+                self._wake()
 
     def when_durable(self, sequence: int, reply: Callable[[bool], None]) -> None:
         """See `HardenPort`."""
@@ -106,14 +145,19 @@ class Committer:
                     self._failed(batch, error)
                 else:
                     self._committed(batch)
-            for _ in self._housekeeping(batch):
+            for _ in self._housekeeping():
                 await trio.lowlevel.checkpoint()
 
     async def run_in_thread(self) -> None:
         """Commit for ever, in a thread of its own."""
         asked: queue.SimpleQueue[None] = queue.SimpleQueue()
         core = CoreLock.of_this_run()
-        self._wake = partial(core.defer, partial(asked.put, None))
+
+        def wake() -> None:
+            if self._waiting and not self._on_its_way:  # else it was done at once, or the thread is at it
+                asked.put(None)
+
+        self._wake = partial(core.defer, wake)
         stopped = False
 
         def stop() -> None:
@@ -124,12 +168,15 @@ class Committer:
         def commit() -> None:
             while not stopped:
                 idle = False
-                if not self._waiting:
+                if self._lent or not self._waiting:
                     try:
                         asked.get(timeout=self.idle_commit_s)
                     except queue.Empty:
                         idle = True
-                if not self.fenced and (idle or self._waiting):
+                if self._lent:
+                    if idle:
+                        self.relieve(lambda: self._lent and not stopped)
+                elif not self.fenced and (idle or self._waiting):
                     self._turns(core)
 
         await run_in_thread(commit, stop)
@@ -141,11 +188,9 @@ class Committer:
         while True:
             failure = self._write(batch) if batch is not None else None
             with core:
-                if batch is not None and failure is None:
-                    self._committed(batch)
-                elif batch is not None and failure is not None:
-                    self._failed(batch, failure)
-                steps = self._housekeeping(batch)
+                if batch is not None:
+                    self._finish(batch, failure)
+                steps = self._housekeeping()
                 more = next(steps, None) is not None
                 batch = self._take() if self._waiting and not more else None
             while more:
@@ -155,12 +200,12 @@ class Committer:
                 return
 
     def _write(self, batch: Batch) -> DiskError | None:
-        begun = time.monotonic()
+        begun = self._stopwatch()
         try:
             self._store.commit(batch)
         except DiskError as error:
             return error
-        self._slow = time.monotonic() - begun > QUICK_S
+        self._took = self._stopwatch() - begun
         return None
 
     async def keep_room(self) -> None:
@@ -173,11 +218,12 @@ class Committer:
                 await self._run_blocking(self._store.prepare)
             await self._segment_begun.wait()
 
-    def _housekeeping(self, batch: Batch | None) -> Iterator[int]:
+    def _housekeeping(self) -> Iterator[int]:
         """Go on with checkpoints and collection, in steps so short that links are served between them."""
         if self.fenced:
             return
-        budget = self._store.housekeeping_budget(batch.bytes if batch is not None else IDLE_WORK_BYTES)
+        budget = self._store.housekeeping_budget(self._written or IDLE_WORK_BYTES)
+        self._written = 0
         until = self._clock.current_time() + (
             HOUSEKEEPING_IN_NEED_S if self._store.short_of_room else HOUSEKEEPING_S
         )
@@ -190,19 +236,32 @@ class Committer:
             self._say(self._store.notices.pop(0))
 
     def _take(self) -> Batch | None:
-        """What was appended, to be committed."""
+        """What was appended, to be committed; None as long as a batch is on its way."""
+        if self._on_its_way:
+            return None
         self._woken = False
         batch = self._store.take_batch()
-        if batch is not None and batch.begins_segment:
-            self._segment_begun.ring()
+        if batch is not None:
+            self._on_its_way = True
+            self._written += batch.bytes
+            if batch.begins_segment:
+                self._segment_begun.ring()
         return batch
+
+    def _finish(self, batch: Batch, failure: DiskError | None) -> None:
+        if failure is None:
+            self._committed(batch)
+        else:
+            self._failed(batch, failure)
 
     def _committed(self, batch: Batch) -> None:
         self.commits += 1
+        self._on_its_way = False
         self._answer(self._store.committed(batch))
 
     def _failed(self, batch: Batch, error: DiskError) -> None:
         self._store.failed(batch)
+        self._on_its_way = False
         self.fenced = True
         self._on_fenced(str(error))
         self._answer(None)

@@ -21,7 +21,7 @@ from functools import partial
 import trio
 
 from controller.config import SharedConfig
-from controller.links.shared_traffic import SharedCounters, Traffic
+from controller.links.shared_traffic import Commits, SharedCounters, Traffic
 from controller.links.threads import CoreLock, run_in_thread
 from controller.sharing import ShareServer
 
@@ -37,17 +37,15 @@ Say = Callable[[str, dict[str, object]], None]
 
 
 class SharedDasdServer:
-    """Serves one `ShareServer` on one address. awaited: does anybody wait for the disk?"""
+    """Serves one `ShareServer` on one address."""
 
-    def __init__(
-        self, config: SharedConfig, server: ShareServer, say: Say, awaited: Callable[[], bool] = lambda: False
-    ) -> None:
+    def __init__(self, config: SharedConfig, server: ShareServer, say: Say, commits: Commits) -> None:
         self.address: tuple[str, int] | None = None
         self.local_socket: str | None = None
         self._config = config
         self.core = server
         self._say = say
-        self._traffic = Traffic(self._accept, awaited)
+        self._traffic = Traffic(self._accept, commits)
         self._networks = [ipaddress.ip_network(network) for network in config.allow]
 
     @property

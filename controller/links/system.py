@@ -92,7 +92,7 @@ class StorageSystem:
                 shared.config,
                 server,
                 lambda text, fields: self.log(None, text, fields),
-                self.committer.awaited,
+                self.committer,
             )
         self.meter = meter
         self._server: CommandServer = self.subsystem

@@ -280,8 +280,8 @@ class RemoteCopy:
 
     def takes_bridge_chains(self, volume: int) -> bool:
         """Is the volume the receiving end of a bridge?"""
-        role, _ = self.core.roles.get(volume, (BridgeRole.UNDEFINED, 0))
-        return role in (BridgeRole.SECONDARY_DATA, BridgeRole.SECONDARY_STATUS)
+        role = self.core.roles.get(volume)
+        return role is not None and role[0] in (BridgeRole.SECONDARY_DATA, BridgeRole.SECONDARY_STATUS)
 
     def bridge_record(self, volume: int, data: bytes) -> Refusal | None:
         """What a Write Full Track from the other controller brought. None: channel end and device end at once."""

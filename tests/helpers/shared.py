@@ -111,7 +111,7 @@ async def serving(**config: Any) -> AsyncIterator[Server]:
             SharedConfig(Address("127.0.0.1", 0), **config),
             core,
             lambda text, fields: site.events.append({"text": text, **fields}),
-            site.running.committer.awaited,
+            site.running.committer,
         )
         await nursery.start(server.run)
         with trio.fail_after(60):

@@ -11,7 +11,7 @@ import trio
 
 from ccw.shared_dasd import TRACK, Request
 from ccw.tracks import null_track
-from controller.array import DiskError
+from controller.array import DiskError, VirtualArrayStore
 from host_emulator.shared_client import SharedError, unpacked
 from tests.helpers.shared import RECORD_AT, Server, call, image_with, record_one, serving
 from tests.helpers.two_systems import until
@@ -80,6 +80,31 @@ async def test_ends_are_answered_when_the_sync_returns_and_not_before() -> None:
             await call(wait_for_the_disk, server)
         finally:
             synced.set()
+
+
+async def test_what_was_answered_survives_whoever_committed_it() -> None:
+    """Four clients without a pause: commits at once and commits of the thread, by turns and side by side."""
+    held: dict[int, bytes] = {}
+
+    def write(server: Server, track: int) -> None:
+        random = Random(track)
+        with server.client() as client:
+            for _ in range(150):
+                data = random.randbytes(random.choice((100, 40_000)))
+                with client.program():
+                    client.write(track, RECORD_AT, record_one(track, data))
+                held[track] = data
+
+    async with serving() as server:
+        async with trio.open_nursery() as nursery:
+            for track in range(4):
+                nursery.start_soon(call, write, server, track)
+        medium = server.site.medium
+        medium.crash(Random(1))
+    store = VirtualArrayStore.open(medium, segment_bytes=1 << 18, checkpoint_bytes=1 << 18)
+    assert {track: store.read(0, track) for track in held} == {
+        track: image_with(track, data) for track, data in held.items()
+    }
 
 
 async def test_what_nobody_waits_for_is_durable_soon_also_after_a_rest() -> None:

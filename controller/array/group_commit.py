@@ -8,6 +8,7 @@ It has three phases; only the middle one may run in another thread, and only one
 """
 
 from controller.array.disk import Disk
+from controller.array.errors import FencedError, StoreError
 from controller.array.log import Batch, LogWriter
 from controller.array.track_reader import TrackReader
 
@@ -20,6 +21,7 @@ class GroupCommit:
         self._log = log
         self._tracks = tracks
         self._recovered = recovered
+        self._closed = False
 
     @property
     def recovered(self) -> int:
@@ -45,6 +47,11 @@ class GroupCommit:
     def fenced(self) -> bool:
         """True after a failed commit."""
         return self._log.fenced
+
+    @property
+    def quiet(self) -> bool:
+        """Whether `sync` could be called now: open to be written, not fenced, no batch on its way."""
+        return self._disk.writable and not self._closed and not self.fenced and self._log.under_way is None
 
     def take_batch(self) -> Batch | None:
         """All changes since the last call, to be committed; None if there are none. Raises FencedError."""
@@ -76,3 +83,10 @@ class GroupCommit:
             self.failed(batch)
             raise
         return self.committed(batch)
+
+    def _appendable(self) -> LogWriter:
+        if self._log.fenced:
+            raise FencedError
+        if not self._disk.writable or self._closed:
+            raise StoreError("the store is closed" if self._closed else "the store is open to be read only")
+        return self._log

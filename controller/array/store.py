@@ -2,10 +2,9 @@
 
 Every change is one record appended to the log and applied to the directory; it can be read at once and is durable
 when the batch it went into is committed (group_commit.py). Errors come before any change: a verb that raises has done
-nothing.
+nothing. What keeps the store in health beside the verbs is in upkeep.py.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -16,25 +15,22 @@ from numpy.typing import NDArray
 from ccw.stored_track import StoredTrack, check_stored, compress_track
 from controller.array.directory import JSON, Volume, encode_attributes, encode_value
 from controller.array.disk import Disk
-from controller.array.errors import FencedError, StoreError, UnknownVolumeError
+from controller.array.errors import StoreError, UnknownVolumeError
 from controller.array.format import SEQUENCE_GAP, Kind, check_segment_bytes
-from controller.array.group_commit import GroupCommit
-from controller.array.housekeeping import CHECKPOINT_BYTES, Housekeeper
+from controller.array.housekeeping import CHECKPOINT_BYTES
 from controller.array.image_stub import is_shadow
 from controller.array.log import LogWriter, Room
 from controller.array.page import Page
-from controller.array.record_reader import RecordReader
 from controller.array.recovery import Found, Recovery
-from controller.array.scrub import Scrub
 from controller.array.track_map import TRACKS_MAX
-from controller.array.track_reader import ImageReader, TrackReader
+from controller.array.track_reader import ImageReader
+from controller.array.upkeep import Upkeep
 
 SEGMENT_BYTES = 32 << 20
 VOLUMES_MAX = 1 << 32
-_STEP_BYTES = 1 << 20
 
 
-class VirtualArrayStore(GroupCommit, AbstractContextManager["VirtualArrayStore"]):
+class VirtualArrayStore(Upkeep, AbstractContextManager["VirtualArrayStore"]):
     """A store of volumes and tracks. Made by `open`; one thread, but for `commit`.
 
     A volume is a number, a track a number in it (cylinder * heads + head): the store knows no geometry. Verbs raise
@@ -44,16 +40,9 @@ class VirtualArrayStore(GroupCommit, AbstractContextManager["VirtualArrayStore"]
     """
 
     def __init__(self, disk: Disk, log: LogWriter, found: Found, recovered: int, checkpoint_bytes: int) -> None:
-        self._reader = RecordReader(disk, found.tail.identity)
-        super().__init__(disk, log, TrackReader(self._reader), recovered)
-        self._directory = found.directory
-        self._closed = False
+        super().__init__(disk, log, found, recovered, checkpoint_bytes)
         self._shadows = {number for number in self._directory.volumes if is_shadow(number)}
         self.closing: list[Callable[[], None]] = []
-        self.notices = found.notices
-        self._housekeeper = Housekeeper(
-            found.directory, log, self._reader, found.begin, checkpoint_bytes, self.notices.append
-        )
 
     @classmethod
     def open(
@@ -232,11 +221,6 @@ class VirtualArrayStore(GroupCommit, AbstractContextManager["VirtualArrayStore"]
         """The image files that hold tracks in place, by identity."""
         return self._tracks.images
 
-    @property
-    def quiet(self) -> bool:
-        """Whether `sync` could be called now: open to be written, not fenced, no batch on its way."""
-        return self._disk.writable and not self._closed and not self.fenced and self._log.under_way is None
-
     def write_in_image(self, volume: int, track: int, stub: StoredTrack) -> int:
         """Let a track lie in an image file. Its sequence."""
         return self._write(volume, track, stub)
@@ -258,13 +242,6 @@ class VirtualArrayStore(GroupCommit, AbstractContextManager["VirtualArrayStore"]
                 assert stored is not None, "a track that two volumes share was written"
                 self._write(volume, track, stored)
 
-    def reference_counts(self) -> dict[int, int]:
-        """How many tracks point at each record in use, by its location. Looks at every track: for tests and checks."""
-        counts: Counter[int] = Counter()
-        for location, count in self._directory.reference_counts().items():
-            counts[self._housekeeper.current(location)] += count
-        return dict(counts)
-
     # Values: small things that must survive with the tracks, in the same order
 
     def put(self, key: str, value: bytes) -> int:
@@ -278,70 +255,6 @@ class VirtualArrayStore(GroupCommit, AbstractContextManager["VirtualArrayStore"]
     def items(self, prefix: str = "") -> list[tuple[str, bytes]]:
         """All keys that begin with `prefix`, with their values, in the order of the keys."""
         return sorted(item for item in self._directory.values.items() if item[0].startswith(prefix))
-
-    # Housekeeping: see housekeeping.py
-
-    def housekeep(self, limit: int) -> int:
-        """Go on with checkpoints and free-space collection for about `limit` bytes of work.
-
-        How much was done: 0 when there is nothing to do, or nothing before the next commit. Reads and writes go on
-        between two calls. Raises nothing but our own bugs; what the operator should know is added to `notices`.
-        """
-        if self._closed or not self._disk.writable:
-            return 0
-        return self._housekeeper.step(limit)
-
-    def housekeeping_budget(self, written: int) -> int:
-        """How much work to give `housekeep` after `written` bytes were committed, so that room never runs out."""
-        return self._housekeeper.budget(written)
-
-    @property
-    def short_of_room(self) -> bool:
-        """Whether writes will be refused soon unless free space is collected: background work comes first then."""
-        return self._housekeeper.short_of_room
-
-    def tidy(self) -> None:
-        """Make a checkpoint, and collect all free space that is worth it; commits as it goes. For tools, not beside a
-        worker thread. Raises DiskError, FencedError.
-        """
-        self._appendable()
-        self._housekeeper.want(checkpoint=True)
-        while not self._housekeeper.resting:
-            if not self.housekeep(_STEP_BYTES):
-                self.sync()
-        self.sync()
-
-    def prepare(self) -> None:
-        """Make room for the next segment ahead of time, for a worker thread. Raises DiskError."""
-        self._log.prepare(1)
-
-    def scrub(self) -> Scrub:
-        """Begin to verify every record in use: call `step` of what is returned until it is done."""
-        return Scrub(self._directory.freeze(), self._log, self._reader, self._tracks.unwritten)
-
-    @property
-    def capacity_bytes(self) -> int | None:
-        """What the log may take of the medium; None: all of it."""
-        return self._log.capacity_bytes
-
-    @property
-    def net_capacity_load(self) -> float | None:
-        """Percent of the capacity that holds data in use, at most; None where there is no capacity limit."""
-        if self._log.capacity_bytes is None:
-            return None
-        return 100 * self._housekeeper.live_bytes() / self._log.capacity_bytes
-
-    def figures(self) -> dict[str, int]:
-        """What the array holds and has done in the background since it was opened; bytes, segments, counts."""
-        keeper = self._housekeeper
-        return {
-            "segments": len(self._log.segments),
-            "log_bytes": sum(self._log.segments.values()),
-            "live_bytes": keeper.live_bytes(),
-            "checkpoints": keeper.checkpoints_made,
-            "segments_freed": keeper.segments_freed,
-            "bytes_relocated": keeper.bytes_relocated,
-        }
 
     # The end
 
@@ -389,13 +302,6 @@ class VirtualArrayStore(GroupCommit, AbstractContextManager["VirtualArrayStore"]
         if found is None:
             raise UnknownVolumeError(volume)
         return found
-
-    def _appendable(self) -> LogWriter:
-        if self._log.fenced:
-            raise FencedError
-        if not self._disk.writable or self._closed:
-            raise StoreError("the store is closed" if self._closed else "the store is open to be read only")
-        return self._log
 
     def _change(self, kind: Kind, *fields: int, raw_length: int = 0, payload: bytes = b"") -> int:
         """Append one record and do what it says (I11). Everything that can be refused was refused before."""

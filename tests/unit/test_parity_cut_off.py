@@ -1,14 +1,15 @@
 """Checkpoints that a crash cut off, and devices that have their STATE and come and go (P9 of parity/format.py)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import combinations, count
 from random import Random
 
 import pytest
 
-from controller.array import MemoryDisk, StoreError
+from controller.array import DiskError, MemoryDisk, StoreError
 from controller.array.parity import Condition, ParityDisk, open_parity
+from controller.array.parity.devices import Each, Task, run_in_order
 from tests.helpers.crash_array import CrashArray
 from tests.helpers.crash_disk import PowerLoss
 
@@ -18,20 +19,25 @@ PROMISED = Random(5).randbytes(4_000)
 SHAPES = pytest.mark.parametrize(("devices", "parity"), [(3, 1), (5, 2)])
 
 
-def open_array(array: CrashArray, parity: int, away: tuple[int, ...] = ()) -> ParityDisk:
+def open_array(array: CrashArray, parity: int, away: tuple[int, ...] = (), each: Each = run_in_order) -> ParityDisk:
     disks = [None if device.number in away else device for device in array.devices]
-    return open_parity(disks, parity=parity, chunk_bytes=CHUNK_BYTES, journal_bytes=JOURNAL_BYTES)
+    return open_parity(disks, parity=parity, chunk_bytes=CHUNK_BYTES, journal_bytes=JOURNAL_BYTES, each=each)
 
 
-def at_work(devices: int, parity: int) -> tuple[CrashArray, ParityDisk]:
+def run_backwards(tasks: Sequence[Task]) -> list[DiskError | None]:
+    """The last device first."""
+    return run_in_order(tasks[::-1])[::-1]
+
+
+def at_work(devices: int, parity: int, each: Each = run_in_order) -> tuple[CrashArray, ParityDisk]:
     """An array with promised bytes in place and in the journal, and others, never promised, behind and over them."""
     array = CrashArray(devices)
-    disk = open_array(array, parity)
+    disk = open_array(array, parity, each=each)
     disk.create(1, LENGTH, b"")
     for start in range(0, len(PROMISED), 500):
         disk.write(1, start, [PROMISED[start : start + 500]])
         disk.sync(1)
-    disk.write(1, 100, [PROMISED[100:300]])
+    disk.write(1, 1_100, [PROMISED[1_100:1_300]])
     disk.sync(1)
     disk.write(1, len(PROMISED), [b"never promised" * 20])
     return array, disk
@@ -67,14 +73,15 @@ def interrupted(array: CrashArray, parity: int, away: tuple[int, ...]) -> Iterat
         lost_at += 1
 
 
-def check(array: CrashArray, parity: int, away: tuple[int, ...] = ()) -> None:
-    """What was promised is there when the array is opened, and stays there whatever may be lost afterwards."""
+def check(array: CrashArray, parity: int, away: tuple[int, ...] = (), start: int = 0) -> None:
+    """What was promised, from `start` on, is there when the array is opened, and stays whatever may be lost later."""
     disk = open_array(array, parity, away)
-    assert disk.read(1, 0, len(PROMISED)) == PROMISED
+    assert disk.read(1, start, len(PROMISED) - start) == PROMISED[start:]
     out = {index for index, member in enumerate(disk.state.members) if member.condition == Condition.OUT}
     for lost in combinations(range(len(array.devices)), parity):
         if len(out.union(lost)) <= parity:
-            assert open_array(array.copy(), parity, lost).read(1, 0, len(PROMISED)) == PROMISED
+            degraded = open_array(array.copy(), parity, lost)
+            assert degraded.read(1, start, len(PROMISED) - start) == PROMISED[start:]
 
 
 @SHAPES
@@ -100,6 +107,20 @@ def test_one_opening_believed_the_state_and_was_cut_off_too() -> None:  # P9
     for copy in interrupted(array, 2, away=(3, 4)):
         for away in ((), (3,), (4,)):
             check(copy.copy(), 2, away)
+
+
+def test_two_openings_differ_about_the_last_record() -> None:  # P4, P9
+    """The first cannot decode it, the second can, and puts what it says over a stripe that the first left alone. The
+    only device that has the STATE of the first is back at the third."""
+    array, disk = at_work(5, 2, run_backwards)
+    disk.write(1, 0, [b"never promised"])
+    array.power.arm(2 * 3)  # devices 5 to 3 have the record
+    with pytest.raises(PowerLoss):
+        disk.sync(1)
+    array.crash(Random(1))
+    first = list(interrupted(array, 2, away=(4,)))[-2 * 3]  # device 1 has the STATE, 2 to 4 have not
+    for second in interrupted(first, 2, away=(0,)):
+        check(second, 2, start=14)
 
 
 def test_a_state_that_may_be_whole_is_not_passed_over() -> None:  # P7, P9

@@ -28,7 +28,7 @@ RUNS = "runs.jsonl"
 
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for the results.")
-@click.option("--quick", is_flag=True, help="Fewer points and seeds, shorter runs: a minute instead of half an hour.")
+@click.option("--quick", is_flag=True, help="Fewer points and seeds, shorter runs: under a minute instead of ten.")
 @click.option("--parameters", "file", type=click.Path(path_type=Path), help="TOML file over the packaged parameters.")
 @click.option("--seeds", type=click.IntRange(1, 1000), help="Seeds of the main figure.")
 @click.option("--workers", type=click.IntRange(1, 1024), help="Processes; as many as there are processors by default.")

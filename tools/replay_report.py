@@ -126,7 +126,8 @@ def as_text(report: ReplayReport) -> str:
             lines.append(f"    chain: {difference.chain}")
     lines += _left_over(len(followed.differences))
     for rule in report.rules():
-        lines.append(f"explained {rule['count']:,} times by {rule['rule']}: {rule['reason']} ({rule['source']})")
+        times = "once" if rule["count"] == 1 else f"{rule['count']:,} times"
+        lines.append(f"explained {times} by {rule['rule']}: {rule['reason']} ({rule['source']})")
     lines += [f"track {track} of {device:04X} differs" for device, track in report.tracks_different[:LISTED_MAX]]
     lines += _left_over(len(report.tracks_different))
     lines += [f"not compared: {what}" for what in report.unknown]

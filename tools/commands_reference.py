@@ -6,7 +6,6 @@ What a command demands comes from the table that runs it, how it fails from the 
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from controller.commands.domain import Operation
 from controller.commands.locate import prefix
 from controller.commands.profiles import PROFILES
 from controller.commands.table import ANYWHERE, Rule, rules_for
+from tools.generated import write_or_check
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reference" / "commands.md"
@@ -124,15 +124,7 @@ def _section(
 
 def main() -> int:
     """Write the page, or with `--check` compare it."""
-    parser = argparse.ArgumentParser(description="Write docs/reference/commands.md.")
-    parser.add_argument("--check", action="store_true", help="fail when the page is not up to date")
-    if not parser.parse_args().check:
-        PAGE.write_text(page(), encoding="utf-8")
-        return 0
-    if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == page():
-        return 0
-    print(f"commands_reference: {PAGE} is not up to date", file=sys.stderr)
-    return 1
+    return write_or_check("commands_reference", {PAGE: page()})
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ status is 1 when the page is not what would be written.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
@@ -19,6 +18,7 @@ from controller.channel.director_states import PORT_TRANSITIONS
 from controller.channel.exchanges import MOVES as CHANNEL_MOVES
 from controller.channel.facility import TRANSITIONS as FACILITY_TRANSITIONS
 from controller.remote_copy.states import BRIDGE_NEXT, NEXT, TABLE, Cell
+from tools.generated import write_or_check
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "states.md"
 HEAD = """# States
@@ -193,20 +193,8 @@ def page() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the page, or check it."""
-    parser = argparse.ArgumentParser(prog="python -m tools.diagrams", description=__doc__.partition("\n")[0])
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the page is not up to date")
-    options = parser.parse_args(arguments)
-    text = page()
-    if options.check:
-        current = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
-        if current != text:
-            print(f"{PAGE}: not up to date, run python -m tools.diagrams", file=sys.stderr)
-            return 1
-        return 0
-    PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text(text, encoding="utf-8")
-    return 0
+    """Write the page, or with `--check` compare it."""
+    return write_or_check("diagrams", {PAGE: page()}, arguments)
 
 
 if __name__ == "__main__":

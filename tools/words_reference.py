@@ -6,7 +6,6 @@ memory, on virtual time. `--check` fails when the page is not up to date.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +24,7 @@ from host_emulator.words.outcome import EXIT, EXIT_MEANINGS, exit_of
 from host_emulator.words.vocabulary import Keyword
 from host_emulator.words.wait import Patience, perform_all
 from tools.faults import run_pinned
+from tools.generated import write_or_check
 from tools.in_process import in_process
 
 ROOT = Path(__file__).parents[1]
@@ -171,15 +171,7 @@ def _default(keyword: Keyword) -> str:
 
 def main() -> int:
     """Write the page, or with `--check` compare it."""
-    parser = argparse.ArgumentParser(description="Write docs/reference/operators-words.md.")
-    parser.add_argument("--check", action="store_true", help="fail when the page is not up to date")
-    if not parser.parse_args().check:
-        PAGE.write_text(page(), encoding="utf-8")
-        return 0
-    if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == page():
-        return 0
-    print(f"words_reference: {PAGE} is not up to date", file=sys.stderr)
-    return 1
+    return write_or_check("words_reference", {PAGE: page()})
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 A bad file raises ConfigError: one line that names the file, the key and what is wrong with it.
 """
 
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -148,16 +147,7 @@ MODEL_KEYS = {"enabled", "cache_mb", "nvs_mb", "distance_km", "pace"}
 
 def load_config(path: Path) -> SystemConfig:
     """Read and check a configuration file. Paths in it are relative to the file. Raises ConfigError."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
-    try:
-        return check_config(tomllib.loads(text), path.parent)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from error
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
+    return fields.load(path, lambda table: check_config(table, path.parent))
 
 
 def check_config(table: dict[str, Any], base: Path) -> SystemConfig:

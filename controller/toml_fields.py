@@ -4,9 +4,12 @@
 """
 
 import ipaddress
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+import tomllib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
+Checked = TypeVar("Checked")
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 
@@ -22,6 +25,20 @@ class Address(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
+
+
+def load(path: Path, check: Callable[[dict[str, Any]], Checked]) -> Checked:
+    """Read a TOML file, and what `check` makes of it. Raises ConfigError: the file, what is wrong, and where."""
+    try:
+        written = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    try:
+        return check(tomllib.loads(written))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def networks_of(table: dict[str, Any], key: str, where: str) -> tuple[str, ...]:

@@ -10,7 +10,6 @@
     listen = "127.0.0.1:4040"
 """
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,14 +39,7 @@ class DirectorConfig:
 
 def load_director_config(path: Path) -> DirectorConfig:
     """Read and check a file. Raises ConfigError: what is wrong, and where."""
-    try:
-        return check_director_config(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from error
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
+    return fields.load(path, check_director_config)
 
 
 def check_director_config(table: dict[str, Any]) -> DirectorConfig:

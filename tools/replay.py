@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import click
 import trio
@@ -17,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from host_emulator.link import LinkFailure
 from host_emulator.session import open_session
+from tools.addresses import tcp_address
 from tools.bad_input import BadInput
 from tools.captures import CaptureFile, capture_option, capturing
 from tools.importing import DeviceChoice, device_choices, opened
@@ -26,7 +26,7 @@ from tools.recording_writer import write_copy
 from tools.replay_report import ReplayReport, as_html, as_text
 from tools.replay_target import OtherDevice, check_target
 from tools.replayer import Advance, Replayer
-from tools.trials import Target, TargetTrials
+from tools.trials import RunningSystem, TargetTrials
 
 __all__ = ["replay"]
 
@@ -87,7 +87,7 @@ def replay(
                 write_copy(loaded, convert)
                 click.echo(json.dumps({"folder": str(convert)}) if as_json else f"{convert}: written")
                 return
-            place = Target(_host_and_port(target), image, unit) if target is not None else None
+            place = RunningSystem(tcp_address(target), image, unit) if target is not None else None
             replayer = Replayer(loaded, speed)
             report = _replay(replayer, place, capture)
             found = _minimise(replayer, place, minimise) if minimise is not None else None
@@ -101,7 +101,7 @@ def replay(
     sys.exit(1 if report.differs else 0)
 
 
-def _replay(replayer: Replayer, target: Target | None, capture: Path | None) -> ReplayReport:
+def _replay(replayer: Replayer, target: RunningSystem | None, capture: Path | None) -> ReplayReport:
     loaded = replayer.recording
     with _progress(loaded.name, loaded.program_count) as advance:
         if target is None:
@@ -110,7 +110,7 @@ def _replay(replayer: Replayer, target: Target | None, capture: Path | None) -> 
             return trio.run(_replay_over, replayer, target, advance, file)
 
 
-def _minimise(replayer: Replayer, target: Target | None, folder: Path) -> Minimised | None:
+def _minimise(replayer: Replayer, target: RunningSystem | None, folder: Path) -> Minimised | None:
     """Reduce the first difference of the replay, if there is one; a target holds its initial volume afterwards."""
     loaded, differences = replayer.recording, replayer.report.followed.differences
     if not differences:
@@ -150,17 +150,6 @@ def _print(report: ReplayReport, found: Minimised | None, as_json: bool) -> None
         )
 
 
-def _host_and_port(target: str) -> tuple[str, int]:
-    parts = urlsplit(target)
-    try:
-        port = parts.port
-    except ValueError:
-        port = None
-    if port is None or parts.scheme != "tcp" or not parts.hostname or parts.path:
-        raise BadInput(f"--target: {target!r} is not tcp://HOST:PORT")
-    return parts.hostname, port
-
-
 def _unit_address(text: str | None) -> int | None:
     if text is None:
         return None
@@ -170,7 +159,7 @@ def _unit_address(text: str | None) -> int | None:
 
 
 async def _replay_over(
-    replayer: Replayer, target: Target, advance: Advance | None, capture: CaptureFile | None
+    replayer: Replayer, target: RunningSystem, advance: Advance | None, capture: CaptureFile | None
 ) -> ReplayReport:
     recording, (host, port) = replayer.recording, target.address
     tap = capture.tap(f"replay tcp://{host}:{port}", recording.name) if capture else None

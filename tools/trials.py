@@ -57,8 +57,8 @@ def _followed(system: InProcess, programs: Iterable[RecordedProgram]) -> Followe
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """A running system: TCP address, control-unit image, and the device for all recorded ones, None: as recorded."""
+class RunningSystem:
+    """Where to replay: TCP address, control-unit image, and the device for all recorded ones, None: as recorded."""
 
     address: tuple[str, int]
     image: int = 0
@@ -72,7 +72,7 @@ class TargetTrials:
     Raises LinkFailure and OSError when the system is not there, RecordingError when a track cannot be put back.
     """
 
-    def __init__(self, recording: Recording, target: Target, changed: Iterable[tuple[int, int]]) -> None:
+    def __init__(self, recording: Recording, target: RunningSystem, changed: Iterable[tuple[int, int]]) -> None:
         self._recording = recording
         self._target = target
         self._loaded = InProcess(recording)

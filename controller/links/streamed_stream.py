@@ -19,6 +19,7 @@ from controller.links.stream_link import LinkError, Runner, Tap, run
 from controller.remote_copy.ports import ArrayFault
 
 RECEIVE_BYTES = 1 << 20
+RECORDS_A_TURN = 32  # of what is received at once: some ten tracks
 PARTS_MAX = 1000  # of one send: the operating system takes 1,024
 JOINED_BYTES = 1 << 19  # for a stream that takes no parts
 
@@ -47,7 +48,7 @@ class StreamedRunner(Runner):
                 records = reader.feed(data)
                 if self._tap is not None:
                     self._show(records, now)
-                link.receive_all(records, now)
+                await self._take(records, now)
                 if reader.failed:
                     reader.finish()
             except FormatError as error:
@@ -60,6 +61,14 @@ class StreamedRunner(Runner):
             deadline = link.next_wake
             if deadline is not None and deadline < self._armed:
                 self._news.ring()
+
+    async def _take(self, records: list[Received], now: float) -> None:
+        """Feed the link, a part at a time: who else has the core, or waits for it, has a turn in between."""
+        self._link.receive_all(records[:RECORDS_A_TURN], now)
+        for start in range(RECORDS_A_TURN, len(records), RECORDS_A_TURN):
+            self._say(now)
+            await trio.lowlevel.checkpoint()
+            self._link.receive_all(records[start : start + RECORDS_A_TURN], now)
 
     def _show(self, records: list[Received], now: float) -> None:
         assert self._tap is not None

@@ -46,9 +46,12 @@ class Timers:
         self._changed.ring()
 
     async def run(self) -> None:
-        """Serve timers for ever."""
+        """Serve timers for ever. What an action asks for is done after all others had their turn, even if it is due."""
         while True:
+            due = []
             while self._heap and self._heap[0][0] <= trio.current_time():
-                heapq.heappop(self._heap)[2]()
+                due.append(heapq.heappop(self._heap)[2])
+            for action in due:
+                action()
             with trio.move_on_at(self._heap[0][0] if self._heap else math.inf):
                 await self._changed.wait()

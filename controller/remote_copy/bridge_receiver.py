@@ -29,7 +29,7 @@ from ccw.errors import FormatError
 from ccw.geometry import Cchh
 from ccw.stored_track import CODEC_NONE, CODEC_ZLIB, StoredTrack, expand_track
 from ccw.tracks import count_records
-from controller.remote_copy.bridge_sender import ahead, following
+from controller.remote_copy.bridge_record import ahead, following
 from controller.remote_copy.ports import ArrayPort, Clock, HardenPort
 from controller.remote_copy.refusal import reject
 from controller.remote_copy.states import Reason

@@ -2,8 +2,9 @@
 
 Phase 1 (primary data transfer) and phase 4 (status packet received) of the patent's four phases. Records of
 any pair travel in one chain: `63 Define Extent | 4B Locate Record Extended | 95 Write Full Track x n`, n = 1..16.
-Host updates go ahead of waiting copies; the order in which records were numbered is never changed again. On a streamed
-link chains follow one another; one that is lost comes back, and the bridge goes on (`resume`).
+Host updates go ahead of waiting copies, of which few are under way while updates come (`copy_pace`); the order in which
+records were numbered is never changed again. On a streamed link chains follow one another; one that is lost comes back,
+and the bridge goes on (`resume`).
 
 A record stays retained until B's cumulative acknowledgement covers it *and* its local write is durable. So B can
 never hold more than one window of records that this box might lose in a crash (see `reconcile` in `service`).
@@ -11,14 +12,14 @@ Source: pprc-commands 7.2, 7.4, 8.1-8.3.
 """
 
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from ccw.bridge import BridgeHeader, RecordType, Result, StatusEntry, StatusPacket, TrackFlag
+from ccw.bridge import RecordType, Result, StatusEntry, StatusPacket, TrackFlag
 from controller.channel import ChainResult
 from controller.remote_copy.bridge_chain import MAX_RECORDS_PER_CHAIN, bridge_chain
-from controller.remote_copy.pair import Pair
+from controller.remote_copy.bridge_record import LAST_SEQUENCE, BridgeRecord, ahead, following
+from controller.remote_copy.copy_pace import CopyPace
 from controller.remote_copy.ports import Clock, LinkPort, TimerPort
 from controller.remote_copy.states import Reason
 
@@ -27,54 +28,13 @@ STATUS_CHECK_S = 1.0
 CHAIN_FAILURES_MAX = 5  # consecutive chains without one accepted record
 SEND_AGAIN_MAX = 3
 STREAMED_CHAINS_MAX = 256  # under way; the window bounds their records
+COPIES_A_TURN = 16  # made at once; then hosts have their turn at the processor
 LINK_GONE = frozenset({"link lost", "no path"})
 FATAL_FAILURES = frozenset({"link lost", "no path", "device exception"})  # others are tried again
-LAST_SEQUENCE = 0xFFFF_FFFF
 
 
 SEND_AGAIN = frozenset({Result.PAYLOAD_CRC, Result.SEQUENCE_GAP, Result.DECOMPRESSION_FAILED})
 GOOD = frozenset({Result.APPLIED, Result.DUPLICATE})
-
-
-def following(sequence: int) -> int:
-    """The bridge sequence after this one: FFFFFFFF is followed by 1, zero is never used."""
-    return 1 if sequence == LAST_SEQUENCE else sequence + 1
-
-
-def ahead(sequence: int, reference: int) -> int:
-    """How far `sequence` is beyond `reference` on the ring of bridge sequences; negative when behind."""
-    distance = (sequence - reference) % LAST_SEQUENCE
-    return distance if distance <= LAST_SEQUENCE // 2 else distance - LAST_SEQUENCE
-
-
-@dataclass(slots=True)
-class BridgeRecord:
-    """One record under way. `track` is -1 for records about a whole volume."""
-
-    header: BridgeHeader
-    payload: bytes
-    pair: Pair
-    track: int
-    local_sequence: int = 0  # array sequence of the host write; 0: nothing to wait for
-    reply: Callable[[Result | None], None] | None = None  # None as result: the bridge failed
-    generation: int = 0  # of the pair when the record was made
-    tries: int = 0
-    sent: bool = False
-    acknowledged: bool = False
-    result: Result | None = None
-
-    @property
-    def sequence(self) -> int:
-        return self.header.sequence
-
-    @property
-    def stale(self) -> bool:
-        """Its pair has given back what was under way: what becomes of the record counts for nothing."""
-        return self.generation != self.pair.generation
-
-    @property
-    def kind(self) -> RecordType:
-        return RecordType(self.header.record_type)
 
 
 class SenderOwner(Protocol):
@@ -130,7 +90,11 @@ class BridgeSender:
         self._failures = 0
         self._last_status = clock.now()
         self._watching = False
+        self._pace = CopyPace(route.window)
+        self._copies = 0  # under way
         self._filling = False  # while records are asked for: what that sets off must not start a chain
+        self._copies_left = COPIES_A_TURN  # of this turn
+        self._turn_asked = False
         self._durable = 0
         self.failed = False
 
@@ -139,6 +103,7 @@ class BridgeSender:
     def update(self, record: BridgeRecord) -> None:
         """Send a host update ahead of waiting copies."""
         self._updates.append(record)
+        self._pace.updated(self._clock.now())
         self._watch()
         self.pump()
 
@@ -189,13 +154,33 @@ class BridgeSender:
     def _take_new(self) -> BridgeRecord | None:
         if not self._room():
             return None
-        record = self._updates.popleft() if self._updates else self.owner.next_copy()
+        record = self._updates.popleft() if self._updates else self._next_copy()
         if record is None:
             return None
         record.header = replace(record.header, sequence=self.next_sequence, bridge_number=self.route.number)
+        record.numbered = self._clock.now()
         self.next_sequence = following(self.next_sequence)
         self._retained.append(record)
+        self._copies += not record.is_update
         return record
+
+    def _next_copy(self) -> BridgeRecord | None:
+        """A copy, as long as this turn lasts: each takes the processor for a while, and hosts wait meanwhile."""
+        if not self._pace.room(self._copies, self._clock.now()):
+            return None
+        if self._copies_left:
+            record = self.owner.next_copy()
+            self._copies_left -= record is not None
+            return record
+        if not self._turn_asked:
+            self._turn_asked = True
+            self._timers.call_at(self._clock.now(), self._next_turn)
+        return None
+
+    def _next_turn(self) -> None:
+        self._turn_asked = False
+        self._copies_left = COPIES_A_TURN
+        self.pump()
 
     def _release(self) -> None:
         while self._retained and self._retained[0].acknowledged and self._retained[0].local_sequence <= self._durable:
@@ -313,6 +298,9 @@ class BridgeSender:
                 self._abandon(record, result)
             return
         record.acknowledged = True
+        if not record.is_update:
+            self._copies -= 1
+            self._pace.confirmed(record.numbered, self._clock.now())
         if record.result is None:
             self._report(record, result)
 

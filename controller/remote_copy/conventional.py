@@ -20,7 +20,7 @@ from itertools import islice
 
 from ccw.errors import FormatError
 from controller.channel import ChainResult
-from controller.remote_copy.bridge_sender import following
+from controller.remote_copy.bridge_record import following
 from controller.remote_copy.core import Core
 from controller.remote_copy.host_writes import (
     FB_COMMUNICATION,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ccw.bridge import StatusPacket
 from ccw.errors import FormatError
-from controller.remote_copy.bridge_sender import ahead, following
+from controller.remote_copy.bridge_record import ahead, following
 from controller.remote_copy.refusal import reject
 from controller.remote_copy.states import Reason
 

@@ -15,7 +15,8 @@ from itertools import islice
 from ccw.bridge import PacketFlag, PacketType, StatusEntry, StatusPacket
 from controller.channel import ChainResult
 from controller.remote_copy.bridge_chain import MAX_RECORDS_PER_CHAIN, bridge_chain
-from controller.remote_copy.bridge_sender import LINK_GONE, following
+from controller.remote_copy.bridge_record import following
+from controller.remote_copy.bridge_sender import LINK_GONE
 from controller.remote_copy.ports import Clock, LinkPort
 
 ENTRIES_PER_PACKET = 16

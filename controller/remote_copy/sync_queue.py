@@ -22,7 +22,8 @@ from ccw.errors import FormatError
 from ccw.geometry import Cchh, halves_of_cchh
 from ccw.stored_track import CODEC_NONE, CODEC_ZLIB, StoredTrack, expand_track
 from ccw.tracks import count_records
-from controller.remote_copy.bridge_sender import GOOD, BridgeRecord, BridgeSender
+from controller.remote_copy.bridge_record import BridgeRecord
+from controller.remote_copy.bridge_sender import GOOD, BridgeSender
 from controller.remote_copy.pair import BoxName, Pair, VolumeName
 from controller.remote_copy.ports import ArrayFault, ArrayPort, Clock, EventSink
 from controller.remote_copy.states import BRIDGE_NEXT, BridgeState, PairState

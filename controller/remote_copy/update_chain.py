@@ -24,7 +24,7 @@ from controller.remote_copy.bridge_chain import (
     WRITE_FULL_TRACK,
     WRITE_TRACKSET,
 )
-from controller.remote_copy.bridge_sender import following
+from controller.remote_copy.bridge_record import following
 from controller.remote_copy.checks import check_boxes, primary_box
 from controller.remote_copy.core import PERFORM_SUBSYSTEM_FUNCTION, Core
 from controller.remote_copy.orders import header

@@ -19,7 +19,8 @@ from ccw.tracks import Record, build_track, standard_record_zero
 from controller.array import MemoryDisk, StoredTrack, VirtualArrayStore
 from controller.channel import ChainCommand, ChainResult
 from controller.remote_copy.bridge_receiver import BridgeReceiver, Destination, ReceiverRoute
-from controller.remote_copy.bridge_sender import BridgeRecord, BridgeRoute, BridgeSender, ahead, following
+from controller.remote_copy.bridge_record import BridgeRecord, ahead, following
+from controller.remote_copy.bridge_sender import BridgeRoute, BridgeSender
 from controller.remote_copy.pair import Pair, VolumeName
 from controller.remote_copy.refusal import Refused
 from controller.remote_copy.states import PairState
@@ -49,6 +50,14 @@ class Timers:
 
     def call_at(self, when: float, action: Callable[[], None]) -> None:
         self.due.append((when, action))
+
+    def step(self, now: float) -> bool:
+        """Do what is due. False when nothing is."""
+        due = [action for when, action in self.due if when <= now]
+        self.due = [(when, action) for when, action in self.due if when > now]
+        for action in due:
+            action()
+        return bool(due)
 
 
 class Wire:
@@ -93,7 +102,7 @@ class Wire:
 class Bridge:
     """One bridge: sender, receiver over a real array, both paths."""
 
-    def __init__(self) -> None:
+    def __init__(self, window: int = WINDOW, *, streamed: bool = False) -> None:
         self.store = VirtualArrayStore.open(MemoryDisk(), segment_bytes=1 << 20)
         for volume in (TARGET, BRIDGE):
             self.store.define_volume(volume, {})
@@ -104,11 +113,11 @@ class Bridge:
         self.failed: list[str] = []
         self.target = Destination(Result.APPLIED, TARGET, HEADS, TRACKS // HEADS, 56832)
         self.receiver = BridgeReceiver(
-            ReceiverRoute(1, BRIDGE, 32, HEADS, WINDOW), 1, self.store, self, self.clock, lambda header: self.target,
+            ReceiverRoute(1, BRIDGE, 32, HEADS, window), 1, self.store, self, self.clock, lambda header: self.target,
             lambda sequence: None, self.failed.append,
         )  # fmt: skip
         self.data = Wire(self.receiver.record)
-        route = BridgeRoute(1, self.data, 0, BRIDGE, 32, HEADS, WINDOW)  # type: ignore[arg-type]
+        route = BridgeRoute(1, self.data, 0, BRIDGE, 32, HEADS, window, streamed)  # type: ignore[arg-type]
         self.sender = BridgeSender(route, 1, self, self.clock, self.timers)
         self.inbox = StatusInbox(1, self.sender.status)
         self.status = Wire(self.inbox.record)
@@ -143,7 +152,7 @@ class Bridge:
     def run(self, steps: int = 1000) -> None:
         for _ in range(steps):
             data, status = self.data.step(), self.status.step()  # both paths get their turn
-            if not (data or status):
+            if not (data or status or self.timers.step(self.clock.time)):
                 return
 
 
@@ -196,6 +205,44 @@ def test_updates_go_ahead_of_waiting_copies_but_never_past_what_is_numbered() ->
     assert results == [Result.APPLIED]
     assert [track for track, _ in bridge.done][: WINDOW + 1] == [*range(WINDOW), 2]
     assert bridge.store.read(TARGET, 2) == image(2, 1)
+
+
+def test_few_copies_are_under_way_while_updates_come_and_copies_are_confirmed_late() -> None:
+    bridge = Bridge(window=32, streamed=True)
+
+    bridge.copy(0)
+    bridge.run()
+    update = make_record(bridge.pair, RecordType.HOST_UPDATE, 2, plain(2, 1), 0, 0)
+    update.reply = lambda result: None
+    bridge.sender.update(update)
+    bridge.run()
+    bridge.status.stopped = True
+    bridge.copy(*range(3, 60))
+    bridge.run()
+    assert bridge.sender.outstanding == 17
+    bridge.clock.time += 0.1
+    bridge.status.stopped = False
+    for _ in range(2):
+        bridge.status.step()
+    bridge.status.stopped = True
+    bridge.run()
+    assert bridge.sender.outstanding <= 9, "the first that came late halved them"
+    bridge.status.stopped = False
+    bridge.run()
+    assert len(bridge.done) == 59
+
+
+def test_copies_are_made_a_few_at_a_time_and_an_update_need_not_wait_for_the_next_turn() -> None:
+    bridge = Bridge(window=64, streamed=True)
+    bridge.copy(*range(50))
+    assert bridge.sender.next_sequence == 17, "hosts have their turn at the processor now"
+    update = make_record(bridge.pair, RecordType.HOST_UPDATE, 55, plain(55, 1), 0, 0)
+    update.reply = lambda result: None
+    bridge.sender.update(update)
+    assert bridge.sender.next_sequence == 18
+    bridge.run()
+    assert [track for track, _ in bridge.done][16] == 55
+    assert len(bridge.done) == 51
 
 
 def test_a_record_is_kept_until_it_is_durable_here_too() -> None:

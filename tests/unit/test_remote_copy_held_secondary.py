@@ -12,14 +12,21 @@ from ccw.bridge import RecordType
 from controller.remote_copy.states import PairState
 from host_emulator.session import HostSession
 from tests.helpers import operator
+from tests.helpers.copying import (
+    RESYNC,
+    HeldStatus,
+    core,
+    duplex,
+    duplex_pair,
+    equal,
+    equal_images,
+    format_track,
+    try_to_format,
+)
 from tests.helpers.operator import order, set_up_bridge
 from tests.helpers.two_systems import PEER_PORTS, Rig, Site, rig, until
-from tests.unit.test_remote_copy_conventional import equal as equal_images
-from tests.unit.test_remote_copy_freeze import try_to_format
-from tests.unit.test_remote_copy_review_races import HeldStatus, duplex_pair
-from tests.unit.test_remote_copy_sync import RESYNC, core, duplex, equal, format_track
-from tests.unit.test_remote_copy_upkeep import LONG_S
 
+LONG_S = 200.0  # beyond every wait between two attempts
 HELD = PairState.SUSPENDED_SECONDARY_COMMAND
 
 

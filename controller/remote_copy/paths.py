@@ -5,7 +5,7 @@ in the information field of ELP. Establish Path replaces the set; each entry car
 Source: pprc-commands 2.2, 2.7, 4.3; escon-frames 2.7.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from ccw import pprc
@@ -25,6 +25,8 @@ READ_CONFIGURATION_DATA = 0xFA
 CONFIGURATION_BYTES = 256
 BUSY = 0x10
 BUSY_TRIES, BUSY_EVERY_S = 50, 0.1
+OTHERS_AFTER = 2  # tries of the usual device
+IDENTITY = [ChainCommand(SENSE_ID, count=7), ChainCommand(READ_CONFIGURATION_DATA, count=CONFIGURATION_BYTES)]
 NODE_TAG = slice(30, 32)  # of a node descriptor
 NED_SERIAL = slice(18, 30)
 NED_LSS = 30
@@ -156,18 +158,17 @@ def _check_identity(
 ) -> Procedure[PathStatus]:
     """Sense ID and Read Configuration Data of a device behind the path: is it the box that was named?
 
-    The device may be busy with a host; it is asked again then.
+    The device may be busy with a host, perhaps for as long as this path is missing: any other says the same of the box.
     """
-    commands = [ChainCommand(SENSE_ID, count=7), ChainCommand(READ_CONFIGURATION_DATA, count=CONFIGURATION_BYTES)]
     clock, timers = around.clock, around.timers
-    for _ in range(BUSY_TRIES):
-        result: ChainResult = yield lambda answer: link.start_chain(entry.image, device, commands, answer, clock.now())
+    for attempt in range(BUSY_TRIES):
+        result = yield from _ask_identity(around, link, entry, range(256) if attempt >= OTHERS_AFTER else (device,))
         if result.failure is not None or not result.status & BUSY:
             break
         yield lambda reply: timers.call_at(clock.now() + BUSY_EVERY_S, lambda: reply(None))
     if result.failure == "link lost":
         return PathStatus.LINK_OFFLINE
-    if result.completed != len(commands) or len(result.data[1]) != CONFIGURATION_BYTES:
+    if result.completed != len(IDENTITY) or len(result.data[1]) != CONFIGURATION_BYTES:
         return PathStatus.SSID_MISMATCH  # the I/O that collects the identity failed
     data = result.data[1]
     if int.from_bytes(data[NEQ_SSID], "big") != peer.ssid:
@@ -175,6 +176,23 @@ def _check_identity(
     if data[NED_SERIAL] != peer.identity or data[NED_LSS] != peer.lss:
         return PathStatus.SERIAL_MISMATCH
     return PathStatus.ESTABLISHED
+
+
+def _ask_identity(
+    around: Surroundings, link: LinkPort, entry: PathEntry, devices: Iterable[int]
+) -> Procedure[ChainResult]:
+    """What the first of the devices that is there, and not busy, says; else what the last said that is there."""
+    clock = around.clock
+    busy: ChainResult | None = None
+    for device in devices:
+        result: ChainResult = yield lambda answer, asked=device: link.start_chain(  # type: ignore[misc]
+            entry.image, asked, IDENTITY, answer, clock.now()
+        )
+        if result.failure is None and result.status & BUSY:
+            busy = result
+        elif result.failure != "device exception":
+            return result
+    return busy or result
 
 
 class PathTable:

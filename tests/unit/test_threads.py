@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 import trio
@@ -18,6 +19,7 @@ async def test_tasks_and_threads_never_have_the_core_at_once_and_both_get_their_
 
     def visit(who: str) -> None:
         inside.append(who)
+        time.sleep(0.0001)  # whoever else may come in now does
         assert inside == [who]
         turns[who] += 1
         inside.pop()

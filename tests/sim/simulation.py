@@ -31,7 +31,7 @@ DUPLEX_WITHIN_S = 120.0
 CALM_S = 2.0
 STOP_WITHIN_S = 90.0
 LOOK_S = 0.1
-MEASURE_S = 0.5
+READ_ALL_S = 0.5
 TRACKS = (0, 1, 2, 7, 14, 15, 22, 29)
 
 
@@ -65,6 +65,7 @@ async def simulate(
         operator = Operator(scenario, world, checkers)
         await world.start()
         nursery.start_soon(_watch_queues, checkers)
+        nursery.start_soon(_watch_secondary, checkers)
         nursery.start_soon(operator.run)
         if scenario.kind is Kind.FAILOVER:
             nursery.start_soon(Failover(world, history, checkers).run)
@@ -116,11 +117,18 @@ def _hosts(scenario: Scenario, world: World, history: History, checkers: Checker
 
 
 async def _watch_queues(checkers: Checkers) -> None:
+    """Often: a queue is long for a moment only."""
     while True:
         checkers.measure_queues()
+        await trio.sleep(LOOK_S)
+
+
+async def _watch_secondary(checkers: Checkers) -> None:
+    """Seldom: every track is read."""
+    while True:
         checkers.look_at_the_order()
         checkers.look_at_what_is_newer()
-        await trio.sleep(MEASURE_S)
+        await trio.sleep(READ_ALL_S)
 
 
 async def _until(condition: Callable[[], bool], within_s: float, checkers: Checkers) -> None:

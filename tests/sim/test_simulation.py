@@ -32,13 +32,15 @@ def seeds(wanted: Iterable[int]) -> Callable[[Callable[..., None]], Callable[...
 
 @seeds(NORMAL_SEEDS)
 def test_nothing_acknowledged_is_lost_and_both_sides_become_equal(seed: int) -> None:
-    run_seed(seed)
+    done = run_seed(seed)
+    assert done.reads > 0 and done.writes > 0
 
 
 @pytest.mark.soak
 @seeds(SOAK_SEEDS)
 def test_the_same_with_many_seeds(seed: int) -> None:
-    run_seed(seed)
+    done = run_seed(seed)
+    assert done.reads > 0 and done.writes > 0
 
 
 SAME_SEED = 3

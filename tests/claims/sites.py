@@ -14,6 +14,7 @@ import trio
 
 from ccw.geometry import geometry_for
 from controller.app import serve
+from controller.array.in_place import shadow_of
 from controller.config import load_config
 from controller.links.system import StorageSystem
 from controller.remote_copy.core import Core
@@ -101,6 +102,18 @@ class Sites:
         with trio.fail_after(within_s):
             while not all(self.state(volume) is PairState.DUPLEX for volume in volumes):
                 await trio.sleep(0.02)
+
+    async def until_linked(self, within_s: float = 30.0) -> None:
+        """Wait until both systems have light at all of their ports to each other."""
+        ports = [(site, int(said, 16)) for site, name in ((self.a, "A"), (self.b, "B")) for said in PORTS[name]]
+        with trio.fail_after(within_s):
+            while not all(site.adapters.by_said[said].link is not None for site, said in ports):
+                await trio.sleep(0.02)
+
+    def all_in_place(self) -> bool:
+        """Does every paired volume of both systems lie in an image file?"""
+        shadows = {shadow_of(volume) for volume in VOLUMES}
+        return all(shadows <= set(site.store.volumes()) for site in (self.a, self.b))
 
     @asynccontextmanager
     async def host(self) -> AsyncIterator[HostSession]:

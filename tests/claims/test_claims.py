@@ -9,10 +9,9 @@ import pytest
 import trio
 
 from ccw.bridge import StatusPacket
-from controller.array.in_place import shadow_of
 from controller.remote_copy.states import PairState
 from controller.remote_copy.status_inbox import StatusInbox
-from tests.claims.sites import GEOMETRY, VOLUMES, sites, write
+from tests.claims.sites import GEOMETRY, sites, write
 from tests.helpers import operator
 from tests.helpers.copying import core, duplex, equal, format_track
 from tests.helpers.operator import order, set_up_bridge
@@ -168,8 +167,7 @@ async def test_claim_06_volumes_that_are_physical_devices(tmp_path: Path) -> Non
         await write(host, 0, 3, "in place")
         await s.until_duplex(0)
         assert s.equal(0)
-        for store in (s.a.store, s.b.store):
-            assert {shadow_of(volume) for volume in VOLUMES} <= set(store.volumes())
+        assert s.all_in_place()
 
 
 async def test_claim_07_which_are_disk_drives(tmp_path: Path) -> None:
@@ -201,7 +199,7 @@ async def test_claim_08_volumes_that_are_virtual_devices(autojump_clock: object)
 async def test_claim_09_a_hosts_write_initiates_it_all(tmp_path: Path) -> None:
     """Claimed: "writing of data by the host computer ... initiates establishing a link, copying ... transferring"."""
     async with sites(tmp_path) as s, s.host() as host:
-        await trio.sleep(0.5)
+        await s.until_linked()
         assert s.state(0) is PairState.SIMPLEX
         assert not list(s.core.paths)  # nothing is established, though the links have light
         await write(host, 0, 3, "initiates")
@@ -261,6 +259,7 @@ async def test_claim_14_a_system_of_physical_devices(tmp_path: Path) -> None:
         await s.until_duplex(1)
         await write(host, 1, 6, "while duplex")
         assert s.equal(1)
+        assert s.all_in_place()
 
 
 async def test_claim_15_whose_devices_are_disk_drives(tmp_path: Path) -> None:

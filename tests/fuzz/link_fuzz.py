@@ -17,6 +17,7 @@ from ccw.escon import LinkControl
 from ccw.frames import Frame, decode_device, decode_frame, encode_frame
 from ccw.records import RawFrame, SequenceRecord, encode_raw
 from controller.channel import Link, LinkState
+from controller.commands.device_state import PARSED_TRACKS_MAX
 from host_emulator.link import HostLink
 from tests.fuzz.box import CHANNEL_ADDRESS, OWN_ADDRESS, Box
 from tests.fuzz.engine import Failure, watched
@@ -29,7 +30,7 @@ CHANNEL = CHANNEL_ADDRESS << 8 | 1
 EPISODE = 100                       # records to one link
 BOX_EPISODES = 25                   # links to one box
 OUTPUT_MAX = 80                     # frames that one record may cause: a burst of 64 KB is 65
-HELD_MAX = 1_000                    # items in all collections of a subsystem and its link
+HELD_MORE_MAX = 3 * PARSED_TRACKS_MAX + 8  # items a box and its link may hold beyond a new one
 FIXED_TABLES = frozenset({"_rules"})  # of each device: the commands it knows
 ANSWERS = frozenset({
     LinkControl.LPE, LinkControl.LPR, LinkControl.LACK, LinkControl.LRJ, LinkControl.LBY, LinkControl.TIR,
@@ -184,6 +185,17 @@ def held_by(thing: object, seen: set[int] | None = None, depth: int = 5) -> int:
     return sum(held_by(value, seen, depth - 1) for value in values)
 
 
+def held_in(box: Box) -> int:
+    """Items that a box and its link hold."""
+    return held_by(box.subsystem) + held_by(box.link)
+
+
+def nothing_piles_up(box: Box, new: int) -> None:
+    """A box holds hardly more than the `new` items it held when it was new. Raises AssertionError."""
+    held = held_in(box)
+    assert held <= new + HELD_MORE_MAX, f"things pile up: {held}, and {new} in a new box"
+
+
 class UnitFuzz:
     """Links of a box, one after the other."""
 
@@ -193,6 +205,7 @@ class UnitFuzz:
         self.rejects: dict[int, int] = {}
         self.statuses = 0
         self.begin()
+        self.held_by_a_new_one = held_in(self.box)
 
     def begin(self) -> None:
         """A new link with a path."""
@@ -239,7 +252,7 @@ class UnitFuzz:
             self.channel.last = output[-1]
         assert link.counters.overruns == 0
         if not case & 0x1FF:
-            assert (held := held_by(box.subsystem) + held_by(link)) <= HELD_MAX, f"{held} things are held"
+            nothing_piles_up(box, self.held_by_a_new_one)
         return self.sent
 
     def _judge(self, output: list[Frame | SequenceRecord], right: set[int | None] | None) -> None:

@@ -19,7 +19,7 @@ from tests.fuzz.channel_program import NORMAL_END, SENSE, SENSE_LENGTH, UNIT_CHE
 from tests.fuzz.directed import DirectedLink
 from tests.fuzz.engine import Failure, watched
 from tests.fuzz.judge import COMMANDS, OK, Answer, Extent, Judge, reject
-from tests.fuzz.link_fuzz import CHANNEL, HELD_MAX, UNIT, held_by
+from tests.fuzz.link_fuzz import CHANNEL, UNIT, held_in, nothing_piles_up
 from tests.fuzz.mutation import mutate
 from tests.fuzz.parameter_fuzz import CYLINDERS, KINDS, MASKS, PPRC, Kind, draw
 from tests.fuzz.seeds import order_examples
@@ -51,6 +51,7 @@ class ProgramFuzz:
         self.disturbed = self.fetched = 0
         self.sent = b""
         self.begin()
+        self.held_by_a_new_one = held_in(self.box)
 
     def begin(self) -> None:
         """A new box and a link with a path."""
@@ -97,7 +98,7 @@ class ProgramFuzz:
         if rng.random() < 0.05:
             self._nothing_is_left()
         if not case & 0xFF:
-            assert held_by(self.box.subsystem) + held_by(self.box.link) <= HELD_MAX, "things pile up"
+            nothing_piles_up(self.box, self.held_by_a_new_one)
 
     def end(self) -> None:
         """What the channel met is counted; the link goes, and every chain with it."""

@@ -8,6 +8,7 @@ from controller.channel.director import Director
 from controller.commands import locate
 from controller.commands.device import Device
 from controller.remote_copy.service import RemoteCopy
+from controller.subsystem import Subsystem
 from tests.fuzz import ledger, peer_fuzz, program_fuzz
 from tests.fuzz.engine import Failure
 from tests.fuzz.judge import FILE_PROTECTED, NOT_FOUND, OK, reject
@@ -93,3 +94,18 @@ def test_a_peer_order_judged_too_kindly_is_seen(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("controller.remote_copy.checks.pprc.reserved_error", lambda data: None)
     with pytest.raises(Failure, match="right would be"):
         peer_fuzz.run(SEED, PEER_CASES)
+
+
+def test_a_subsystem_that_keeps_a_little_of_many_chains_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    end_chain, kept = Subsystem.end_chain, 0
+
+    def hoard(self: Subsystem, path: object, unit_address: int) -> None:
+        nonlocal kept
+        kept += 1
+        if kept % 10 == 0:
+            self.__dict__.setdefault("hoard", []).append(kept)
+        end_chain(self, path, unit_address)
+
+    monkeypatch.setattr(Subsystem, "end_chain", hoard)
+    with pytest.raises(Failure, match="things pile up"):
+        program_fuzz.run(SEED, 1_000)

@@ -13,7 +13,6 @@ from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from random import Random
 
-import pytest
 import trio
 
 from ccw.ccws import ChannelStatus
@@ -112,25 +111,45 @@ def text(track: int, generation: int) -> bytes:
     return f"TRACK {track:04d} GENERATION {generation:05d}".ljust(800).encode("cp037")
 
 
-async def write(rig: Rig, acknowledged: dict[int, int], random: Random, stop: trio.Event) -> None:
-    """Write random tracks until A is gone, or `stop`; note each acknowledged generation.
+class Writer:
+    """A host that writes random tracks until A is gone, or it is stopped.
 
-    A write that fails because the secondary cannot be reached is not acknowledged; a host repeats it.
+    acknowledged: the last such generation of each track; not_copied: writes that ended with unit check because the
+    secondary could not be reached. Those are not acknowledged; a host repeats them.
     """
-    generation = 0
-    async with rig.host(rig.a) as session:
-        while not stop.is_set():
-            generation += 1
-            track = random.randrange(GEOMETRY.tracks)
-            program = orders.format_track(Cchh(*divmod(track, HEADS)), [orders.NewRecord(text(track, generation))] * 3)
-            result = await session.run_program(VOLUME, program)
-            if result.channel_status == ChannelStatus.INTERFACE_CONTROL_CHECK:
-                return  # the link went down with the process
-            if result.completed:
-                acknowledged[track] = generation
-            else:
-                assert result.sense is not None
-                assert result.sense[7] == SUSPENDED, result
+
+    def __init__(self, rig: Rig, seed: str) -> None:
+        self._rig = rig
+        self._random = Random(seed)
+        self._stop = trio.Event()
+        self.acknowledged: dict[int, int] = {}
+        self.not_copied = 0
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    async def run(self) -> None:
+        generation = 0
+        async with self._rig.host(self._rig.a) as session:
+            while not self._stop.is_set():
+                generation += 1
+                track = self._random.randrange(GEOMETRY.tracks)
+                records = [orders.NewRecord(text(track, generation))] * 3
+                result = await session.run_program(VOLUME, orders.format_track(Cchh(*divmod(track, HEADS)), records))
+                if result.channel_status == ChannelStatus.INTERFACE_CONTROL_CHECK:
+                    return  # the link went down with the process
+                if result.completed:
+                    self.acknowledged[track] = generation
+                else:
+                    assert result.sense is not None
+                    assert result.sense[7] == SUSPENDED, result
+                    self.not_copied += 1
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait while it writes."""
+        with trio.fail_after(30):
+            while not condition():
+                await trio.sleep(0.001)
 
 
 def generation_of(image: bytes | None) -> int:
@@ -141,24 +160,54 @@ def generation_of(image: bytes | None) -> int:
     return int(words[1][:5].decode("cp037")) if len(words) == 2 else 0
 
 
-@pytest.mark.parametrize(("victim", "when"), [("A", "synchronising"), ("A", "duplex"), ("B", "duplex")])
-async def test_kill(tmp_path: Path, victim: str, when: str) -> None:
-    random = Random(f"{when} 1")
-    acknowledged: dict[int, int] = {}
+async def test_kill_a_while_it_synchronises(tmp_path: Path) -> None:
     with ExitStack() as stack:
         rig = Rig(tmp_path, stack, lambda listening: listening)
-        await begin(rig, wait=when == "duplex")
-        stop = trio.Event()
+        await fill(rig)
+        host = Writer(rig, "synchronising")
+        async with trio.open_nursery() as nursery, rig.host(rig.a) as session:
+            nursery.start_soon(host.run)
+            await host.until(lambda: bool(host.acknowledged))
+            await rig.establish(session)
+            await until_half_copied(session)
+            await trio.to_thread.run_sync(rig.kill, "A")
+        assert not synchronised(rig)
+        rig.start_again("A")
+        assert await finish(rig, host) > 0
+
+
+async def test_kill_a_in_duplex(tmp_path: Path) -> None:
+    """The pair comes back by a resynchronisation: what A may have lost is copied again, and no more."""
+    with ExitStack() as stack:
+        rig = Rig(tmp_path, stack, lambda listening: listening)
+        await begin(rig)
+        host = Writer(rig, "duplex")
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(write, rig, acknowledged, random, stop)
+            nursery.start_soon(host.run)
             await trio.sleep(0.4)
-            await trio.to_thread.run_sync(rig.kill, victim)
-            if victim == "B":
-                await trio.sleep(0.4)  # the host goes on without a secondary
-                stop.set()
-        assert acknowledged
-        rig.start_again(victim)
-        await finish(rig, acknowledged)
+            await trio.to_thread.run_sync(rig.kill, "A")
+        assert synchronised(rig) and host.not_copied == 0
+        rig.start_again("A")
+        copied = await finish(rig, host)
+        assert 0 < copied < GEOMETRY.tracks
+
+
+async def test_kill_b_in_duplex(tmp_path: Path) -> None:
+    """The host goes on without a secondary; what it writes meanwhile is copied when B is back, and no more."""
+    with ExitStack() as stack:
+        rig = Rig(tmp_path, stack, lambda listening: listening)
+        await begin(rig)
+        host = Writer(rig, "duplex")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(host.run)
+            await trio.sleep(0.4)
+            await trio.to_thread.run_sync(rig.kill, "B")
+            await host.until(lambda: host.not_copied > 0)
+            await trio.sleep(0.4)
+            host.stop()
+        rig.start_again("B")
+        copied = await finish(rig, host)
+        assert GEOMETRY.tracks < copied < 2 * GEOMETRY.tracks  # all of them at first
 
 
 class CutWay:
@@ -216,49 +265,72 @@ class CutWay:
 
 
 async def test_cut_all_links(tmp_path: Path) -> None:
-    acknowledged: dict[int, int] = {}
+    """Three times, each time out of duplex, and each time a write meets it."""
     async with trio.open_nursery() as ways:
         way = CutWay(ways)
         await way.prepare(len(PEER_PORTS["B"]))
         with ExitStack() as stack:
             rig = Rig(tmp_path, stack, way.lead)
-            await begin(rig, wait=True)
-            stop = trio.Event()
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(write, rig, acknowledged, Random("cut"), stop)
-                for _ in range(3):
+            await begin(rig)
+            host = Writer(rig, "cut")
+            async with trio.open_nursery() as nursery, rig.host(rig.a) as session:
+                nursery.start_soon(host.run)
+                for cuts in range(1, 4):
                     await trio.sleep(0.3)
                     await way.cut()
+                    await host.until(lambda met=cuts: host.not_copied >= met)
                     await trio.sleep(0.3)
                     way.open = True
-                stop.set()
-            assert acknowledged
-            await finish(rig, acknowledged)
+                    await rig.wait_duplex(session)
+                host.stop()
+            await finish(rig, host)
         ways.cancel_scope.cancel()
 
 
-async def begin(rig: Rig, *, wait: bool) -> None:
-    """Fill every third track, and mirror; `wait`: until that is duplex."""
+async def fill(rig: Rig) -> None:
+    """The bridge, and something on every third track."""
     await rig.set_up()
     async with rig.host(rig.a) as session:
         for track in range(0, GEOMETRY.tracks, 3):
             program = orders.format_track(Cchh(*divmod(track, HEADS)), [orders.NewRecord(text(track, 0))] * 3)
             await run(session, VOLUME, program)
-        await rig.establish(session)
-        if wait:
-            await rig.wait_duplex(session)
 
 
-async def finish(rig: Rig, acknowledged: dict[int, int]) -> None:
-    """Everything that was acknowledged is read; the pair becomes duplex without an order; both stores are equal."""
+async def begin(rig: Rig) -> None:
+    """The same, mirrored and duplex."""
+    await fill(rig)
     async with rig.host(rig.a) as session:
-        for track, generation in acknowledged.items():
-            data = (await run(session, VOLUME, orders.read_record(Cchh(*divmod(track, HEADS)), 1))).data
-            assert data >= text(track, generation)[: len(data)]
+        await rig.establish(session)
         await rig.wait_duplex(session)
-    await rig.a.stop()
+
+
+async def until_half_copied(session: HostSession) -> None:
+    """Wait until the first copy is well under way."""
+    with trio.fail_after(30):
+        while (await query(session)).out_of_sync_tracks > GEOMETRY.tracks // 2:
+            pass
+
+
+def synchronised(rig: Rig) -> bool:
+    """Does A's event log say that a first copy, or a later one, was completed?"""
+    return any(event["text"] == "synchronisation complete" for event in rig.a.events())
+
+
+async def finish(rig: Rig, host: Writer) -> int:
+    """Everything that was acknowledged is read; the pair becomes duplex without an order; both stores are equal.
+
+    How many tracks A has copied since it was started.
+    """
+    assert host.acknowledged
+    async with rig.host(rig.a) as session:
+        for track, generation in host.acknowledged.items():
+            data = (await run(session, VOLUME, orders.read_record(Cchh(*divmod(track, HEADS)), 1))).data
+            assert len(data) == 800 and data >= text(track, generation)
+        await rig.wait_duplex(session)
+    copied = int((await rig.a.stop())["tracks_copied"])
     await rig.b.stop()
-    compare(rig, acknowledged)
+    compare(rig, host.acknowledged)
+    return copied
 
 
 def compare(rig: Rig, acknowledged: dict[int, int]) -> None:

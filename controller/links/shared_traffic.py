@@ -8,6 +8,9 @@ What is ready together is committed together, by this thread where the disk is q
 While somebody waits for that one this thread stays awake for SPIN_S at most: a processor that goes to sleep meanwhile
 is slow to hear that the disk is done (observed: one track and fdatasync on a virtual machine of two processors, 4 to
 6 ms when they sleep, 0.2 ms when one does not; on a busy machine there is no difference, and nothing to gain).
+
+All clients wait for this one thread, and where they share its processors they would have a share each as large as its
+own. So it is preferred to them by NICER, where its process may ask for that.
 """
 
 from __future__ import annotations
@@ -15,9 +18,10 @@ from __future__ import annotations
 import os
 import select
 import socket
+import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -29,6 +33,9 @@ from controller.sharing import Session
 
 SPIN_S = 0.0005
 RELIEF_S = 0.005  # between two looks whether it is needed yet
+NICER = 5
+"""By so much the nice value of the thread is lower. Observed with four clients on two processors: a tenth more reads
+and writes, a third of the 99th percentile of waiting; 10 gave no more, and took time from who writes."""
 BURST_EVENTS = 64
 RECEIVE_BYTES = HEADER_BYTES + DATA_BYTES_MAX
 AHEAD_BYTES_MAX = 2 * RECEIVE_BYTES
@@ -126,8 +133,9 @@ class Traffic:
         """Serve until stopped. For a thread of its own."""
         poll, commits = self._epoll.poll, self._commits
         commits.relieve = partial(self._relieve, core)
-        while self._serve(core, (commits.awaited() and self._spin()) or poll(-1, BURST_EVENTS)):
-            pass
+        with preferred():
+            while self._serve(core, (commits.awaited() and self._spin()) or poll(-1, BURST_EVENTS)):
+                pass
 
     def _relieve(self, core: CoreLock, needed: Callable[[], bool]) -> None:
         """Serve while the thread of `run` is stuck in a commit."""
@@ -290,6 +298,19 @@ class Traffic:
         connection.sending_since = time.monotonic() if wanted else None
         with suppress(OSError):
             self._epoll.modify(connection.descriptor, _INPUT | (_WRITABLE if wanted else 0))
+
+
+@contextmanager
+def preferred() -> Iterator[None]:
+    """Prefer this thread to those it shares the processors with, where that is allowed."""
+    thread = threading.get_native_id()
+    nice = os.getpriority(os.PRIO_PROCESS, thread)
+    with suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, thread, nice - NICER)
+    try:
+        yield
+    finally:
+        os.setpriority(os.PRIO_PROCESS, thread, nice)
 
 
 def _is_one(data: memoryview) -> bool:

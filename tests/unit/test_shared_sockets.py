@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import threading
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -15,6 +16,7 @@ import trio
 from ccw.shared_dasd import HEADER, TRACK, Answer, Request
 from ccw.tracks import null_track
 from controller.links import shared_dasd
+from controller.links.shared_traffic import preferred
 from host_emulator.shared_client import SharedClient, SharedError
 from tests.helpers.shared import DEVICE, RECORD_AT, CoreClient, Server, call, image_with, record_one, serving
 from tests.helpers.two_systems import until
@@ -221,3 +223,17 @@ async def test_garbage_ends_nothing_but_its_own_connection() -> None:
         await call(holder.start)
         assert len(await call(holder.read, 1)) == 29
         await call(holder.close)
+
+
+async def test_the_thread_that_serves_is_preferred_where_that_is_allowed() -> None:
+    def nice_of(thread: int) -> int:
+        return os.getpriority(os.PRIO_PROCESS, thread)
+
+    with preferred():
+        expected = nice_of(threading.get_native_id())
+    async with serving() as server:
+        (await call(server.client)).vanish()
+        (serves,) = [thread.native_id for thread in threading.enumerate() if "SharedDasdServer.run" in thread.name]
+        assert serves is not None
+        assert nice_of(serves) == expected
+        assert nice_of(threading.get_native_id()) == nice_of(os.getpid()), "the event loop is not"

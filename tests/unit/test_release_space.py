@@ -15,11 +15,10 @@ from host_emulator.channel import ProgramResult
 from host_emulator.program_text import build_program
 from host_emulator.session import HostSession
 from tests.helpers import operator
+from tests.helpers.copying import RESYNC, core, duplex, equal, format_track, in_step, waits
 from tests.helpers.devices import Bench
-from tests.helpers.operator import order, set_up_bridge
+from tests.helpers.operator import freeze, order, set_up_bridge
 from tests.helpers.two_systems import BY_COMMAND, Rig, rig, until
-from tests.unit.test_remote_copy_freeze import freeze, in_step, waits
-from tests.unit.test_remote_copy_sync import RESYNC, core, duplex, equal, format_track
 
 UNIT = 0x20
 HEAD = "81 00 {flags} 00 0A 20 00000000 00000000000000000000 {count:04X} 0000"
@@ -128,7 +127,7 @@ async def test_the_secondary_of_a_pair_in_step_holds_the_same(
     monkeypatch.setattr("controller.releasing.BATCH_TRACKS", batch)
     async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
         await filled(to_a, 0)
-        await in_step(r, to_a, to_b, cgroup=False)
+        await in_step(r, to_a, to_b)
         assert (await release(to_a, 0, "0,3 0,14-1,0")).completed
         assert equal(r, 0)
         image = r.b.running.store.read(0, 14)
@@ -154,7 +153,7 @@ async def test_conventional_mirroring_takes_it_too(autojump_clock: object) -> No
 async def test_what_is_given_back_while_suspended_is_copied_by_the_resync(autojump_clock: object) -> None:
     async with rig(copy=BY_COMMAND) as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
         await filled(to_a, 0)
-        await in_step(r, to_a, to_b, cgroup=False)
+        await in_step(r, to_a, to_b)
         assert (await order(to_a, 0, operator.suspend_pair(0))).completed
         assert (await release(to_a, 0, "0,14-1,0")).completed
         assert list(core(r.a).primaries[0].out_of_sync.search(1)) == [14, 15]
@@ -178,7 +177,7 @@ async def test_space_given_back_while_the_volume_is_copied(autojump_clock: objec
 async def test_initialisation_is_not_promised_for_a_pair(autojump_clock: object) -> None:
     async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
         await filled(to_a, 0)
-        await in_step(r, to_a, to_b, cgroup=False)
+        await in_step(r, to_a, to_b)
         refused = await release(to_a, 0, "0,3", "op=30")
         assert refused.sense is not None and (refused.sense[0], refused.sense[7]) == (0x80, 0x04)
         assert "track 3".encode("cp037") in (r.a.running.store.read(0, 3) or b"")
@@ -188,7 +187,7 @@ async def test_initialisation_is_not_promised_for_a_pair(autojump_clock: object)
 async def test_a_secondary_keeps_its_space(autojump_clock: object) -> None:
     async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
         await filled(to_a, 0)
-        await in_step(r, to_a, to_b, cgroup=False)
+        await in_step(r, to_a, to_b)
         refused = await release(to_b, 0)
         assert refused.sense is not None and refused.sense[7] == 0x0E
         assert equal(r, 0)
@@ -201,7 +200,7 @@ async def test_a_failure_at_the_secondary_ends_it_and_suspends_the_pair(
     monkeypatch.setattr("controller.releasing.BATCH_TRACKS", 1)
     async with rig(copy=BY_COMMAND) as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
         await filled(to_a, 0)
-        await in_step(r, to_a, to_b, cgroup=False)
+        await in_step(r, to_a, to_b)
 
         def fail(number: int) -> None:
             raise DiskError("no sync")
@@ -218,7 +217,7 @@ async def test_a_failure_at_the_secondary_ends_it_and_suspends_the_pair(
 async def test_in_long_busy_the_host_waits(autojump_clock: object) -> None:
     async with rig(copy=BY_COMMAND) as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
         await filled(to_a, 0)
-        await in_step(r, to_a, to_b)
+        await in_step(r, to_a, to_b, cgroup=True)
         assert (await order(to_a, 0, freeze())).completed
         assert waits(await release(to_a, 0))
         assert "track 3".encode("cp037") in (r.a.running.store.read(0, 3) or b"")
@@ -242,7 +241,7 @@ async def test_a_host_that_takes_the_device_over_stops_it(
     async with rig() as r, r.host(r.a) as to_a, r.host(r.a) as other, r.host(r.b) as to_b:
         for track in range(30):
             await format_track(to_a, 0, track, f"track {track}")
-        await in_step(r, to_a, to_b, cgroup=False)
+        await in_step(r, to_a, to_b)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(release, to_a, 0)
             while _has_text(r, 0):

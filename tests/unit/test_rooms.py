@@ -144,6 +144,19 @@ def test_a_wrong_arrow_is_seen(name: str, source: str) -> None:
     assert wrong_arrows(name, ast.parse(source)) != []
 
 
+def imported_tests(tree: ast.AST) -> list[str]:
+    """Which test modules a module imports. What tests share is in helpers, so that each may be renamed or split."""
+    return [name for _, name in imports(tree) if name.startswith("tests.") and ".test_" in name]
+
+
+def test_no_test_module_is_imported_by_another() -> None:
+    modules = sorted((ROOT / "tests").rglob("*.py"))
+    assert len(modules) > 200
+    found = {str(path.relative_to(ROOT)): imported_tests(ast.parse(path.read_text("utf-8"))) for path in modules}
+    assert {path: names for path, names in found.items() if names} == {}
+    assert imported_tests(ast.parse("from tests.unit import test_rooms")) == ["tests.unit.test_rooms"]
+
+
 def circle_in(arrows: dict[str, set[str]]) -> list[str] | None:
     """Modules that import each other in a circle, or None. Arrows for type checkers alone count like the others."""
     state: dict[str, int] = {}  # 1 on the way, 2 done

@@ -7,7 +7,6 @@ record compared with what was written. What is counted is programs, from the fir
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Generator, Iterator
@@ -25,6 +24,7 @@ from host_emulator import orders
 from host_emulator.channel import Response, Start
 from host_emulator.session import HostSession, open_session
 from tools.demo_sites import SiteProcess, start_site
+from tools.measuring import processor_s
 
 RECORD_BYTES = 4096
 RECORDS_PER_TRACK = 12
@@ -142,12 +142,12 @@ async def measure(site: SiteProcess, links: int, length: int, rounds: int, secon
         frames = sum(reader.frames for reader in readers)
         total = sum(reader.reads for reader in readers)
         rates = []
-        client, server = time.process_time(), processor_seconds(site.process.pid)
+        client, server = time.process_time(), processor_s(site.process.pid)
         for _ in range(rounds):
             before, started = sum(reader.reads for reader in readers), time.perf_counter()
             await _round(readers, seconds)
             rates.append((sum(reader.reads for reader in readers) - before) / (time.perf_counter() - started))
-        client, server = time.process_time() - client, processor_seconds(site.process.pid) - server
+        client, server = time.process_time() - client, processor_s(site.process.pid) - server
         total = sum(reader.reads for reader in readers) - total
         frames = sum(reader.frames for reader in readers) - frames
     return FrameFigures(links, length, tuple(rates), frames / total, client, server, total)
@@ -158,15 +158,6 @@ async def _round(readers: list[Reader], seconds: float) -> None:
     async with trio.open_nursery() as nursery:
         for reader in readers:
             nursery.start_soon(reader.run, until)
-
-
-def processor_seconds(process_id: int) -> float:
-    """User and system time of a process so far, by the kernel's account; 0 where there is none."""
-    try:
-        fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager

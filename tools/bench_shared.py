@@ -32,6 +32,7 @@ from ccw.plain_images import plain_header
 from ccw.tracks import END_MARK, null_track
 from host_emulator.shared_client import SharedClient
 from tools.hercules import Hercules
+from tools.measuring import durable_write_ms, percentile, processor_s
 
 DEVICES = (0x0130, 0x0131, 0x0132, 0x0133)
 CYLINDERS = 20
@@ -88,8 +89,7 @@ class Server(NamedTuple):
 
     def cpu_s(self) -> float:
         """Processor time that it has taken so far."""
-        words = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+        return processor_s(self.pid)
 
 
 @contextmanager
@@ -198,10 +198,10 @@ class Clients:
         before = server.cpu_s()
         for pipe in pipes:
             pipe.send("go")
-        took = sorted(value for pipe in pipes for value in pipe.recv())
+        took = [value for pipe in pipes for value in pipe.recv()]
         cpu_us = (server.cpu_s() - before) / len(took) * 1e6
-        middle, high = took[len(took) // 2], took[int(len(took) * 0.99)]
-        return Round(len(took) / seconds, middle * 1e3, high * 1e3, took[-1] * 1e3, cpu_us)
+        middle, high = percentile(took, 0.5), percentile(took, 0.99)
+        return Round(len(took) / seconds, middle * 1e3, high * 1e3, max(took) * 1e3, cpu_us)
 
     def close(self) -> None:
         """End the processes."""
@@ -242,32 +242,17 @@ def hercules_server(folder: Path, images: dict[int, Path]) -> Iterator[Server]:
     Path(f"/tmp/hercules_shared.{port}").unlink(missing_ok=True)  # its local socket: it is killed, and leaves it
 
 
-def sync_ms(folder: Path) -> float:
-    """What a write of SYNC_BYTES and its fdatasync take alone, in space that was written before: the median, in ms."""
-    path, took = folder / "sync", []
-    with path.open("wb+", buffering=0) as file:
-        file.write(bytes(SYNCS * SYNC_BYTES))
-        os.fsync(file.fileno())
-        for number in range(SYNCS):
-            before = time.perf_counter()
-            os.pwrite(file.fileno(), os.urandom(SYNC_BYTES), number * SYNC_BYTES)
-            os.fdatasync(file.fileno())
-            took.append(time.perf_counter() - before)
-    path.unlink()
-    return median(took) * 1e3
-
-
 def measure(
     rounds: int, seconds: float, races: Sequence[Race] = RACES, say: Callable[[str], None] = lambda text: None
 ) -> tuple[list[Figures], float]:
-    """Race both servers: `rounds` rounds of `seconds` for each server and line, by turns. Figures, and `sync_ms`."""
+    """Race both servers: `rounds` rounds of `seconds` a server and line, by turns. Also ms of a durable write."""
     geometry = geometry_for("3390", CYLINDERS)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trackbridge-bench-")))
         images = {device: folder / f"{device:04X}.ckd" for device in DEVICES}
         for path in images.values():
             make_volume(path, geometry)
-        alone = sync_ms(folder)
+        alone = durable_write_ms(folder, SYNC_BYTES, SYNCS)
         ours = stack.enter_context(our_server(folder, images))
         in_memory = ours
         if any(race.in_memory for race in races):

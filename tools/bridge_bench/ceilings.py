@@ -7,12 +7,10 @@ import socket
 import threading
 import time
 from pathlib import Path
-from statistics import median
 
 LOOPBACK_BYTES = 1 << 30
 PIECE = bytes(1 << 20)
 BATCH_PARTS, BATCHES = 64, 40
-SYNCS = 60
 
 
 def loopback_mb_per_s(total: int = LOOPBACK_BYTES) -> float:
@@ -52,25 +50,6 @@ def durable_mb_per_s(folder: Path) -> float:
             os.pwritev(descriptor, [track] * BATCH_PARTS, batch * length)
             os.fdatasync(descriptor)
         return length * BATCHES / (time.perf_counter() - start) / 1e6
-    finally:
-        os.close(descriptor)
-        path.unlink()
-
-
-def durable_write_ms(folder: Path) -> float:
-    """One 4-KiB write that is durable, median in ms."""
-    path = folder / "ceiling"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
-    took = []
-    try:
-        os.pwrite(descriptor, bytes(4096 * SYNCS), 0)
-        os.fdatasync(descriptor)
-        for number in range(SYNCS):
-            start = time.perf_counter()
-            os.pwrite(descriptor, os.urandom(4096), 4096 * number)
-            os.fdatasync(descriptor)
-            took.append(time.perf_counter() - start)
-        return median(took) * 1e3
     finally:
         os.close(descriptor)
         path.unlink()

@@ -66,9 +66,3 @@ async def _host(
             await session.run_program(volume, program, LINK_RETRIES)
             took.append(time.perf_counter() - start)
             await trio.sleep(THINK_S)
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """The value below which `share` of them lie."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]

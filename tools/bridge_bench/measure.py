@@ -12,10 +12,12 @@ import trio
 
 from host_emulator.session import open_session
 from tools.bridge_bench import ceilings
-from tools.bridge_bench.load import hosts_at_work, percentile, timed_writes
+from tools.bridge_bench.load import hosts_at_work, timed_writes
 from tools.bridge_bench.sites import Couple, Plan, couple, make_image
+from tools.measuring import durable_write_ms, percentile
 
 IDLE_S = 4.0
+SYNC_BYTES, SYNCS = 4096, 60
 Figures = dict[str, Any]
 
 
@@ -135,7 +137,7 @@ class Bench:
                             count = self._sizes.writes // 10
                             took[volume] += await timed_writes(session, volume, plan.tracks, count)
             image.unlink()
-            row: Figures = {"rtt_ms": rtt_ms, "durable_write_ms": round(ceilings.durable_write_ms(folder), 3)}
+            row: Figures = {"rtt_ms": rtt_ms, "durable_write_ms": round(durable_write_ms(folder, SYNC_BYTES, SYNCS), 3)}
             for name, share in (("p50", 0.5), ("p99", 0.99)):
                 duplex, simplex = (percentile(took[volume], share) * 1e3 for volume in (0, 1))
                 row |= {f"duplex_{name}_ms": round(duplex, 3), f"simplex_{name}_ms": round(simplex, 3)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from host_emulator import orders
 from host_emulator.orders import System
 from host_emulator.session import HostSession, open_session
 from tools.demo_sites import SiteProcess, start_site
+from tools.measuring import processor_s
 
 HEADS = 15
 RECORD_AT = 21
@@ -154,7 +154,7 @@ class Couple:
 
     def processor_s(self) -> tuple[float, float]:
         """Seconds of processor time that each system has used."""
-        return _processor_s(self.site_a.process.pid), _processor_s(self.site_b.process.pid)
+        return processor_s(self.site_a.process.pid), processor_s(self.site_b.process.pid)
 
     async def copy(self, volume: int = 0) -> float:
         """Copy a volume whole; seconds from its establishment to duplex, by the primary's event log."""
@@ -167,11 +167,6 @@ class Couple:
         done = max(e["t"] for e in events if e["state"] == "DUPLEX")
         await self.delete(volume)
         return float(done - begun)
-
-
-def _processor_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # in user and in system mode
 
 
 def _of(message: str, volume: int) -> bool:

@@ -4,7 +4,8 @@
     record 1   NED of the string or array    D4 02 00 00
     record 2   NED of the storage director   D0 00 00 00
     record 3   token NED                     F0 00 00 01
-    record 4-6 zero
+    record 4-5 zero
+    record 6   specific NEQ, where the subsystem has aliases: base or alias; else zero
     record 7   general NEQ
 
 NED: node element descriptor; NEQ: node element qualifier. The data differs from path to path only in interface id,
@@ -22,10 +23,11 @@ from construct import Byte, Bytes, Int16ub, Struct
 
 from ccw.errors import FormatError
 from ccw.geometry import Geometry
-from ccw.layout import Bits, Layout
+from ccw.layout import Bits, FixedFormat, Layout
 from ccw.profiles import CONFIGURATION_LENGTH, ControlUnitProfile, DeviceIdentity
 
 NODE_ELEMENT_LENGTH = 32
+UNIT_ADDRESS_FORMAT = 1             # of a specific NEQ
 
 
 class ElementFlag(IntFlag):
@@ -162,6 +164,32 @@ NODE_QUALIFIER = Layout("node element qualifier", NodeQualifier, Struct(
 ), NODE_ELEMENT_LENGTH)
 
 
+@dataclass(frozen=True, slots=True)
+class SpecificQualifier(FixedFormat):
+    """A specific NEQ of Read Configuration Data, 2105 and later, when parallel access volumes are offered."""
+
+    flags: int
+    selector: int
+    format: int
+    reserved_04: bytes
+    content_08: int
+    content_09: int
+    content_10: bytes
+    reserved_24: bytes
+
+
+SpecificQualifier.LAYOUT = Layout("specific node element qualifier", SpecificQualifier, Struct(
+    "flags" / Bits(ElementFlag) * "kind 1",                                                             # 0
+    "selector" / Byte,                                                                                  # 1
+    "format" / Int16ub * "0001 unit address, 0004 unit token",                                          # 2-3
+    "reserved_04" / Bytes(4),                                                                           # 4-7
+    "content_08" / Byte * "format 1: 0 not configured, 1 base, 2 PAV alias, 3 HyperPAV alias; 4: token",    # 8
+    "content_09" / Byte * "format 1: base unit address; format 4: token",                               # 9
+    "content_10" / Bytes(14) * "format 4: token",                                                       # 10-23
+    "reserved_24" / Bytes(8),                                                                           # 24-31
+), 32)
+
+
 def _ebcdic(text: str, length: int, what: str) -> bytes:
     try:
         data = text.encode("cp037")
@@ -200,4 +228,12 @@ def configuration_data(profile: ControlUnitProfile, geometry: Geometry, identity
         link_protocol=identity.link_protocol, format_flags=QualifierFormat.FORMAT, logical_device_address=unit,
         reserved_20=bytes(12)).encode()
     used = b"".join(elements)
-    return used + bytes(CONFIGURATION_LENGTH - len(used) - len(qualifier)) + qualifier
+    last = _specific(identity) + qualifier
+    return used + bytes(CONFIGURATION_LENGTH - len(used) - len(last)) + last
+
+
+def _specific(identity: DeviceIdentity) -> bytes:
+    if not identity.address_type:
+        return b""
+    return SpecificQualifier(ElementFlag.KIND_1, 0, UNIT_ADDRESS_FORMAT, bytes(4), identity.address_type,
+                             identity.base_address, bytes(14), bytes(8)).encode()

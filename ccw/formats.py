@@ -133,7 +133,8 @@ _IDENTITY = (
           tail="byte 7 zero, then command information words of 4 bytes"),
     *_fixed("identity", characteristics.DEVICE_CHARACTERISTICS),
     _kind("node records", "identity", sd.NodeRecords, tail="records of 32 bytes, by kind: the three below"),
-    *_fixed("identity", configuration.NODE_ELEMENT, configuration.NODE_QUALIFIER, vd.SpecificQualifier.LAYOUT),
+    *_fixed("identity", configuration.NODE_ELEMENT, configuration.NODE_QUALIFIER,
+            configuration.SpecificQualifier.LAYOUT),
     _kind("subsystem status", "identity", identity.SubsystemStatus, identity.SUBSYSTEM_STATUS,
           tail="long form: storage status, 4 bytes"),
 )

@@ -86,3 +86,5 @@ class DeviceIdentity:
     cluster_id: int = 0x80
     link_address: int = 0               # 16 bits
     missing_interrupt_interval: int = 0x1E      # bits 0-1 power of ten, bits 2-7 number: 30 seconds
+    address_type: int = 0               # where the subsystem has aliases: 1 base, 2 alias
+    base_address: int = 0               # then, that of the base

@@ -1,11 +1,10 @@
-"""Replies of Read Subsystem Data 3E about volumes, extent pools and hosts; and specific node qualifiers.
+"""Replies of Read Subsystem Data 3E about volumes, extent pools and hosts.
 
     order 18, suborder 1C   HostAccess              20 + 32n
               suborder 52   VolumeStorage           28
               suborder 53   LogicalConfiguration    32 + 8n
-    configuration data      SpecificQualifier       32: parallel access volumes, unit token
 
-Source: eckd-commands 2.12 and 3.12.2: Linux DASD driver; that capacities are in cylinders: assumed.
+Source: eckd-commands 3.12.2: Linux DASD driver; that capacities are in cylinders: assumed.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from typing import Any
 
 from construct import Byte, Bytes, Int16ub, Int32ub, Struct
 
-from ccw.configuration import ElementFlag
 from ccw.errors import FormatError
 from ccw.layout import Bits, FixedFormat, Layout, wrong_length
 
@@ -251,29 +249,3 @@ LOGICAL_CONFIGURATION: Layout[Any] = Layout("logical configuration", lambda *fie
     "reserved_25" / Bytes(7),                               # 25-31; then n pools of 8 bytes
 ), _POOLS_START, lambda value: (value.length, value.pool_count, value.flags, value.unused_05, value.system_type,
                                 value.model, value.sequence_number, value.reserved_25), describes=LogicalConfiguration)
-
-
-@dataclass(frozen=True, slots=True)
-class SpecificQualifier(FixedFormat):
-    """A specific NEQ of Read Configuration Data, 2105 and later, when parallel access volumes are offered."""
-
-    flags: int
-    selector: int
-    format: int
-    reserved_04: bytes
-    content_08: int
-    content_09: int
-    content_10: bytes
-    reserved_24: bytes
-
-
-SpecificQualifier.LAYOUT = Layout("specific node element qualifier", SpecificQualifier, Struct(
-    "flags" / Bits(ElementFlag) * "kind 1",                                                             # 0
-    "selector" / Byte,                                                                                  # 1
-    "format" / Int16ub * "0001 unit address, 0004 unit token",                                          # 2-3
-    "reserved_04" / Bytes(4),                                                                           # 4-7
-    "content_08" / Byte * "format 1: 0 not configured, 1 base, 2 PAV alias, 3 HyperPAV alias; 4: token",    # 8
-    "content_09" / Byte * "format 1: base unit address; format 4: token",                               # 9
-    "content_10" / Bytes(14) * "format 4: token",                                                       # 10-23
-    "reserved_24" / Bytes(8),                                                                           # 24-31
-), 32)

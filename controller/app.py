@@ -67,6 +67,7 @@ def box_settings(config: SystemConfig) -> BoxSettings:
             read_only=volume.read_only,
             features=config.features | ({THIN} if volume.thin else set()),
             number=volume.number,
+            aliases=volume.aliases,
         )
         for volume in config.volumes
     )
@@ -111,7 +112,8 @@ def check(config: SystemConfig) -> list[str]:
             check_image(volume, geometry)
         if volume.image_in_place is not None:
             ImageFile(volume.image_in_place, geometry, read_only=True).close()
-        lines.append(f"volume {volume.address:02X}: {geometry.name}, {geometry.cylinders} cylinders")
+        aliases = f", aliases {' '.join(f'{alias:02X}' for alias in volume.aliases)}" if volume.aliases else ""
+        lines.append(f"volume {volume.address:02X}: {geometry.name}, {geometry.cylinders} cylinders{aliases}")
     return lines
 
 

@@ -31,6 +31,7 @@ class VolumeSettings:
     profile: Profile | None = None  # its control unit, where that is not the box's
     sense_id: bool | None = None  # see DeviceSettings
     seek_check: bool = False
+    aliases: tuple[int, ...] = ()  # unit addresses of its parallel-access aliases
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ __all__ = [
 
 PROFILES = ("3880-3", "3990-2", "3990-3", "3990-6", "9343", "2105", "2107")
 FEATURES = ("prefix", "thin")
+ALIAS_PROFILES = ("2105", "2107")
 DEVICE_TYPES = ("3390", "3380", "9345", "3375", "3350", "3340", "3330", "2314", "2311", "2305")
 MODES = ("bridge", "conventional")
 LINK_PROTOCOLS = {"parallel": 0x80, "escon": 0x40, "ficon": 0x10}
@@ -47,6 +48,7 @@ class VolumeConfig:
     sense_id: bool | None = None  # does Sense ID exist; None: as the device type has it
     seek_check: bool = False  # a bad seek shows it beside command reject, in six bytes of sense
     thin: bool = False  # hosts may ask about its space and give it back, as with the feature "thin" for all volumes
+    aliases: tuple[int, ...] = ()  # unit addresses by which hosts reach its tracks besides (parallel access volumes)
     device_number: int = -1  # how emulated mainframes know it, and its number in the store
 
     @property
@@ -139,7 +141,7 @@ CAPACITY_MB_MIN = 512  # 16 segments: fewer leave collection too little room to 
 STORE_KEYS = {"directory", "devices", "parity"}
 VOLUME_KEYS = {
     "address", "type", "cylinders", "read_only", "image", "image_in_place", "control_unit", "device_number",
-    "sense_id", "seek_check", "thin",
+    "sense_id", "seek_check", "thin", "aliases",
 }  # fmt: skip
 SHARED_KEYS = {"listen", "allow", "clients_per_device", "connections", "idle_timeout_s"}
 MODEL_KEYS = {"enabled", "cache_mb", "nvs_mb", "distance_km", "pace"}
@@ -160,6 +162,8 @@ def check_config(table: dict[str, Any], base: Path) -> SystemConfig:
     fields.unique([volume.address for volume in volumes], "volume", "address")
     fields.unique([volume.number for volume in volumes], "volume", "device_number")
     fields.unique([port.said for port in ports], "port", "said")
+    profile = fields.one_of(fields.text(table, "profile", "", default="3990-6"), PROFILES, "profile")
+    _check_aliases(volumes, profile)
     store, devices, parity = _store(table)
     protocol = fields.text(table, "link_protocol", "", default="escon")
     return SystemConfig(
@@ -167,7 +171,7 @@ def check_config(table: dict[str, Any], base: Path) -> SystemConfig:
         serial=fields.serial(table),
         ssid=fields.hexadecimal(table, "ssid", "", 0x0001, 0xFFFF),
         lss=fields.hexadecimal(table, "lss", "", 0, 0xFF, default=0),
-        profile=fields.one_of(fields.text(table, "profile", "", default="3990-6"), PROFILES, "profile"),
+        profile=profile,
         store=base / store,
         volumes=volumes,
         ports=ports,
@@ -254,8 +258,34 @@ def _volume(table: dict[str, Any], where: str, base: Path) -> VolumeConfig:
         sense_id=fields.flag(table, "sense_id", where, default=False) if "sense_id" in table else None,
         seek_check=fields.flag(table, "seek_check", where, default=False),
         thin=fields.flag(table, "thin", where, default=False),
+        aliases=_aliases(table, where),
         device_number=fields.hexadecimal(table, "device_number", where, 0, 0xFFFF, default=-1),
     )
+
+
+def _aliases(table: dict[str, Any], where: str) -> tuple[int, ...]:
+    """`aliases = ["F0", "F1"]`."""
+    listed = table.get("aliases", [])
+    if not isinstance(listed, list):
+        raise ConfigError(f'{where}.aliases: a list of unit addresses is needed, ["F0", "F1"]')
+    return tuple(
+        fields.hexadecimal({f"aliases[{index}]": text}, f"aliases[{index}]", where, 0, 0xFF)
+        for index, text in enumerate(listed)
+    )
+
+
+def _check_aliases(volumes: tuple[VolumeConfig, ...], profile: str) -> None:
+    """Aliases have addresses of their own, behind a control unit that knows them. Raises ConfigError."""
+    taken = {volume.address: f"volume {volume.address:02X}" for volume in volumes}
+    for index, volume in enumerate(volumes):
+        unit = volume.control_unit or profile
+        if volume.aliases and unit not in ALIAS_PROFILES:
+            known = " and a ".join(ALIAS_PROFILES)
+            raise ConfigError(f"volume[{index}].aliases: a {unit} has none, only a {known}")
+        for alias in volume.aliases:
+            if alias in taken:
+                raise ConfigError(f"volume[{index}].aliases: {alias:02X} is {taken[alias]} already")
+            taken[alias] = f"an alias of volume {volume.address:02X}"
 
 
 def _shared(table: dict[str, Any]) -> SharedConfig | None:

@@ -14,23 +14,35 @@ STATE_CHANGED = 0x85  # attention, device end, unit exception
 
 
 class StateChanges:
-    """The state changes of one box's devices. idle(unit address): a device is free again."""
+    """The state changes of one box's devices. idle(unit address): a device is free again.
 
-    def __init__(self, devices: Mapping[int, Device], links: LinkDirectory, idle: Callable[[int], None]) -> None:
+    exposures(unit address): the device, and its aliases, which are told the same.
+    """
+
+    def __init__(
+        self,
+        devices: Mapping[int, Device],
+        exposures: Callable[[int], list[Device]],
+        links: LinkDirectory,
+        idle: Callable[[int], None],
+    ) -> None:
         self._devices = devices
+        self._exposures = exposures
         self._links = links
         self._idle = idle
         self._released: dict[int, list[Callable[[], None]]] = {}  # by device: who waits for the end
 
     def begin(self, unit_address: int) -> None:
         """Hosts that want tracks of the device are told to wait."""
-        self._devices[unit_address].begin_state_change()
+        for device in self._exposures(unit_address):
+            device.begin_state_change()
 
     def end(self, unit_address: int) -> None:
         """Attention (85) to every path of the groups that were told to wait."""
-        for path in self._devices[unit_address].end_state_change():
-            assert isinstance(path, PathId)
-            self._links.present_status(path, unit_address, STATE_CHANGED)
+        for device in self._exposures(unit_address):
+            for path in device.end_state_change():
+                assert isinstance(path, PathId)
+                self._links.present_status(path, device.settings.unit_address, STATE_CHANGED)
         self._let_hosts_go_on(unit_address)
 
     def hold(self, unit_address: int, begins: bool) -> None:
@@ -38,8 +50,9 @@ class StateChanges:
         if begins:
             self.begin(unit_address)
             return
-        self._devices[unit_address].end_state_change()
-        self.attention(unit_address, STATE_CHANGED)
+        for device in self._exposures(unit_address):
+            device.end_state_change()
+            self.attention(device.settings.unit_address, STATE_CHANGED)
         self._let_hosts_go_on(unit_address)
 
     def attention(self, unit_address: int, status: int) -> None:
@@ -49,10 +62,10 @@ class StateChanges:
 
     def set_ready(self, unit_address: int, ready: bool) -> None:
         """The device goes offline or comes back, which every attached host is told (85)."""
-        device = self._devices[unit_address]
-        came_back, device.ready = ready and not device.ready, ready
-        if came_back:
-            self.attention(unit_address, STATE_CHANGED)
+        for device in self._exposures(unit_address):
+            came_back, device.ready = ready and not device.ready, ready
+            if came_back:
+                self.attention(device.settings.unit_address, STATE_CHANGED)
 
     def pending(self, unit_address: int) -> bool:
         """Are hosts told to wait?"""

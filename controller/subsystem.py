@@ -12,6 +12,9 @@ from functools import partial
 
 from ccw.errors import FormatError
 from ccw.pprc import PprcHeader
+from ccw.pprc_codes import Reason
+from ccw.profiles import DeviceIdentity
+from ccw.subsystem_data import AddressType
 from controller.box import BoxSettings, Ports, VolumeSettings, shape_of
 from controller.channel import PathId
 from controller.channel.busy import ControlUnitBusy
@@ -21,6 +24,7 @@ from controller.commands.outcome import Command, Outcome, UnitCheck
 from controller.commands.profiles import PROFILES
 from controller.commands.subsystem_functions import REMOTE_WRITE_PREFIX
 from controller.hardening import Writes, check_of
+from controller.parallel_access import ParallelAccess
 from controller.releasing import Releases
 from controller.remote_copy.checks import primary_box
 from controller.remote_copy.pair import BoxName
@@ -51,7 +55,11 @@ class Subsystem:
         self._modes = SubsystemModes()
         self.devices: dict[int, Device] = {}
         self.volumes = {volume.unit_address: volume for volume in settings.volumes}
-        self.state_changes = StateChanges(self.devices, ports.links, lambda address: self.on_idle(address))
+        self._bases = {alias: volume.unit_address for volume in settings.volumes for alias in volume.aliases}
+        self.parallel = ParallelAccess(self.devices, self._bases)
+        self.state_changes = StateChanges(
+            self.devices, self.parallel.exposures, ports.links, lambda address: self.on_idle(address)
+        )
         self._shapes = {address: shape_of(volume.geometry) for address, volume in self.volumes.items()}
         around = Surroundings(
             array=ports.array,
@@ -88,6 +96,7 @@ class Subsystem:
             table.pop(unit_address)
 
     def _make_device(self, address: int) -> Device:
+        """The device, and with a base its aliases."""
         volume = self.volumes[address]
         bridge = self.remote_copy.takes_bridge_chains(address)
         profile = volume.profile or self.settings.profile
@@ -98,32 +107,50 @@ class Subsystem:
             unit_address=address,
             geometry=volume.geometry,
             profile=profile,
-            identity=volume.identity,
+            identity=self._identity(volume, address),
             read_only=volume.read_only,
             features=volume.features,
             bridge=bridge,
             sense_id=volume.sense_id,
             seek_check=volume.seek_check,
-            devices=len(self.volumes),
+            devices=len(self.volumes) + len(self._bases),
             cache_bytes=self.settings.cache_bytes,
             nvs_bytes=self.settings.nvs_bytes,
         )
-        device = Device(settings, self.ports.tracks, self._modes)
-        device.cylinders_allocated = lambda: self._cylinders_written(address, volume.geometry.heads)
+        device = self._equip(Device(settings, self.ports.tracks, self._modes))
+        for alias in volume.aliases:
+            own = replace(settings, unit_address=alias, base=address, identity=self._identity(volume, alias))
+            self._equip(Device(own, self.ports.tracks, self._modes, device.paths.reservation))
+        return device
+
+    def _identity(self, volume: VolumeSettings, address: int) -> DeviceIdentity:
+        """Where the box has aliases at all, bases and aliases say which they are."""
+        base = volume.unit_address
+        if not self._bases:
+            return volume.identity
+        kind = AddressType.BASE if address == base else AddressType.ALIAS
+        return replace(volume.identity, unit_address=address, address_type=kind, base_address=base)
+
+    def _equip(self, device: Device) -> Device:
+        """Tell the device where to ask for what is not its own, and let hosts reach it."""
+        address, heads = device.settings.volume, device.geometry.heads
+        device.cylinders_allocated = lambda: self._cylinders_written(address, heads)
         if self.ports.cache_counts is not None:
             device.cache_counts = partial(self.ports.cache_counts, address)
         device.is_peer = self._peers.__contains__
+        device.unit_addresses = self.parallel.unit_addresses
         if self.settings.pprc:
             device.subsystem_data[SUBORDER_PPRC] = lambda order: self._query(address, order)
-        self.devices[address] = device
+        self.devices[device.settings.unit_address] = device
         return device
 
     def _device(self, address: int) -> Device:
         """The device, made anew when its role as a bridge volume has changed."""
         device = self.devices[address]
-        if device.settings.bridge != self.remote_copy.takes_bridge_chains(address):
-            device = self._make_device(address)
-        return device
+        volume = device.settings.volume
+        if device.settings.bridge != self.remote_copy.takes_bridge_chains(volume):
+            self._make_device(volume)
+        return self.devices[address]
 
     def _cylinders_written(self, address: int, heads: int) -> int:
         """In how many cylinders of a volume a track was ever written: the space it takes, roughly."""
@@ -136,8 +163,9 @@ class Subsystem:
             raise UnitCheck(0, image=replace(refused.refusal, cca=address).sense()) from refused
 
     def _in_use(self, address: int) -> tuple[bool, bool]:
-        paths = self.devices[address].paths
-        return paths.online or address in self.attached, paths.owner is not None
+        exposures = self.parallel.exposures(address)
+        online = any(device.paths.online for device in exposures)
+        return online or address in self.attached, exposures[0].paths.owner is not None
 
     # Logical paths
 
@@ -171,7 +199,7 @@ class Subsystem:
 
     def device_exists(self, path: PathId, unit_address: int) -> bool:
         """See `CommandServer`."""
-        return unit_address in self.volumes
+        return unit_address in self.devices
 
     def end_chain(self, path: PathId, unit_address: int) -> None:
         """See `CommandServer`."""
@@ -190,11 +218,14 @@ class Subsystem:
                 self._pay_device_ends(device)
 
     def _pay_device_ends(self, device: Device) -> None:
-        for path in device.take_owed_device_ends():
-            assert isinstance(path, PathId)
-            self.ports.links.present_status(path, device.settings.unit_address, DEVICE_END)
+        volume = device.settings.volume
+        for exposure in self.parallel.exposures(volume):  # a reservation may have ended, which is that of all
+            for path in exposure.take_owed_device_ends():
+                assert isinstance(path, PathId)
+                self.ports.links.present_status(path, exposure.settings.unit_address, DEVICE_END)
+        self.parallel.chain_over(volume)
         if device.active_chain is None:
-            self.on_idle(device.settings.unit_address)
+            self.on_idle(volume)
 
     def is_peer(self, path: PathId) -> bool:
         """Is another storage system behind the path?"""
@@ -213,12 +244,13 @@ class Subsystem:
     def start(self, path: PathId, unit_address: int, command: Command, reply: Callable[[Outcome], None]) -> None:
         """See `CommandServer`."""
         device = self._device(unit_address)
+        volume = device.settings.volume
         sender = self._peers.get(path)
         if sender is None:
-            refusal = self.remote_copy.gate(unit_address, command.code)
+            refusal = self.remote_copy.gate(volume, command.code)
         else:
             in_update_chain = command.chained and device.takes_updates(path)
-            refusal = self.remote_copy.peer_gate(unit_address, command.code, in_update_chain)
+            refusal = self.remote_copy.peer_gate(volume, command.code, in_update_chain)
         if refusal is not None:
             reply(device.refuse(path, command, UnitCheck(0, image=refusal.sense())))
             return
@@ -238,7 +270,16 @@ class Subsystem:
         if not command.chained and self.busy.refuses(path, device.settings.unit_address):
             reply(Outcome(CONTROL_UNIT_BUSY, residual=command.count))
             return
+        claim = self.parallel.wanted(device, path, command)
+        if claim is not None:
+            again = partial(self.start, path, device.settings.unit_address, command, reply)
+            if self.parallel.waits(device, path, command, claim, again):
+                return
         outcome = device.execute(path, command)
+        if claim is not None:
+            device.take_claim(path, claim)
+        if not command.chained:  # it has ended what came before
+            self.parallel.chain_over(device.settings.volume)
         if outcome.order is not None:
             self._order(path, device, command, sender, outcome, reply)
         elif outcome.record is not None:
@@ -246,7 +287,7 @@ class Subsystem:
         elif outcome.release is not None:
             self.releases.complete(device, path, command, outcome, reply)
         elif outcome.writes:
-            late = self.remote_copy.gate(device.settings.unit_address, WRITE_DATA) if sender is None else None
+            late = self.remote_copy.gate(device.settings.volume, WRITE_DATA) if sender is None else None
             if late is not None:  # what the volume is has changed while the chain ran
                 reply(device.refuse(path, command, UnitCheck(0, image=late.sense())))
                 return
@@ -276,7 +317,10 @@ class Subsystem:
             reply(result)
 
         if not self.settings.pprc:
-            answer(Refusal(0x0F, 0x40, cca=unit_address).outcome())
+            answer(Refusal(0x0F, Reason.NOT_ENABLED, cca=unit_address).outcome())
+            return
+        if device.settings.base is not None:  # pairs are between bases
+            answer(Refusal(0x0F, Reason.NOT_THE_ONE_NAMED, cca=unit_address).outcome())
             return
         said = self.ports.links.said_of(path.link_id)
         self.remote_copy.order(unit_address, outcome.order, sender, said, answer)
@@ -297,14 +341,17 @@ class Subsystem:
         reply(outcome)
 
     def hold(self, holder: Hashable, unit_address: int) -> bool:
-        """Give the device to `holder` as if it ran a chain; False while another does, or has it reserved."""
-        return self._device(unit_address).hold(holder)
+        """Give the device to `holder` as if it ran a chain; False while another does, or has it reserved.
+
+        Its aliases with it.
+        """
+        return self.parallel.hold(holder, self._device(unit_address).settings.volume)
 
     def let_go(self, holder: Hashable, unit_address: int) -> None:
         """What `hold` began is over."""
-        device = self.devices[unit_address]
-        device.end_chain(holder)
-        self._pay_device_ends(device)
+        for device in self.parallel.exposures(unit_address):
+            device.end_chain(holder)
+        self._pay_device_ends(self.devices[unit_address])
 
 
 def _nobody(*_: object) -> None:

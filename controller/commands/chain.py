@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from enum import IntEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from ccw.geometry import track_address_bytes
 from ccw.tracks import Record, build_image
@@ -45,6 +45,18 @@ class Permission:
     COUNT_WRITTEN: Final = 0x10
 
 
+class Claim(NamedTuple):
+    """Tracks that a chain keeps other exposures of its volume from; first and last, both included."""
+
+    first: int
+    last: int
+    writes: bool
+
+    def conflicts(self, other: Claim) -> bool:
+        """Do they overlap, and does one of them write?"""
+        return self.first <= other.last and other.first <= self.last and (self.writes or other.writes)
+
+
 class ChainState:
     """One chain: position, extent, domain, gates, and the working images of the tracks it touched.
 
@@ -53,13 +65,14 @@ class ChainState:
     track itself. `next` is the index of the next count field,
     `current` the index of the record passed last. `first_track`/`last_track` bound the extent, both included.
     `cut_off`: another system ended the chain. `waits`: it began while a state change is pending. `updates`: it
-    began with an accepted Remote Write Prefix.
+    began with an accepted Remote Write Prefix. `claim`: what it keeps the volume's other exposures from.
     """
 
     __slots__ = (
         "attributes",
         "block_size",
         "changed",
+        "claim",
         "continues",
         "current",
         "cut_off",
@@ -108,6 +121,7 @@ class ChainState:
         self.previous = 0
         self.continues = False
         self.cut_off = False
+        self.claim: Claim | None = None
         self.waits = False
         self.updates = False
         self.gate: frozenset[int] | None = None

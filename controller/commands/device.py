@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 
-from controller.commands.chain import ChainState
+from controller.commands.chain import ChainState, Claim
 from controller.commands.checks import (
     COMMAND_REJECT,
     count_too_small,
@@ -25,6 +25,7 @@ from controller.commands.device_state import DeviceState, SubsystemModes
 from controller.commands.ending import BUSY, NORMAL_END, STATUS_MODIFIER, UNIT_CHECK_END
 from controller.commands.outcome import Command, Outcome, TrackSource, TrackWrite, UnitCheck
 from controller.commands.release_space import releases_space
+from controller.commands.reservation import Reservation
 from controller.commands.sensing import chain_sense, incomplete_domain, sense_image, state_change_pending
 from controller.commands.subsystem_functions import NOTHING
 from controller.commands.table import DATA_COMMANDS, NEEDS_READY, Rule, rules_for, with_sense_id
@@ -50,8 +51,15 @@ _MOVES_NOTHING = frozenset({0x01, 0x02})
 class Device(DeviceState):
     """One device. Not safe for several threads."""
 
-    def __init__(self, settings: DeviceSettings, tracks: TrackSource, modes: SubsystemModes | None = None) -> None:
-        super().__init__(settings, tracks, modes)
+    def __init__(
+        self,
+        settings: DeviceSettings,
+        tracks: TrackSource,
+        modes: SubsystemModes | None = None,
+        reservation: Reservation | None = None,
+    ) -> None:
+        """`reservation`: the base's, of an alias."""
+        super().__init__(settings, tracks, modes, reservation)
         self._rules = rules_for(settings.profile, self.kind, settings.geometry)
         if settings.sense_id is not None:
             self._rules = with_sense_id(self._rules, settings.sense_id)
@@ -115,6 +123,11 @@ class Device(DeviceState):
     def active_chain(self) -> ChainState | None:
         """What stands for the chain the device is working on: the same object as long as it lasts."""
         return self._chain
+
+    def take_claim(self, path: Hashable, claim: Claim) -> None:
+        """The chain of this path, if it has the device, keeps other exposures of the volume from these tracks."""
+        if self._chain is not None and self._chain.path == path:
+            self._chain.claim = claim
 
     def begin_updates(self, path: Hashable) -> None:
         """The Remote Write Prefix of this path's chain was accepted."""
@@ -223,8 +236,11 @@ class Device(DeviceState):
         return chain_sense(chain, check) if chain is not None else sense_image(self, self.track, check)
 
     def take_owed_device_ends(self) -> tuple[Hashable, ...]:
-        """Return the paths to which device end (04) is owed because they were answered busy; each once."""
-        return self.paths.take_owed() if self._chain is None and self.paths.allegiance is None else ()
+        """Return the paths to which device end (04) is owed because they were answered busy; each once.
+
+        Under a contingent allegiance that is the path (group) that has it: it is to fetch the sense.
+        """
+        return self.paths.take_owed() if self._chain is None else ()
 
     def state_change_pending(self) -> UnitCheck:
         """The 32-byte sense with action 1D: the host waits for attention (85) and tries again. For long busy."""

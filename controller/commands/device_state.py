@@ -16,12 +16,13 @@ from ccw.configuration import configuration_data
 from ccw.errors import FormatError
 from ccw.geometry import Geometry
 from ccw.profiles import DeviceIdentity
+from ccw.subsystem_data import AddressEntry
 from ccw.tracks import Record, parse_track
 from controller.commands.checks import alternate_pointer_invalid, invalid_track_format
 from controller.commands.device_types import DEVICE_TYPES, Alternates
 from controller.commands.outcome import TrackSource
 from controller.commands.profiles import Profile
-from controller.commands.reservation import PathTable
+from controller.commands.reservation import PathTable, Reservation
 
 PARSED_TRACKS_MAX = 8
 
@@ -34,6 +35,7 @@ class DeviceSettings:
     feature codes, with "thin" queries about space are answered. `bridge`: a bridge volume; Write Full Track hands its
     data out as `Outcome.record` instead of writing a track. `devices`: how many the subsystem has.
     `cache_bytes`, `nvs_bytes`: the sizes that Sense Subsystem Status announces.
+    `base`: of an alias, the unit address of the device whose tracks are its own.
     `sense_id`: does Sense ID exist; None: as the device type has it. `seek_check`: a bad seek on a device with six
     sense bytes shows seek check beside command reject.
     """
@@ -51,6 +53,12 @@ class DeviceSettings:
     nvs_bytes: int = 0
     sense_id: bool | None = None
     seek_check: bool = False
+    base: int | None = None
+
+    @property
+    def base_address(self) -> int:
+        """The unit address of the device, of an alias that of its base."""
+        return self.unit_address if self.base is None else self.base
 
 
 @dataclass(slots=True)
@@ -65,7 +73,13 @@ class SubsystemModes:
 class DeviceState:
     """One device without its executor. `track` is where the access stands between chains."""
 
-    def __init__(self, settings: DeviceSettings, tracks: TrackSource, modes: SubsystemModes | None = None) -> None:
+    def __init__(
+        self,
+        settings: DeviceSettings,
+        tracks: TrackSource,
+        modes: SubsystemModes | None = None,
+        reservation: Reservation | None = None,
+    ) -> None:
         self.settings = settings
         self.modes = modes or SubsystemModes()
         self.caching = True
@@ -80,9 +94,10 @@ class DeviceState:
         self.last_cells = lru_cache(maxsize=256)(settings.geometry.last_cells)
         self.kind = DEVICE_TYPES[settings.geometry.device_type]
         self.follows_alternates = self.kind.alternates is not Alternates.NOT_FOLLOWED
-        self.paths = PathTable()
+        self.paths = PathTable(reservation)
         self.system_characteristics: dict[Hashable, bytes] = {}
         self.subsystem_data: dict[int, Callable[[bytes], bytes]] = {}
+        self.unit_addresses: Callable[[], dict[int, AddressEntry]] = dict
         self.special_intercept = False
         self.messages = 0
         presentation = settings.profile.presentation

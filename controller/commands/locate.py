@@ -128,7 +128,7 @@ def prefix(chain: ChainState, command: Command) -> Ending:
         raise invalid_sequence()
     if form not in (0x00, 0x01):
         raise invalid_parameter()
-    if validity & PREFIX_VERIFY_BASE and data[2] != chain.device.settings.unit_address:
+    if validity & PREFIX_VERIFY_BASE and data[2] != chain.device.settings.base_address:
         raise UnitCheck(COMMAND_REJECT, 0, STATUS_NOT_AS_REQUIRED, ALIAS_CHANGED)
     if data[3] & PREFIX_SUSPEND_RECONNECTION:
         chain.reconnection_suspended = True

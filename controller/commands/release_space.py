@@ -50,13 +50,13 @@ def release_space(chain: ChainState, command: Command) -> Ending:
 
 def _check(chain: ChainState, request: ReleaseSpace) -> None:
     """Everything but the extents themselves. Raises CR 0/4."""
-    identity = chain.device.settings.identity
+    settings = chain.device.settings
     by_extent = bool(request.operation_flags & _BY_EXTENT)
     if (
         request.flags
         or request.operation_flags & ~_KNOWN
         or request.reserved_03
-        or (request.lss, request.unit_address) != (identity.lss, identity.unit_address)
+        or (request.lss, request.unit_address) != (settings.identity.lss, settings.base_address)
         or any(request.reserved_06)
         or by_extent != bool(request.extents)
         or len(request.extents) > RELEASE_EXTENTS_MAX

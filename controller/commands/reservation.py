@@ -42,16 +42,46 @@ class PathRecord:
     multipath: bool = False
 
 
-class PathTable:
-    """Path groups and reservation of one device."""
+class Reservation:
+    """Who has a volume reserved, and who lost it and was not told yet. `tables`: of the devices that reach it."""
 
     def __init__(self) -> None:
-        self._paths: dict[Hashable, PathRecord] = {}
         self.owner: Hashable | None = None
+        self.dispossessed: Hashable | None = None
+        self.tables: list[PathTable] = []
+
+    def has_members(self, identity: Hashable) -> bool:
+        """Whether a path is in the group of that id, on any of the devices."""
+        return any(table.has_members(identity) for table in self.tables)
+
+
+class PathTable:
+    """Path groups and reservation of one device; an alias shares the `reservation` of its base."""
+
+    def __init__(self, reservation: Reservation | None = None) -> None:
+        self.reservation = reservation or Reservation()
+        self.reservation.tables.append(self)
+        self._paths: dict[Hashable, PathRecord] = {}
         self.allegiance: Hashable | None = None
-        self._dispossessed: Hashable | None = None
         self._cut_off: dict[Hashable, None] = {}
         self._owed: dict[Hashable, None] = {}
+
+    @property
+    def owner(self) -> Hashable | None:
+        """The path or group that has the volume reserved."""
+        return self.reservation.owner
+
+    @owner.setter
+    def owner(self, owner: Hashable | None) -> None:
+        self.reservation.owner = owner
+
+    @property
+    def _dispossessed(self) -> Hashable | None:
+        return self.reservation.dispossessed
+
+    @_dispossessed.setter
+    def _dispossessed(self, identity: Hashable | None) -> None:
+        self.reservation.dispossessed = identity
 
     def identity(self, path: Hashable) -> Hashable:
         """Return what stands for the path in a reservation: its group's id when grouped, else the path itself."""
@@ -117,7 +147,7 @@ class PathTable:
         self._paths.pop(path, None)
         self._owed.pop(path, None)
         self._cut_off.pop(path, None)
-        left = not self.has_members(identity)
+        left = not self.reservation.has_members(identity)
         if self.owner == path or (self.owner == identity and left):
             self.owner = None
         if self.allegiance == path or (self.allegiance == identity and left):
@@ -187,7 +217,11 @@ class PathTable:
 
     def take_owed(self) -> tuple[Hashable, ...]:
         """Return the paths that were answered busy and may use the device now; each is returned once."""
-        free = tuple(path for path in self._owed if not self.is_reserved_elsewhere(path))
+        free = tuple(
+            path
+            for path in self._owed
+            if not self.is_reserved_elsewhere(path) and not self.owes_allegiance_elsewhere(path)
+        )
         for path in free:
             del self._owed[path]
         return free

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ccw.subsystem_data import ADDRESSES, AddressEntry, AddressType, UnitAddressConfiguration
 from ccw.volume_data import (
     ConfigurationFlag,
     ExtentPool,
@@ -178,9 +179,10 @@ def _no_message(chain: ChainState, order: bytes) -> bytes:
 
 
 def _unit_address_configuration(chain: ChainState, order: bytes) -> bytes:
-    """256 pairs (type, base address); zeros, as recorded: no aliases are offered."""
+    """256 pairs (type, base address); zeros, as recorded, where the subsystem has no aliases."""
     _require_zero(order, 7)
-    return bytes(512)
+    table, none = chain.device.unit_addresses(), AddressEntry(AddressType.NONE, 0)
+    return UnitAddressConfiguration(tuple(table.get(address, none) for address in range(ADDRESSES))).encode()
 
 
 def _feature_codes(chain: ChainState, order: bytes) -> bytes:

@@ -4,9 +4,10 @@ A command goes to the subsystem as ever; its answer is shown to the meter and pa
 the hardware of the period would have had it. The link knows nothing of either.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 from controller.channel import CommandServer, PathId
+from controller.commands.device import Device
 from controller.commands.outcome import Command, Outcome
 from controller.models.meter import Meter
 from controller.models.work import CommandWork
@@ -40,7 +41,8 @@ class MeteredServer:
                 reply(outcome)  # busy, or device end of a command that was measured
                 return
             work = CommandWork(command.code, command.data, len(outcome.data), outcome.immediate, chain.track)
-            done = self._meter.command(path, path.link_id, unit_address, self._clock.now(), command.chained, work)
+            user, volume = _user(path, device), device.settings.volume
+            done = self._meter.command(user, path.link_id, volume, self._clock.now(), command.chained, work)
             if self._paced:
                 self._timers.call_at(done, lambda: reply(outcome))
             else:
@@ -50,10 +52,19 @@ class MeteredServer:
 
     def end_chain(self, path: PathId, unit_address: int) -> None:
         """See `CommandServer`."""
-        self._meter.end_chain(path, unit_address)
+        device = self._subsystem.devices[unit_address]
+        self._meter.end_chain(_user(path, device), device.settings.volume)
         self._server.end_chain(path, unit_address)
 
     def path_removed(self, path: PathId) -> None:
         """See `CommandServer`."""
+        for device in self._subsystem.devices.values():
+            if device.settings.base is not None:
+                self._meter.forget_path(_user(path, device))
         self._meter.forget_path(path)
         self._server.path_removed(path)
+
+
+def _user(path: PathId, device: Device) -> Hashable:
+    """Who has a chain on the volume: the path, by an alias too; those are chains of their own."""
+    return path if device.settings.base is None else (path, device.settings.unit_address)

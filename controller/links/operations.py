@@ -235,6 +235,8 @@ class Operations:
             reason = "it is a physical volume, its tracks lie in an image"
         elif clients:
             reason = f"attached by {clients} client{'s' if clients > 1 else ''} of shared devices"
+        elif self._system.subsystem.volumes[address].aliases:
+            reason = "it has aliases"
         elif self._system.subsystem.devices[address].paths.online:
             reason = "it is online to a host"
         if reason is not None:
@@ -299,7 +301,7 @@ class Operations:
         return address
 
     def _free_address(self, number: int) -> int:
-        taken = self._system.subsystem.volumes
+        taken = self._system.subsystem.devices
         for address in chain((number & 0xFF,), range(UNIT_ADDRESSES)):
             if address not in taken:
                 return address

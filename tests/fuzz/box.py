@@ -22,9 +22,13 @@ TIMERS_MAX = 64
 class Box:
     """System A of the rig: volumes 00-03, bridge volumes F0 and F1, one host link at a time, no peer in sight."""
 
-    def __init__(self, cylinders: int = CYLINDERS, features: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, cylinders: int = CYLINDERS, features: frozenset[str] = frozenset(), aliases: tuple[int, ...] = ()
+    ) -> None:
+        """`aliases`: of volume 00."""
         settings = box_settings("A", cylinders)
-        volumes = tuple(replace(volume, features=features) for volume in settings.volumes)
+        first, *others = (replace(volume, features=features) for volume in settings.volumes)
+        volumes = (replace(first, aliases=aliases), *others)
         self.settings: BoxSettings = replace(settings, volumes=volumes)
         self.time = 0.0
         self.timers: list[tuple[float, Callable[[], None]]] = []

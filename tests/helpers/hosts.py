@@ -52,8 +52,8 @@ def reading(track: bytes) -> Program:
 class ManyLinks(Box):
     """A subsystem with several host links. `in_flight`: records on their way, by link and direction."""
 
-    def __init__(self, names: list[str], solicit_sense: bool = True) -> None:
-        super().__init__()
+    def __init__(self, names: list[str], solicit_sense: bool = True, aliases: tuple[int, ...] = ()) -> None:
+        super().__init__(aliases=aliases)
         self.links: dict[str, Link] = {}
         self.channels: dict[str, HostLink] = {}
         self.in_flight: dict[tuple[str, bool], deque[bytes]] = {}
@@ -137,8 +137,9 @@ class Operation:
 class Host:
     """Runs programs one after the other, each over the next of its links."""
 
-    def __init__(self, box: ManyLinks, links: list[str], programs: list[Program]) -> None:
+    def __init__(self, box: ManyLinks, links: list[str], programs: list[Program], unit: int = UNIT) -> None:
         self._box = box
+        self._unit = unit
         self._links = links
         self._waiting = deque(Operation(program) for program in programs)
         self._current: Operation | None = None
@@ -168,7 +169,7 @@ class Host:
                 self._start(0)
             return
         if self._blocked:
-            if any(item.unit_address == UNIT and item.status & DEVICE_END for item in channel.unsolicited):
+            if any(item.unit_address == self._unit and item.status & DEVICE_END for item in channel.unsolicited):
                 channel.unsolicited.clear()
                 self._start(0)
             return
@@ -205,7 +206,7 @@ class Host:
         if not index:
             channel.end_chain()
         flags = SUPPRESS_LENGTH | (0 if last else CHAIN)
-        channel.begin(channel.command(UNIT, Start(code, flags, count, data, index > 0)), self._box.time)
+        channel.begin(channel.command(self._unit, Start(code, flags, count, data, index > 0)), self._box.time)
 
 
 def race(box: ManyLinks, hosts: list[Host], choose: Choose, steps_max: int = 20_000) -> None:

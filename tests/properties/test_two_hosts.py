@@ -21,6 +21,7 @@ from tests.helpers.hosts import (
     GROUP_A,
     GROUP_B,
     TRACKS,
+    UNIT,
     Host,
     ManyLinks,
     Operation,
@@ -32,6 +33,7 @@ from tests.helpers.hosts import (
     writing,
 )
 
+ALIAS = 0xE0
 WRITE, READ, REFUSED = "write", "read", "refused"
 Plan = list[tuple[str, int]]
 
@@ -106,9 +108,19 @@ def test_a_device_that_two_chains_use_at_once_is_caught(monkeypatch: pytest.Monk
     assert caught == 10
 
 
-def run_race(plans: tuple[Plan, Plan], seed: int, solicit: bool) -> None:
-    """Run both plans, frames and hardening in the order that `seed` gives, and judge what the hosts saw."""
-    box = ManyLinks(["A1", "A2", "B1"], solicit_sense=solicit)
+@settings(max_examples=40, deadline=None)
+@given(plans=st.tuples(KINDS, KINDS), seed=st.integers(0, 2**32 - 1))
+def test_so_is_every_history_over_a_base_and_its_alias(plans: tuple[Plan, Plan], seed: int) -> None:
+    """The chains of the two hosts do run side by side now; what they read and write is kept apart by their claims."""
+    run_race(plans, seed, solicit=True, alias=ALIAS)
+
+
+def run_race(plans: tuple[Plan, Plan], seed: int, solicit: bool, alias: int = UNIT) -> None:
+    """Run both plans, frames and hardening in the order that `seed` gives, and judge what the hosts saw.
+
+    `alias`: by which host B reaches the volume.
+    """
+    box = ManyLinks(["A1", "A2", "B1"], solicit_sense=solicit, aliases=(ALIAS,))
     for name, group in (("A1", GROUP_A), ("A2", GROUP_A), ("B1", GROUP_B)):
         assert box.run(name, [(0xAF, b"\x80" + group)])[-1].status == 0x0C
     for track in TRACKS:
@@ -125,7 +137,7 @@ def run_race(plans: tuple[Plan, Plan], seed: int, solicit: bool) -> None:
                     programs.append([(0x04, 32)])
             else:
                 programs.append(writing(track, token) if kind == WRITE else reading(track))
-        hosts.append(Host(box, links, programs))
+        hosts.append(Host(box, links, programs, unit=alias if host else UNIT))
     chooser = random.Random(seed)
     race(box, hosts, chooser.randrange)
     done = [operation for host in hosts for operation in host.done]

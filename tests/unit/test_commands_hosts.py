@@ -38,6 +38,20 @@ def test_contingent_allegiance_keeps_the_others_out_until_sense_is_taken() -> No
     assert bench.run([SENSE_ID], "B").status == 0x0C
 
 
+def test_the_owner_of_an_allegiance_that_was_answered_busy_is_told_when_the_chain_is_over() -> None:
+    """Its Sense came while the chain with the unit check was not over: device end, or it would wait for ever."""
+    bench = grouped()
+    device = bench.device
+    assert device.execute("A", Command(*BAD[:1], 0, 1)).status == 0x0E
+    for path in ("A2", "B"):
+        assert device.execute(path, Command(0x04, 0, 32)).status == BUSY
+    assert device.take_owed_device_ends() == ()
+    device.end_chain("A")
+    assert device.take_owed_device_ends() == ("A2",)
+    assert bench.run([SENSE], "A2").data[0][0] == 0x80
+    assert device.take_owed_device_ends() == ("B",)
+
+
 def test_in_single_path_mode_the_allegiance_is_the_paths_own() -> None:
     bench = grouped(multipath=False)
     bench.run([BAD], "A")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import trio
@@ -121,6 +122,7 @@ class FakeSubsystem:
 
     def __init__(self) -> None:
         self.devices = {0x10: self}
+        self.settings = SimpleNamespace(volume=0x10, unit_address=0x10, base=None)
         self.active_chain: FakeChain | None = None
         self.ended: list[int] = []
 

@@ -20,6 +20,7 @@ ROOMS = (
     "controller.box",
     "controller.state_changes",
     "controller.hardening",
+    "controller.parallel_access",
     "controller.releasing",
     "controller.sharing",
     "controller.links",
@@ -41,13 +42,15 @@ MAY_IMPORT = {
     "controller.array": {"ccw"},
     "controller.subsystem": {
         "ccw", "controller.box", "controller.channel", "controller.commands", "controller.hardening",
-        "controller.remote_copy", "controller.models", "controller.releasing", "controller.state_changes",
+        "controller.remote_copy", "controller.models", "controller.parallel_access", "controller.releasing",
+        "controller.state_changes",
     },
     "controller.box": {"ccw", "controller.channel", "controller.commands", "controller.remote_copy"},
     "controller.state_changes": {"controller.box", "controller.channel", "controller.commands"},
     "controller.hardening": {
         "ccw", "controller.box", "controller.channel", "controller.commands", "controller.remote_copy",
     },
+    "controller.parallel_access": {"ccw", "controller.channel", "controller.commands"},
     "controller.releasing": {
         "ccw", "controller.box", "controller.channel", "controller.commands", "controller.hardening",
         "controller.remote_copy",
@@ -71,7 +74,7 @@ MAY_IMPORT = {
 PURE = {
     "ccw", "controller.channel", "controller.commands", "controller.remote_copy", "controller.models",
     "controller.box", "controller.state_changes", "controller.subsystem", "controller.hardening",
-    "controller.releasing", "controller.sharing",
+    "controller.parallel_access", "controller.releasing", "controller.sharing",
 }  # fmt: skip
 FORBIDDEN_IN_PURE = {"trio", "time", "random", "socket", "os", "pathlib", "threading", "datetime", "subprocess"}
 ONLY_IN_LINKS = {"trio"}

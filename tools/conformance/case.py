@@ -43,7 +43,7 @@ from tools.conformance.frame_text import FrameText
 
 CHAPTERS = Path(__file__).with_name("chapters")
 HOSTS = ("1", "2", "3", "S", "P", "R")
-DEVICES = ("scratch", "spare", "inhibited", "old", "large", "bridge", "status", "first", "absent")
+DEVICES = ("scratch", "spare", "inhibited", "old", "large", "bridge", "status", "alias", "first", "absent")
 PROFILES = ("3990-3", "3990-6", "2105", "2107")
 
 # Action: the further keys its step may have.

@@ -28,5 +28,7 @@ FIXTURES: dict[str, dict[str, str]] = {
     "old": {"0,0": LABEL_RECORDS, "1,2": "1=01*16, 2=02*16, 3=03*16", "1,3": ""},
 }
 
+SAME_TRACKS = {"alias": "scratch"}
+
 # Commands after which the tracks of the device may hold something else.
 WRITES = frozenset({0x01, 0x05, 0x09, 0x0D, 0x11, 0x15, 0x19, 0x1D, 0x85, 0x8D, 0x95, 0x9D, 0xA5, 0xB5, 0xF7})

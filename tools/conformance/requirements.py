@@ -27,6 +27,7 @@ class Required(NamedTuple):
     read_only: bool = False
     second: bool = False  # the second system needs it too
     thin: bool = False  # its space can be asked for and given back
+    base: int | None = None  # of an alias: the address of the device whose tracks are its own
 
 
 REQUIRED = (
@@ -37,10 +38,13 @@ REQUIRED = (
     Required("large", 0xE4, "3390", LARGE),
     Required("bridge", 0xE8, "3390", SMALL, second=True),
     Required("status", 0xE9, "3390", SMALL, second=True),
+    Required("alias", 0xEA, "3390", SMALL, base=0xE0),
     Required("first", 0x00, "3390", SMALL, second=True),  # by it a system that establishes a path finds out whom it met
 )
 
 ABSENT, ABSENT_ADDRESS = "absent", 0xEF  # there must be no such device
+
+ALIAS_PROFILES = ("2105", "2107")  # elsewhere there is none, and its cases are not run
 
 SYSTEMS = {"A": ("000000012345", 0x0100), "B": ("000000067890", 0x0200)}
 
@@ -61,11 +65,14 @@ def configuration(name: str, profile: str = "2107", listen: str = "127.0.0.1:0",
         f'store = "store-{name}"',
     ]
     for device in REQUIRED:
-        if name == "A" or device.second:
+        if (name == "A" or device.second) and device.base is None:
             lines += ["", "[[volume]]", f'address = "{device.address:02X}"', f'type = "{device.device_type}"']
             lines.append(f"cylinders = {device.cylinders}")
             lines += ["read_only = true"] if device.read_only else []
             lines += ["thin = true"] if device.thin else []
+            aliases = [f'"{other.address:02X}"' for other in REQUIRED if other.base == device.address]
+            if aliases and name == "A" and profile in ALIAS_PROFILES:
+                lines.append(f"aliases = [{', '.join(aliases)}]")
     lines += ["", "[[port]]", f'said = "{HOST_PORT:04X}"', 'kind = "host"', f'listen = "{listen}"']
     for index, said in enumerate(PEER_PORTS[name]):
         where = f"{peers}:{4101 + index}" if peers else "127.0.0.1:0"

@@ -33,7 +33,7 @@ from tools.conformance.expectation import (
     parse_records,
     parse_wanted,
 )
-from tools.conformance.fixtures import FIXTURES, WRITES
+from tools.conformance.fixtures import FIXTURES, SAME_TRACKS, WRITES
 from tools.conformance.frame_text import FrameText
 from tools.conformance.requirements import LARGE, PEER_PORTS, SMALL
 
@@ -142,8 +142,9 @@ async def _run(bench: Bench, step: CaseStep) -> list[str]:
     program = build_program(substitute(step.text, bench.variables), given.get("format", 1))
     session = await bench.session(step.host)
     result = await session.run_program(bench.device(name), program)
-    if name in FIXTURES and step.host != "S" and any(done.start.code in WRITES for done in result.executed):
-        bench.touched(name, *_named_tracks(step.text))
+    holder = SAME_TRACKS.get(name, name)
+    if holder in FIXTURES and step.host != "S" and any(done.start.code in WRITES for done in result.executed):
+        bench.touched(holder, *_named_tracks(step.text))
     return _judge(bench, step, name, result)
 
 

@@ -21,7 +21,16 @@ from host_emulator.channel import InterfaceControlCheck
 from host_emulator.orders import System
 from host_emulator.session import HostSession, session_over
 from tools.conformance.bench import Connect, Target
-from tools.conformance.requirements import ABSENT, ABSENT_ADDRESS, LABEL, LABEL_TRACK, REQUIRED, Required, configuration
+from tools.conformance.requirements import (
+    ABSENT,
+    ABSENT_ADDRESS,
+    ALIAS_PROFILES,
+    LABEL,
+    LABEL_TRACK,
+    REQUIRED,
+    Required,
+    configuration,
+)
 from tools.in_process import in_process
 
 CONNECT_TIMEOUT_S = 10.0
@@ -78,6 +87,8 @@ async def _inspect(
         with trio.fail_after(CONNECT_TIMEOUT_S):
             async with session_over(await connect()) as session:
                 for required in needed:
+                    if required.base is not None and not await _has_aliases(session, addresses["scratch"]):
+                        continue
                     await _check_device(who, session, required, addresses[required.name])
                 for name in ("scratch", "spare"):
                     if not force:
@@ -104,6 +115,10 @@ async def _check_device(who: str, session: HostSession, required: Required, addr
     cylinders = int.from_bytes(characteristics.data[60:64], "big")
     if (found_type, cylinders) != (required.device_type, required.cylinders):
         raise TargetError(f"{wanted} is needed, there is a {found_type} of {cylinders}")
+
+
+async def _has_aliases(session: HostSession, address: int) -> bool:
+    return (await _identify(session, address))[0] in ALIAS_PROFILES
 
 
 async def _check_label(who: str, session: HostSession, address: int) -> None:

@@ -111,6 +111,7 @@ async def test_pairs_of_physical_and_virtual_volumes(autojump_clock: object, tmp
             for track in (0, 15, 29):
                 await format_track(io, 0, track, f"turn {turn}")
             turn += 1
+        assert turn > 0
         for track in range(5, 25):
             await format_track(io, 0, track, f"duplex {track}")
         assert equal(r, 0)

@@ -82,9 +82,14 @@ def data_of(number: int) -> bytes:
 
 
 def write_until_killed(server: subprocess.Popen[str], address: str, written: dict[int, list[int]], writes: int) -> None:
-    """Write whole records; `written`: per track the last acknowledged number, and then those under way."""
+    """Write whole records; the server is killed in the next one when `writes` have been acknowledged.
+
+    `written`: per track the last acknowledged number, and then those under way. Raises what a client raises when
+    anything fails before the kill.
+    """
     host, _, port = address.rpartition(":")
     number = max((numbers[-1] for numbers in written.values()), default=0)
+    killed = False
     try:
         with SharedClient((host, int(port)), DEVICE, timeout_s=10.0) as client:
             while True:
@@ -96,11 +101,14 @@ def write_until_killed(server: subprocess.Popen[str], address: str, written: dic
                 client.write(track, RECORD_AT, record_one(track, data_of(number)))
                 if writes == 0:
                     server.kill()  # between the write and its hardening, or in it
+                    killed = True
                 writes -= 1
                 client.end()
                 written[track] = [number]
     except (OSError, SharedError):
-        server.kill()
+        if not killed:
+            server.kill()
+            raise
 
 
 def kill_servers(folder: Path, kills: int) -> None:

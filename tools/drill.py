@@ -186,7 +186,8 @@ def run_round(folder: Path, number: int, seed: int) -> Round:
             raise RuntimeError(f"the guest was stopped {stopped:.1f} s after its site: too late to tell what it saw")
         if printed != [f"{value:08d}" for value in range(1, len(printed) + 1)]:
             raise RuntimeError(f"the guest did not count: {printed[-3:]}")
-        drill.a.process.wait()
+        if drill.a.process.wait() != -signal.SIGKILL:
+            raise RuntimeError(f"system A ended by itself with status {drill.a.process.returncode}")
         trio.run(drill.recover)
         with drill.guest("second", drill.b, READER) as reader:
             address = reader.wait_state(WAIT_S)

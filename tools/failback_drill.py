@@ -53,7 +53,8 @@ class Journey:
 
     @property
     def good(self) -> bool:
-        return not self.lost and not self.different and min(self.before, self.at_b_alone, self.home) > 0
+        worked = min(self.before, self.at_b_alone, self.at_b_duplex, self.home) > 0
+        return worked and not self.lost and not self.different
 
 
 class Sites:
@@ -71,9 +72,11 @@ class Sites:
         self.running["A"] = self._stack.enter_context(start_site(self._folder, self._a))
 
     def kill_a(self) -> None:
+        """Raises RuntimeError when it has ended by itself before."""
         process = self.running["A"].process
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        if process.wait() != -signal.SIGKILL:
+            raise RuntimeError(f"system A ended by itself with status {process.returncode}")
 
     def _config(self, name: str, peer: SiteProcess | None) -> Path:
         system = SYSTEMS[name]

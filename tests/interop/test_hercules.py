@@ -41,6 +41,7 @@ pytestmark = pytest.mark.skipif(shutil.which(PROGRAM) is None, reason="hercules 
 
 WRITER, READER, OTHER = 0x0123, 0x0124, 0x0125
 CYLINDERS = 20
+BOOTED_S = 1.0  # long after a guest whose disks are attached has begun its first channel program
 
 
 def boot_image(path: Path, program: bytes, device_type: str = "3390") -> Path:
@@ -82,7 +83,10 @@ def test_a_guest_boots_writes_and_another_reads(device_type: str, tmp_path: Path
 
 
 def test_two_guests_share_a_volume_under_reserve_and_release(tmp_path: Path) -> None:
-    """Each adds to the same record, reading and writing in channel programs of their own: no addition is lost."""
+    """Each adds to the same record, reading and writing in channel programs of their own: no addition is lost.
+
+    Both find the volume busy at first, and wait in line for it; so from then on they take turns.
+    """
     additions = 40
     task = Task(OTHER, PRINTER, first_track=16, tracks=1, count=additions)
     boots = {}
@@ -91,14 +95,20 @@ def test_two_guests_share_a_volume_under_reserve_and_release(tmp_path: Path) -> 
     shared = boot_image(tmp_path / "shared.ckd", b"")
     imports = [f"--import={device:04X}={path}" for device, path in {**boots, OTHER: shared}.items()]
     with serve(tmp_path / "store", *imports) as served:
-        with SharedClient(served.address, OTHER) as client, client.program():
-            client.write(16, RECORD_AT, record_one(16, bytes(RECORD_BYTES)))
+        system = SystemClient(served.url, served.token_file)
         guests = []
         with ExitStack() as stack:
-            for device in boots:
-                lines = [shared_device(number, "3390", served.address) for number in (device, OTHER)]
-                guest = Hercules(tmp_path / f"guest-{device:04X}", lines, [f"ipl {device:04X}"])
-                guests.append(stack.enter_context(guest))
+            with SharedClient(served.address, OTHER) as client, client.program():
+                client.write(16, RECORD_AT, record_one(16, bytes(RECORD_BYTES)))
+                for device in boots:
+                    lines = [shared_device(number, "3390", served.address) for number in (device, OTHER)]
+                    guest = Hercules(tmp_path / f"guest-{device:04X}", lines, [f"ipl {device:04X}"])
+                    guests.append(stack.enter_context(guest))
+                deadline = time.monotonic() + 60
+                while system.get(f"/v1/volumes/{OTHER:04X}")["clients"] < 3:
+                    assert time.monotonic() < deadline and all(guest.running for guest in guests)
+                    time.sleep(0.05)
+                time.sleep(BOOTED_S)
             assert [guest.wait_state(120) for guest in guests] == [DONE_ADDRESS] * 2
         with SharedClient(served.address, OTHER) as client, client.program():
             total = int.from_bytes(parse_track(client.read(16))[1].data[:4], "big")

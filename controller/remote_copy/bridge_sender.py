@@ -88,7 +88,7 @@ class BridgeSender:
         self.interrupted = False  # the streamed link is gone, and will come back
         self._go_back: int | None = None
         self._failures = 0
-        self._last_status = clock.now()
+        self.last_status = clock.now()
         self._watching = False
         self._pace = CopyPace(route.window)
         self._copies = 0  # under way
@@ -116,7 +116,7 @@ class BridgeSender:
 
     def status(self, packet: StatusPacket) -> None:
         """A status packet arrived on the status bridge."""
-        self._last_status = self._clock.now()
+        self.last_status = self._clock.now()
         self._credit = packet.credit
         for entry in packet.entries:
             self._entry(entry)
@@ -144,6 +144,11 @@ class BridgeSender:
     def outstanding(self) -> int:
         """Records numbered and not yet released."""
         return len(self._retained)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is under way or waits, so no status is due."""
+        return not (self._retained or self._chains or self._updates)
 
     def _room(self) -> bool:
         if len(self._retained) >= self.route.window:
@@ -351,14 +356,14 @@ class BridgeSender:
         if self._watching:
             return
         self._watching = True
-        self._last_status = self._clock.now()
+        self.last_status = self._clock.now()
         self._timers.call_at(self._clock.now() + STATUS_CHECK_S, self._check)
 
     def _check(self) -> None:
         self._watching = False
-        if self.failed or not (self._retained or self._chains or self._updates):
+        if self.failed or self.idle:
             return
-        if self._clock.now() - self._last_status > STATUS_LIMIT_S:
+        if self._clock.now() - self.last_status > STATUS_LIMIT_S:
             self.fail("no status for 15 s")
             return
         self._watching = True

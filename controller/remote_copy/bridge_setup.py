@@ -237,6 +237,7 @@ def _start_sending(core: Core, bridge: PrimaryBridge) -> None:
     sender = BridgeSender(route, FIRST_SEQUENCE, bridge.worker, core.around.clock, core.around.timers)
     assert bridge.box is not None
     bridge.worker.attach(sender, bridge.box)
+    core.watch()
 
 
 def accept_status_bridge(core: Core, order: pprc.UpdateSecondaryDeviceStatus, volume: int) -> None:

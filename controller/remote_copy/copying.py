@@ -91,6 +91,7 @@ class Copying:
             here = self._core.primaries.get(pair.volume) is pair and pair.generation == generation
             if here and pair.state is PairState.DUPLEX_PENDING:
                 pair.resting = True
+                self._core.watch()
                 if pair.dirty.any() or not pair.extended:
                     pair_acts.wake(self._core, pair)
 

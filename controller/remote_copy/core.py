@@ -147,6 +147,8 @@ class PrimaryBridge:
     inbox: StatusInbox | None = None
     wanted: bool = False  # it was established, and nobody has ended it: it is set up again when it fails
     end_unheard: bool = False  # the secondary box has not answered that the bridge is over
+    heard: float = 0.0  # when a heartbeat was last answered
+    asked_after: bool = False  # by a heartbeat under way
     on_ended: list[Callable[[bool], None]] = field(default_factory=list)  # who waits for the set-up under way
     on_given_up: list[Callable[[None], None]] = field(default_factory=list)  # who waits for its links to be free
     status_pair: bool = False  # the pair on the status volume exists (step 610)
@@ -196,6 +198,7 @@ class Core:
     window: int = WINDOW_RECORDS  # records under way on a bridge
     conventional: PairCopier | None = None  # in place of bridges
     repair: Callable[[], None] = lambda: None  # something is not as it was ordered: see `upkeep`
+    watch: Callable[[], None] = lambda: None  # there is a bridge or a pair in step to ask after: see `heartbeat`
     critical_all: bool = False  # CRIT(YES) refuses writes after any error, not only while no path is left
 
     # Who copies
@@ -302,6 +305,7 @@ class Core:
         if target is PairState.DUPLEX:
             pair.alone_since = -1
             pair.consistent = True
+            self.watch()
         elif before is PairState.DUPLEX:
             pair.alone_since = self.around.array.appended
             pair.failed = event in ERRORS

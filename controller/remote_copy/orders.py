@@ -37,11 +37,19 @@ def header(
 
 
 def update_pair(
-    pair: Pair, state: PairState, tod: int, cylinders: int, device_type: int, flags: int = 0, expected: int = ANY_STATE
+    pair: Pair,
+    state: PairState,
+    tod: int,
+    cylinders: int,
+    device_type: int,
+    flags: int = 0,
+    expected: int = ANY_STATE,
+    selector: int = SELECT_SET,
 ) -> pprc.UpdateSecondaryDeviceStatus:
     """D7 for a volume pair: what the secondary is to be. flags: StatusUpdateFlag; expected: what it must be now."""
+    order = pprc.Order.UPDATE_SECONDARY_DEVICE_STATUS
     return pprc.UpdateSecondaryDeviceStatus(
-        header=header(pprc.Order.UPDATE_SECONDARY_DEVICE_STATUS, 72, pair.primary, pair.secondary, flags),
+        header=header(order, 72, pair.primary, pair.secondary, flags, selector),
         new_state=int(state),
         expected_state=expected,
         pair_id=pair.pair_id,

@@ -144,6 +144,12 @@ def tell_secondary(
     yield from core.send(entry, pair.secondary.cca, order, pair.secondary.box)
 
 
+def ask_after(core: Core, pair: Pair) -> Procedure[None]:
+    """D7 heartbeat to the pair's secondary, which stays as it is. Raises Refused: see `heartbeat`."""
+    order = orders.update_pair(pair, pair.state, core.around.clock.tod(), 0, 0, selector=orders.SELECT_HEARTBEAT)
+    yield from core.send(core.control_path(pair.secondary.box), pair.secondary.cca, order, pair.secondary.box)
+
+
 def loss_of(refused: Refused) -> PairEvent:
     """What the other box's refusal of an order for a secondary means to the pair."""
     return REFUSALS.get(refused.refusal.peer, PairEvent.COMMUNICATION_LOST)

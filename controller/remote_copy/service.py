@@ -16,6 +16,7 @@ from controller.commands.outcome import Outcome
 from controller.commands.table import WRITE_COMMANDS
 from controller.remote_copy import (
     bridge_volumes,
+    heartbeat,
     link_changes,
     long_busy,
     orders,
@@ -89,6 +90,7 @@ class RemoteCopy:
         self.upkeep = Upkeep(self.core, auto, self._settings.reestablish)
         auto.begun = self.writes.on_suspended = self.upkeep.soon
         self.core.repair = self.upkeep.later
+        self.core.watch = heartbeat.Heartbeat(self.core, self.writes).watch
         self.writes.on_unpaired = auto.host_wrote
         self.copying = Copying(self.core, self.writes, self.upkeep.soon)
         if conventional:
@@ -234,7 +236,7 @@ class RemoteCopy:
         if order.header.selector == orders.SELECT_NOTIFY and order.bridge_role != orders.STATUS_BRIDGE:
             raise bad_parameter(42)  # only a status bridge is told to be ready; no volume's state is set by that
         if order.header.selector == orders.SELECT_HEARTBEAT:
-            return _nothing()
+            return heartbeat.answer(core, order, volume)
         if order.bridge_role == orders.DATA_BRIDGE:
             accept_data_bridge(core, order, volume, said, lambda header: destination(core, header))
             return core.hardened()

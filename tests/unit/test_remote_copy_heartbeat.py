@@ -1,0 +1,120 @@
+"""An idle primary hears in time of a dead line, of a dead other box, and of what was done to its secondaries."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+import trio.testing
+
+from controller.remote_copy.heartbeat import LIMIT_S, PAIR_EVERY_S, TICK_S
+from controller.remote_copy.states import BridgeState, PairState
+from tests.helpers import operator
+from tests.helpers.copying import core, duplex, duplex_pair, format_track
+from tests.helpers.operator import order, set_up_bridge
+from tests.helpers.two_systems import BY_COMMAND, Rig, rig, until
+
+EVEN_LONGER_S = 100.0
+
+
+class Line:
+    """Streams that carry nothing any more once `dead` is set, and do not end either."""
+
+    def __init__(self) -> None:
+        self.dead = False
+
+    def join(self, name: str) -> tuple[trio.abc.Stream, trio.abc.Stream]:
+        left, right = trio.testing.memory_stream_pair()
+        if name.startswith("peer"):
+            for stream in (left, right):
+                self._may_die(stream)
+        return left, right
+
+    def _may_die(self, stream: trio.StapledStream[trio.abc.SendStream, trio.abc.ReceiveStream]) -> None:
+        send = stream.send_stream
+        send_all = send.send_all
+
+        async def carry(data: bytes) -> None:
+            await trio.lowlevel.checkpoint()
+            if not self.dead:
+                await send_all(data)
+
+        send.send_all = carry  # type: ignore[method-assign,assignment]
+
+
+def bridge_state(r: Rig) -> BridgeState:
+    return core(r.a).sending[1].worker.state
+
+
+@pytest.mark.parametrize("wan", [False, True])
+async def test_a_line_that_carries_nothing_any_more_is_noticed_though_nobody_writes(
+    wan: bool, autojump_clock: object
+) -> None:
+    line = Line()
+    async with rig(line.join, copy=BY_COMMAND, wan=wan) as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await duplex_pair(r, to_a, to_b, 0)
+        await trio.sleep(EVEN_LONGER_S)
+        assert bridge_state(r) is BridgeState.IDLE
+        line.dead = True
+        died = trio.current_time()
+        await until(lambda: bridge_state(r) is BridgeState.FAILED, LIMIT_S + 2 * TICK_S)
+        assert trio.current_time() - died > 1
+        assert duplex(r, 0), "only a write takes it out of step"
+
+
+@pytest.mark.parametrize("conventional", [False, True])
+@pytest.mark.parametrize(
+    ("parameters", "learned"),
+    [
+        (operator.suspend_pair(0), PairState.SUSPENDED_SECONDARY_COMMAND),
+        (operator.recover(0), PairState.SUSPENDED_SECONDARY_SIMPLEX),
+    ],
+)
+async def test_what_was_done_to_the_secondary_is_heard_without_a_write(
+    parameters: bytes, learned: PairState, conventional: bool, autojump_clock: object
+) -> None:
+    async with rig(conventional=conventional) as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        if conventional:
+            assert (await order(to_a, 0, operator.establish_path())).completed
+            for volume in (0, 1):
+                assert (await order(to_a, volume, operator.establish_pair(volume))).completed
+            await until(lambda: duplex(r, 0) and duplex(r, 1))
+        else:
+            await duplex_pair(r, to_a, to_b, 0, 1)
+        assert (await order(to_b, 0, parameters)).completed
+        assert duplex(r, 0)
+        await until(lambda: core(r.a).primaries[0].state is learned, PAIR_EVERY_S + 2 * TICK_S)
+        assert duplex(r, 1)
+
+
+async def test_hosts_of_a_consistency_group_are_held_as_by_a_write(autojump_clock: object) -> None:
+    """Or the next write would be acknowledged, and a dependent one on another volume be mirrored."""
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await set_up_bridge(to_a, to_b, consistency_group=True)
+        assert (await order(to_a, 0, operator.establish_pair(0))).completed
+        await until(lambda: duplex(r, 0))
+        assert (await order(to_b, 0, operator.suspend_pair(0))).completed
+        await until(lambda: not duplex(r, 0), PAIR_EVERY_S + 2 * TICK_S)
+        assert 0 in core(r.a).long_busy
+
+
+async def test_a_bridge_that_the_other_box_does_not_know_any_more_is_set_up_again(autojump_clock: object) -> None:
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await duplex_pair(r, to_a, to_b, 0)
+        before = core(r.a).sending[1].worker.sender
+        core(r.b).receiving.pop(1).receiver.close()
+        await until(lambda: core(r.a).sending[1].worker.sender not in (None, before), EVEN_LONGER_S)
+        await format_track(to_a, 0, 3, "again")
+        assert duplex(r, 0)
+
+
+async def test_idle_systems_ask_now_and_then_and_change_nothing(autojump_clock: object) -> None:
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await duplex_pair(r, to_a, to_b, 0, 1, 2)
+        sender, told = core(r.a).sending[1].worker.sender, len(r.events)
+        before = core(r.a).peer(core(r.b).own)._sent
+        await trio.sleep(EVEN_LONGER_S)
+        asked = core(r.a).peer(core(r.b).own)._sent - before
+        assert 4 * EVEN_LONGER_S / (PAIR_EVERY_S + TICK_S) - 4 <= asked <= 4 * EVEN_LONGER_S / PAIR_EVERY_S
+        assert core(r.a).sending[1].worker.sender is sender
+        assert len(r.events) == told
+        assert all(duplex(r, volume) for volume in (0, 1, 2))

@@ -171,7 +171,7 @@ class SecondaryBridge:
     status_partner: VolumeName | None = None  # S-SB in the other box
     status_path: PathEntry | None = None
     status_pair_id: int = 0
-    down: set[int] = field(default_factory=set)  # its ports whose link is gone and may come back
+    down: dict[int, float] = field(default_factory=dict)  # its ports whose link may come back: when it was lost
 
 
 @dataclass(slots=True)

@@ -7,6 +7,8 @@ that waits for status too long gives its bridge up, as ever; a secondary does wh
 Source: pprc-commands 2.7, 8.3, 8.4; RESUME_LIMIT_S project-defined.
 """
 
+from functools import partial
+
 from controller.remote_copy.bridge_acceptance import drop_secondary_bridge
 from controller.remote_copy.core import Core, PrimaryBridge, SecondaryBridge
 from controller.remote_copy.pair import BoxName
@@ -50,18 +52,19 @@ def _interrupted(core: Core, said: int) -> None:
         if sender is not None and data is not None and data.said == said:
             sender.interrupted = True
             core.around.log(None, "bridge interrupted", {"bridge": bridge.number, "said": f"{said:04X}"})
-    clock = core.around.clock
+    now = core.around.clock.now()
     for receiving in core.receiving.values():
         if said in _ports_of(receiving):
             if (path := receiving.status_path) is not None and path.said == said:
                 path.status = PathStatus.WAN_LINK_DOWN
-            receiving.down.add(said)
-            until = clock.now() + RESUME_LIMIT_S
-            core.around.timers.call_at(until, lambda bridge=receiving: _give_up(core, bridge, said))  # type: ignore[misc]
+            receiving.down[said] = now
+            give_up = partial(_give_up, core, receiving, said, now)
+            core.around.timers.call_at(now + RESUME_LIMIT_S, give_up)
 
 
-def _give_up(core: Core, bridge: SecondaryBridge, said: int) -> None:
-    if said in bridge.down and core.receiving.get(bridge.number) is bridge:
+def _give_up(core: Core, bridge: SecondaryBridge, said: int, lost: float) -> None:
+    """Nothing happens when the link has come back since, even if it was lost again."""
+    if bridge.down.get(said) == lost and core.receiving.get(bridge.number) is bridge:
         drop_secondary_bridge(core, bridge, f"link of port {said:04X} did not come back")
 
 
@@ -69,7 +72,7 @@ def link_made(core: Core, said: int) -> None:
     """A port has a link (again): paths of wide-area links are established anew, and what was interrupted goes on."""
     turned = {}
     for receiving in core.receiving.values():
-        receiving.down.discard(said)
+        receiving.down.pop(said, None)
         path = receiving.status_path
         if path is not None and path.said == said and path.status is PathStatus.WAN_LINK_DOWN:
             turned[id(path)] = receiving, path  # once, however many bridges share it

@@ -116,6 +116,24 @@ async def test_a_bridge_goes_on_after_its_links_were_cut(autojump_clock: object,
         assert not [event for event in r.events if event["text"] == "bridge has failed"]
 
 
+async def test_a_link_that_is_cut_again_has_its_whole_time_to_come_back(autojump_clock: object) -> None:
+    """The other box counts from the last cut, not from one that is over."""
+    async with rig(wan=True, copy=BY_COMMAND) as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await set_up_bridge(to_a, to_b)
+        receiving = core(r.b).receiving[1]
+        cut(r, 0)
+        await trio.sleep(5)
+        await lay(r, 0)
+        await trio.sleep(RESUME_LIMIT_S - 10)
+        cut(r, 0)
+        await trio.sleep(8)
+        assert core(r.b).receiving.get(1) is receiving
+        await lay(r, 0)
+        assert (await order(to_a, 0, operator.establish_pair(0))).completed
+        await until(lambda: duplex(r, 0))
+        assert core(r.b).receiving.get(1) is receiving
+
+
 async def test_a_write_waits_for_a_link_that_comes_back(autojump_clock: object) -> None:
     async with rig(wan=True) as r, r.host(r.a) as to_a, r.host(r.b) as to_b, trio.open_nursery() as nursery:
         await set_up_bridge(to_a, to_b)

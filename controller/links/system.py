@@ -69,37 +69,41 @@ class StorageSystem:
         geometries = {volume.unit_address: volume.geometry for volume in settings.volumes}
         numbers = {volume.unit_address: volume.number for volume in settings.volumes if volume.number is not None}
         self.array = ArrayAdapter(store, geometries, self._full, numbers)
-        self.subsystem = Subsystem(
-            settings,
-            Ports(
-                array=self.array,
-                tracks=self.array,
-                hardener=self.committer,
-                adapters=adapters.by_said,
-                links=adapters,
-                clock=self._clock,
-                timers=self.timers,
-                log=self.log,
-                cache_counts=(lambda unit: meter.counters(unit).words()) if meter is not None else None,
-                touched=meter.touch if meter is not None else None,
-            ),
-        )
+        self.subsystem = Subsystem(settings, self._ports(meter))
         self.management_address: tuple[str, int] | None = None  # where operators reach it, once they do
-        self.shared = None
-        if shared is not None:
-            server = ShareServer(self.subsystem, shared.settings)
-            self.shared = SharedDasdServer(
-                shared.config,
-                server,
-                lambda text, fields: self.log(None, text, fields),
-                self.committer,
-            )
+        self.shared = self._share(shared) if shared is not None else None
         self.meter = meter
         self._server: CommandServer = self.subsystem
         if meter is not None:
             for volume in settings.volumes:
                 meter.add_volume(volume.unit_address, volume.geometry)
             self._server = MeteredServer(self.subsystem, meter, self._clock, self.timers, paced)
+        self._take(adapters)
+
+    def _ports(self, meter: Meter | None) -> Ports:
+        """What the subsystem gets of the shell."""
+        return Ports(
+            array=self.array,
+            tracks=self.array,
+            hardener=self.committer,
+            adapters=self.adapters.by_said,
+            links=self.adapters,
+            clock=self._clock,
+            timers=self.timers,
+            log=self.log,
+            cache_counts=(lambda unit: meter.counters(unit).words()) if meter is not None else None,
+            touched=meter.touch if meter is not None else None,
+        )
+
+    def _share(self, shared: SharedDasd) -> SharedDasdServer:
+        def say(text: str, fields: dict[str, object]) -> None:
+            self.log(None, text, fields)
+
+        server = ShareServer(self.subsystem, shared.settings)
+        return SharedDasdServer(shared.config, server, say, self.committer)
+
+    def _take(self, adapters: Adapters) -> None:
+        """Links of the adapters lead to this system."""
         adapters.make_link = self._make_link
         adapters.link_lost = self.subsystem.link_lost
         adapters.link_gained = self.subsystem.link_gained

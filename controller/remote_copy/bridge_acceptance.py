@@ -56,28 +56,41 @@ def accept_data_bridge(
         if existing.primary_volume != primary or existing.pair_id == order.pair_id:
             raise reject(Reason.STATE)
         drop_secondary_bridge(core, existing, "set up anew by the primary box")
-    shape = core.shape(volume)
+    core.receiving[number] = bridge = _new_bridge(core, order, volume, status_volume, said, destination)
+    core.bridge_begins(number, primary.box)
+    core.around.log(604, "became secondary data bridge", _said(bridge))
+
+
+def _new_bridge(
+    core: Core,
+    order: pprc.UpdateSecondaryDeviceStatus,
+    volume: int,
+    status_volume: int,
+    said: int,
+    destination: Callable[[Any], Destination],
+) -> SecondaryBridge:
+    """The receiving end that the order asks for."""
+    number, shape = order.bridge_number, core.shape(volume)
     window = min(order.window or WINDOW_RECORDS, WINDOW_RECORDS_MAX)
-    core.receiving[number] = bridge = SecondaryBridge(
+    receiver = BridgeReceiver(
+        ReceiverRoute(number, volume, shape.tracks, shape.heads, window),
+        order.first_sequence,
+        core.around.array,
+        core.around.hardener,
+        core.around.clock,
+        destination,
+        lambda sequence: core.mark(number, sequence),
+        lambda text: drop_secondary_bridge(core, core.receiving[number], text),
+    )
+    return SecondaryBridge(
         number=number,
-        receiver=BridgeReceiver(
-            ReceiverRoute(number, volume, shape.tracks, shape.heads, window),
-            order.first_sequence,
-            core.around.array,
-            core.around.hardener,
-            core.around.clock,
-            destination,
-            lambda sequence: core.mark(number, sequence),
-            lambda text: drop_secondary_bridge(core, core.receiving[number], text),
-        ),
+        receiver=receiver,
         data_volume=volume,
-        primary_volume=primary,
+        primary_volume=primary_box(order.header).volume(order.header.primary_cca),
         pair_id=order.pair_id,
         data_said=said,
         status_volume=status_volume,
     )
-    core.bridge_begins(number, bridge.primary_volume.box)
-    core.around.log(604, "became secondary data bridge", _said(bridge))
 
 
 def turn(core: Core, order: pprc.EstablishPath, box: BoxName) -> Procedure[None]:

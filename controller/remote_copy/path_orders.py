@@ -30,6 +30,36 @@ DOWN = (BridgeState.DEFINED, BridgeState.FAILED)  # a bridge that needs no path
 def establish_paths(core: Core, order: pprc.EstablishPath) -> Procedure[None]:
     """D0 from a host: replace (or add to) the set of paths to one control-unit image."""
     check_boxes(order.header, core.own, own_is_primary=True)
+    _check_bytes(order)
+    box = secondary_box(order.header)
+    old = core.paths.get(box)
+    adding = order.header.selector == 1 and old is not None
+    if adding and old is not None and _names_a_bridges_path(old, order):
+        raise reject(Reason.PATHS_IN_USE)
+    if old is None and len(core.paths.sets) >= MAX_SECONDARIES:
+        raise reject(Reason.PATH_COUNT)
+    if old is not None and not adding:
+        if _is_same_set(core, old, order):
+            yield from _complete(core, old, order)
+            return
+        yield from _give_up(core, old, order)
+    new = _entries(order)
+    paths = old if adding and old is not None else PathSet(box)
+    _take_terms(paths, order)
+    kept = [entry for entry in paths.entries if entry.said not in {e.said for e in new}]
+    paths.entries = kept + new
+    core.paths.sets[box] = paths
+    for entry in new:
+        yield from establish_path(core.around, core.own, box, entry)
+        core.around.log(None, "path", {"said": f"{entry.said:04X}", "status": f"{entry.status:02X}"})
+    core.repair()  # what did not come up is tried again
+    _store_or_forget(core, paths)
+    core.work()
+    yield from core.hardened()
+
+
+def _check_bytes(order: pprc.EstablishPath) -> None:
+    """Values that this box does not know, lowest offset first. Raises Refused."""
     if order.link_type not in (LINK_ESCON, LINK_WAN):
         raise bad_parameter(40)
     if not 1 <= order.path_count <= MAX_PATHS:
@@ -40,23 +70,16 @@ def establish_paths(core: Core, order: pprc.EstablishPath) -> Procedure[None]:
         raise bad_parameter(43)
     if order.elb_seconds > MAX_ELB_S:
         raise bad_parameter(44)
-    box = secondary_box(order.header)
-    old = core.paths.get(box)
-    adding = order.header.selector == 1 and old is not None
-    if (
-        adding
-        and old is not None
-        and any(entry.purpose and entry.said in {d.said for d in order.paths} for entry in old.entries)
-    ):
-        raise reject(Reason.PATHS_IN_USE)
-    if old is None and len(core.paths.sets) >= MAX_SECONDARIES:
-        raise reject(Reason.PATH_COUNT)
-    if old is not None and not adding:
-        if _is_same_set(core, old, order):
-            yield from _complete(core, old, order)
-            return
-        yield from _give_up(core, old, order)
-    new = [
+
+
+def _names_a_bridges_path(old: PathSet, order: pprc.EstablishPath) -> bool:
+    named = {wanted.said for wanted in order.paths}
+    return any(entry.purpose and entry.said in named for entry in old.entries)
+
+
+def _entries(order: pprc.EstablishPath) -> list[PathEntry]:
+    """What the order wants, not established yet."""
+    return [
         PathEntry(
             wanted.said,
             wanted.link_address,
@@ -68,26 +91,18 @@ def establish_paths(core: Core, order: pprc.EstablishPath) -> Procedure[None]:
         )
         for wanted in order.paths
     ]
-    paths = old if adding and old is not None else PathSet(box)
-    _take_terms(paths, order)
-    kept = [entry for entry in paths.entries if entry.said not in {e.said for e in new}]
-    paths.entries = kept + new
-    core.paths.sets[box] = paths
-    for entry in new:
-        yield from establish_path(core.around, core.own, box, entry)
-        core.around.log(None, "path", {"said": f"{entry.said:04X}", "status": f"{entry.status:02X}"})
-    core.repair()  # what did not come up is tried again
-    if not paths.good():
-        status = paths.entries[-1].status
-        if not _pairs_with(core, paths):
-            del core.paths.sets[box]
-            core.records.forget_paths(box)
-        else:
-            core.records.store_paths(paths)
-        raise reject(Reason.NO_WORKING_PATH, path_status=int(status))
-    core.records.store_paths(paths)
-    core.work()
-    yield from core.hardened()
+
+
+def _store_or_forget(core: Core, paths: PathSet) -> None:
+    """Keep the definition if a path works, or pairs need one. Raises Refused (47) when none works."""
+    works = bool(paths.good())
+    if works or _pairs_with(core, paths):
+        core.records.store_paths(paths)
+    else:
+        del core.paths.sets[paths.box]
+        core.records.forget_paths(paths.box)
+    if not works:
+        raise reject(Reason.NO_WORKING_PATH, path_status=int(paths.entries[-1].status))
 
 
 def _take_terms(paths: PathSet, order: pprc.EstablishPath) -> None:

@@ -11,24 +11,20 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ccw.geometry import geometry_for
-from ccw.pprc_query import VolumeQuery
+from ccw.pprc_codes import PairState
 from host_emulator import orders
-from host_emulator.channel import ChannelProgram, ProgramResult
 from host_emulator.session import HostSession, open_session
-from tools.demo_sites import DATA_BRIDGE, PEER_PORTS, SMALL_CYLINDERS, STATUS_BRIDGE, Plan, SiteProcess
+from tools.demo_sites import BRIDGE, PEER_PORTS, SMALL_CYLINDERS, Plan, SiteProcess
+from tools.operator import define_bridge, establish_bridge, query_volume, run, send
 from tools.recording import Recording
 from tools.replay_report import ReplayReport
 from tools.replayer import Replayer
 
-BRIDGE = 1
 FILLED_TRACKS = 30  # of each small volume
 RECORDS, RECORD_BYTES = 12, 4096
 DUPLEX_WRITES = 120
 POLL_S = 0.05
 MIRROR_TIMEOUT_S = 120.0
-DUPLEX = 2
-MESSAGE_REQUIRED = 0x20
-LINK_RETRIES = 3  # after interface control checks: on a machine with too much to do a timer of the link may run out
 
 
 class Bars:
@@ -90,15 +86,6 @@ class DemoSession:
         ):
             yield cls(plan, recording, bars, to_a, to_b, io)
 
-    async def _run(self, session: HostSession, device: int, program: ChannelProgram, what: str) -> ProgramResult:
-        """Run a program that bears being executed twice, as all of these do: again when the link's timers ran out."""
-        result = await session.run_program(device, program, LINK_RETRIES)
-        if not result.completed:
-            status = f"{result.unit_status:02X}.{int(result.channel_status):02X}"
-            sense = (result.sense or b"").hex().upper() or "none"
-            raise RuntimeError(f"{what} at {device:02X}: unit and channel status {status}, sense {sense}")
-        return result
-
     async def fill_volumes(self) -> None:
         """Give the small volumes some content, by channel programs."""
         geometry = geometry_for("3390", SMALL_CYLINDERS)
@@ -107,42 +94,27 @@ class DemoSession:
                 for track in range(FILLED_TRACKS):
                     records = [orders.NewRecord(_content(volume, track, record)) for record in range(RECORDS)]
                     program = orders.format_track(geometry.address_of(track), records)
-                    await self._run(self._to_a, volume, program, "format track")
+                    await run(self._to_a, volume, program)
                     advance(1)
 
     async def set_up_bridge(self) -> None:
         """FIG. 5 and 6: steps 600-614."""
         with self._bars.bar("set up the bridge (600-614)", 6) as advance:
-            for session, system, device, role in (
-                (self._to_a, self._a, DATA_BRIDGE, 1),
-                (self._to_a, self._a, STATUS_BRIDGE, 4),
-                (self._to_b, self._b, DATA_BRIDGE, 2),
-                (self._to_b, self._b, STATUS_BRIDGE, 3),
-            ):
-                program = orders.pprc(orders.define_bridge(system, device, role, BRIDGE))
-                await self._run(session, device, program, "define bridge volume")
-                advance(1)
+            await define_bridge(self._to_a, self._a, BRIDGE, sends=True)
+            advance(2)
+            await define_bridge(self._to_b, self._b, BRIDGE, sends=False)
+            advance(2)
             paths = orders.establish_path(self._a, self._b, PEER_PORTS["A"])
-            await self._run(self._to_a, self._plan.small[0], orders.pprc(paths), "establish path")
+            await send(self._to_a, self._plan.small[0], paths)
             advance(1)
-            pair = orders.establish_pair(
-                self._a,
-                self._b,
-                DATA_BRIDGE,
-                DATA_BRIDGE,
-                mode=1,
-                bridge_role=1,
-                bridge_number=BRIDGE,
-                flags=MESSAGE_REQUIRED,
-            )
-            await self._run(self._to_a, DATA_BRIDGE, orders.pprc(pair), "establish the bridge pair")
+            await establish_bridge(self._to_a, self._a, self._b, BRIDGE)
             advance(1)
 
     async def mirror_and_replay(self) -> ReplayReport:
         """Queue every volume (FIG. 7), and replay the recorded trace as host I/O while the bridge copies."""
         for volume in self._plan.volumes:
             pair = orders.establish_pair(self._a, self._b, volume, volume)
-            await self._run(self._to_a, volume, orders.pprc(pair), "establish pair")
+            await send(self._to_a, volume, pair)
         replayer = Replayer(self._recording)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch)
@@ -156,17 +128,13 @@ class DemoSession:
             shown = 0
             with trio.fail_after(MIRROR_TIMEOUT_S):
                 while True:
-                    queries = [await self._query(volume) for volume in self._plan.volumes]
+                    queries = [await query_volume(self._to_a, volume) for volume in self._plan.volumes]
                     done = total - sum(query.out_of_sync_tracks for query in queries)
                     advance(done - shown)
                     shown = done
-                    if all(query.state == DUPLEX for query in queries):
+                    if all(query.state == PairState.DUPLEX for query in queries):
                         return
                     await trio.sleep(POLL_S)
-
-    async def _query(self, volume: int) -> VolumeQuery:
-        result = await self._run(self._to_a, volume, orders.query(orders.SCOPE_VOLUME), "query")
-        return VolumeQuery.decode(result.data)
 
     async def write_in_duplex(self) -> int:
         """Write on while every pair is duplex: each write ends only when B has hardened it."""
@@ -177,13 +145,14 @@ class DemoSession:
                 track, record = number % FILLED_TRACKS, number % RECORDS
                 data = _content(volume, track, record, generation=1)
                 program = orders.write_record(geometry.address_of(track), record + 1, data)
-                await self._run(self._io, volume, program, "write record")
+                await run(self._io, volume, program)
                 advance(1)
         return DUPLEX_WRITES
 
     async def pairs_duplex(self) -> int:
         """How many pairs are duplex now."""
-        return sum([(await self._query(volume)).state == DUPLEX for volume in self._plan.volumes])
+        states = [(await query_volume(self._to_a, volume)).state for volume in self._plan.volumes]
+        return states.count(PairState.DUPLEX)
 
 
 def _content(volume: int, track: int, record: int, generation: int = 0) -> bytes:

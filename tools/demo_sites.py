@@ -1,11 +1,11 @@
-"""The two storage systems of the demonstration: their configuration files and their processes."""
+"""Two storage systems for demonstrations, drills and benchmarks: their configuration files and their processes."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +14,15 @@ from typing import Any
 import trio
 
 from host_emulator.orders import System
+from tools.operator import Bridge
 from tools.recording import RecordedDevice
 
 HOST_PORT = 0x0001
 PEER_PORTS = {"A": (0x10, 0x11, 0x12, 0x13), "B": (0x20, 0x21, 0x22, 0x23)}
 SMALL_CYLINDERS = 20
 DATA_BRIDGE, STATUS_BRIDGE = 0xF0, 0xF1
+BRIDGE = Bridge(1, DATA_BRIDGE, STATUS_BRIDGE)
+SYSTEMS = {"A": System(0x0100, 0, "000000012345"), "B": System(0x0200, 0, "000000067890")}  # where no recording says
 STOP_TIMEOUT_S = 20.0
 
 
@@ -58,10 +61,25 @@ def write_config(folder: Path, name: str, plan: Plan, peers: Mapping[int, str] |
         lines += ["", "[[volume]]", f'address = "{address:02X}"', 'type = "3390"', f"cylinders = {cylinders}"]
         if name == "A" and address == plan.traced.unit_address and plan.traced.initial is not None:
             lines.append(f"image = {json.dumps(str(plan.traced.initial.resolve()))}")
-    lines += ["", "[[port]]", f'said = "{HOST_PORT:04X}"', 'kind = "host"', 'listen = "127.0.0.1:0"']
-    for said, far in zip(PEER_PORTS[name], PEER_PORTS["B"], strict=True):
-        where = 'listen = "127.0.0.1:0"' if peers is None else f'connect = "{peers[far]}"'
-        lines += ["", "[[port]]", f'said = "{said:04X}"', 'kind = "peer"', where]
+    return write_toml(folder, name, [*lines, *port_lines(name, peers)])
+
+
+def port_lines(
+    name: str, peers: Mapping[int, str] | None, *, count: int = 4, peer: str = "", connecting: str = ""
+) -> list[str]:
+    """The ports in the file of a system: for hosts, and `count` between the systems.
+
+    peers: where B's listen, for A. peer, connecting: one more line for each of them, and for those that connect.
+    """
+    lines = ["", "[[port]]", f'said = "{HOST_PORT:04X}"', 'kind = "host"', 'listen = "127.0.0.1:0"']
+    for said, far in zip(PEER_PORTS[name][:count], PEER_PORTS["B"][:count], strict=True):
+        where = ['listen = "127.0.0.1:0"'] if peers is None else [f'connect = "{peers[far]}"', connecting]
+        lines += ["", "[[port]]", f'said = "{said:04X}"', 'kind = "peer"', *filter(None, (peer, *where))]
+    return lines
+
+
+def write_toml(folder: Path, name: str, lines: Iterable[str]) -> Path:
+    """Write the file of one system."""
     path = folder / f"{name}.toml"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path

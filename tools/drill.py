@@ -26,22 +26,29 @@ from rich.table import Table
 
 from ccw.geometry import geometry_for
 from ccw.plain_images import plain_header
-from ccw.pprc_query import VolumeQuery
 from ccw.tracks import null_track
 from host_emulator import orders
-from host_emulator.channel import ChannelProgram
-from host_emulator.session import HostSession, open_session
+from host_emulator.session import open_session
 from tools.bad_input import BadInput
-from tools.demo_sites import DATA_BRIDGE, HOST_PORT, PEER_PORTS, STATUS_BRIDGE, SiteProcess, start_site
+from tools.demo_sites import (
+    BRIDGE,
+    DATA_BRIDGE,
+    PEER_PORTS,
+    STATUS_BRIDGE,
+    SYSTEMS,
+    SiteProcess,
+    port_lines,
+    start_site,
+    write_toml,
+)
 from tools.failback_drill import Journey, run_journey
 from tools.guest import DONE_ADDRESS, MISSING, TORN, Task, boot_track, reader_program, writer_program
 from tools.hercules import PRINTER, Hercules, HerculesError, shared_device
+from tools.operator import define_bridge, establish_bridge, send, until_duplex
 
 CYLINDERS, HEADS = 20, 15
 BASE, DATA, WRITER, READER = 0x00, 0x23, 0x24, 0x25  # unit addresses; device numbers are 0100 higher
 DEVICES = 0x0100
-SYSTEMS = {"A": orders.System(0x0100, 0, "000000000A01"), "B": orders.System(0x0200, 0, "000000000B01")}
-BRIDGE, DUPLEX = 1, 2
 TASK = Task(DEVICES | DATA, PRINTER, first_track=HEADS, tracks=270, count=1_000_000)
 FIRST_KILL_S, LAST_KILL_S = 0.05, 1.5
 WAIT_S = 60.0
@@ -100,36 +107,24 @@ class Drill:
             lines.append(f'type = "3390"\ncylinders = {CYLINDERS}')
             if address in (WRITER, READER):
                 lines.append(f'image = "{address:02X}.ckd"')
-        lines.append(f'\n[[port]]\nsaid = "{HOST_PORT:04X}"\nkind = "host"\nlisten = "127.0.0.1:0"')
-        for said, far in zip(PEER_PORTS[name], PEER_PORTS["B"], strict=True):
-            where = 'listen = "127.0.0.1:0"' if peer is None else f'connect = "{peer.listening[far]}"'
-            lines.append(f'\n[[port]]\nsaid = "{said:04X}"\nkind = "peer"\n{where}')
-        path = self._folder / f"{name}.toml"
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        return path
+        lines += port_lines(name, None if peer is None else peer.listening)
+        return write_toml(self._folder, name, lines)
 
     async def mirror(self) -> None:
         """Bridge, pair, and wait until it is duplex."""
         a, b = SYSTEMS["A"], SYSTEMS["B"]
         async with open_session(*self.a.host_address) as to_a, open_session(*self.b.host_address) as to_b:
-            for session, system, device, role in (
-                (to_a, a, DATA_BRIDGE, 1), (to_a, a, STATUS_BRIDGE, 4),
-                (to_b, b, DATA_BRIDGE, 2), (to_b, b, STATUS_BRIDGE, 3),
-            ):  # fmt: skip
-                await _run(session, device, orders.pprc(orders.define_bridge(system, device, role, BRIDGE)))
-            await _run(to_a, BASE, orders.pprc(orders.establish_path(a, b, PEER_PORTS["A"])), again=True)
-            bridge = orders.establish_pair(a, b, DATA_BRIDGE, DATA_BRIDGE, mode=1, bridge_role=1, bridge_number=BRIDGE)
-            await _run(to_a, DATA_BRIDGE, orders.pprc(bridge))
-            await _run(to_a, DATA, orders.pprc(orders.establish_pair(a, b, DATA, DATA)))
-            with trio.fail_after(WAIT_S):
-                while VolumeQuery.decode(await _run(to_a, DATA, orders.query(orders.SCOPE_VOLUME))).state != DUPLEX:
-                    await trio.sleep(0.02)
+            await define_bridge(to_a, a, BRIDGE, sends=True)
+            await define_bridge(to_b, b, BRIDGE, sends=False)
+            await send(to_a, BASE, orders.establish_path(a, b, PEER_PORTS["A"]), patience_s=WAIT_S)
+            await establish_bridge(to_a, a, b, BRIDGE)
+            await send(to_a, DATA, orders.establish_pair(a, b, DATA, DATA))
+            await until_duplex(to_a, [DATA], WAIT_S)
 
     async def recover(self) -> None:
         """Make the secondary at B a volume that its guests may use."""
         async with open_session(*self.b.host_address) as to_b:
-            order = orders.recover_pair(SYSTEMS["A"], SYSTEMS["B"], DATA, DATA)
-            await _run(to_b, DATA, orders.pprc(order))
+            await send(to_b, DATA, orders.recover_pair(SYSTEMS["A"], SYSTEMS["B"], DATA, DATA))
 
     def guest(self, name: str, site: SiteProcess, boot: int) -> Hercules:
         """A guest of a site, booting."""
@@ -148,19 +143,6 @@ def _boot_image(path: Path, program: bytes) -> None:
         for track in range(geometry.tracks):
             image = boot_track(program) if track == 0 else null_track(*divmod(track, HEADS))
             file.write(image.ljust(geometry.track_size, b"\0"))
-
-
-async def _run(session: HostSession, device: int, program: ChannelProgram, *, again: bool = False) -> bytes:
-    """Run one program; its data. `again`: try until it succeeds, for links that are only just coming up."""
-    with trio.fail_after(WAIT_S):
-        while True:
-            result = await session.run_program(device, program)
-            if result.completed:
-                return result.data
-            if not again:
-                sense = (result.sense or b"").hex().upper()
-                raise RuntimeError(f"device {device:02X}: status {result.unit_status:02X} sense {sense}")
-            await trio.sleep(0.1)
 
 
 def run_round(folder: Path, number: int, seed: int) -> Round:

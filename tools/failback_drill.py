@@ -19,22 +19,20 @@ import trio
 
 from ccw.ccws import ChannelStatus
 from ccw.geometry import Cchh, geometry_for
-from ccw.pprc_query import VolumeQuery
 from ccw.tracks import null_track, parse_track
 from controller.array import FileDisk, VirtualArrayStore
 from host_emulator import orders
-from host_emulator.channel import ChannelProgram
 from host_emulator.link import LinkFailure, NoPath
 from host_emulator.session import HostSession, open_session
-from tools.demo_sites import HOST_PORT, PEER_PORTS, SiteProcess, start_site
+from host_emulator.words.tasks import Action
+from tools.demo_sites import PEER_PORTS, SYSTEMS, SiteProcess, port_lines, start_site, write_toml
+from tools.operator import Bridge, establish_bridge, send, until_duplex
 
 CYLINDERS, HEADS, BASE, DATA = 10, 15, 0x00, 0x23  # a path is checked at the device with address 00
 TRACKS = CYLINDERS * HEADS
 GEOMETRY = geometry_for("3390", CYLINDERS)
-SYSTEMS = {"A": orders.System(0x0100, 0, "000000000A01"), "B": orders.System(0x0200, 0, "000000000B01")}
-BRIDGES = {"A": (1, 0xF0, 0xF1), "B": (2, 0xF2, 0xF3)}  # by the side that sends: number, data and status volume
+BRIDGES = {"A": Bridge(1, 0xF0, 0xF1), "B": Bridge(2, 0xF2, 0xF3)}  # by the side that sends
 LINKS = {"A": PEER_PORTS["A"][:2], "B": PEER_PORTS["B"][2:]}  # and its ports
-FAILOVER, FAILBACK, DUPLEX = 1, 2, 2
 FIRST_KILL_S, LAST_KILL_S, GO_ON_S, WAIT_S = 0.3, 1.5, 0.4, 60.0
 
 
@@ -84,20 +82,15 @@ class Sites:
             f'name = "{name}"\nserial = "{system.serial}"\nssid = "{system.ssid:04X}"\nlss = "00"\nprofile = "2107"',
             f'store = "store-{name}"',
         ]
-        for address in (BASE, DATA, *BRIDGES["A"][1:], *BRIDGES["B"][1:]):
+        volumes = [volume for bridge in BRIDGES.values() for volume in (bridge.data, bridge.status)]
+        for address in (BASE, DATA, *volumes):
             lines.append(f'\n[[volume]]\naddress = "{address:02X}"\ntype = "3390"\ncylinders = {CYLINDERS}')
-        for sender, (number, data, status) in BRIDGES.items():
+        for sender, bridge in BRIDGES.items():
             role = "primary" if sender == name else "secondary"
-            lines.append(
-                f'\n[[bridge]]\nnumber = {number}\nrole = "{role}"\ndata = "{data:02X}"\nstatus = "{status:02X}"'
-            )
-        lines.append(f'\n[[port]]\nsaid = "{HOST_PORT:04X}"\nkind = "host"\nlisten = "127.0.0.1:0"')
-        for said, far in zip(PEER_PORTS[name], PEER_PORTS["B"], strict=True):
-            where = 'listen = "127.0.0.1:0"' if peer is None else f'connect = "{peer.listening[far]}"'
-            lines.append(f'\n[[port]]\nsaid = "{said:04X}"\nkind = "peer"\n{where}')
-        path = self._folder / f"{name}.toml"
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        return path
+            lines.append(f'\n[[bridge]]\nnumber = {bridge.number}\nrole = "{role}"')
+            lines.append(f'data = "{bridge.data:02X}"\nstatus = "{bridge.status:02X}"')
+        lines += port_lines(name, None if peer is None else peer.listening)
+        return write_toml(self._folder, name, lines)
 
 
 class Host:
@@ -156,38 +149,17 @@ class Host:
         return counts[0]
 
 
-async def _run(session: HostSession, device: int, program: ChannelProgram, *, again: bool = False) -> bytes:
-    """Run one program; its data. again: try until it succeeds, for links that are only just coming up."""
-    give_up_at = trio.current_time() + (WAIT_S if again else 0)
-    while True:
-        result = await session.run_program(device, program)
-        if result.completed:
-            return result.data
-        if trio.current_time() > give_up_at:
-            sense = (result.sense or b"").hex().upper()
-            raise RuntimeError(f"device {device:02X}: {result.problem or ''} sense {sense}")
-        await trio.sleep(0.2)
-
-
 async def _set_up(session: HostSession, sender: str, receiver: str) -> None:
     """Paths and bridge from one system to the other; both come up as soon as their links do."""
     here, there = SYSTEMS[sender], SYSTEMS[receiver]
-    number, data, _ = BRIDGES[sender]
-    await _run(session, DATA, orders.pprc(orders.establish_path(here, there, LINKS[sender])), again=True)
-    bridge = orders.establish_pair(here, there, data, data, mode=1, bridge_role=1, bridge_number=number)
-    await _run(session, data, orders.pprc(bridge), again=True)
+    await send(session, DATA, orders.establish_path(here, there, LINKS[sender]), patience_s=WAIT_S)
+    await establish_bridge(session, here, there, BRIDGES[sender], patience_s=WAIT_S)
 
 
-async def _pair(session: HostSession, sender: str, receiver: str, action: int = 0) -> None:
+async def _pair(session: HostSession, sender: str, receiver: str, action: Action = Action.NONE) -> None:
     """Establish Pair, or failover or failback, at the system that is or becomes the primary."""
-    order = orders.establish_pair(SYSTEMS[sender], SYSTEMS[receiver], DATA, DATA, action=action)
-    await _run(session, DATA, orders.pprc(order), again=action == FAILBACK)
-
-
-async def _until_duplex(session: HostSession) -> None:
-    with trio.fail_after(WAIT_S):
-        while VolumeQuery.decode(await _run(session, DATA, orders.query(orders.SCOPE_VOLUME))).state != DUPLEX:
-            await trio.sleep(0.02)
+    order = orders.establish_pair(SYSTEMS[sender], SYSTEMS[receiver], DATA, DATA, action=int(action))
+    await send(session, DATA, order, patience_s=WAIT_S if action is Action.FAILBACK else 0)
 
 
 async def _journey(sites: Sites, host: Host, kill_after_s: float) -> list[int]:
@@ -195,22 +167,22 @@ async def _journey(sites: Sites, host: Host, kill_after_s: float) -> list[int]:
     async with open_session(*sites.running["A"].host_address) as to_a:
         await _set_up(to_a, "A", "B")
         await _pair(to_a, "A", "B")
-        await _until_duplex(to_a)
+        await until_duplex(to_a, [DATA], WAIT_S)
     counts = [await host.write_until_killed("A", kill_after_s)]
     async with open_session(*sites.running["B"].host_address) as to_b:
-        await _pair(to_b, "B", "A", FAILOVER)
+        await _pair(to_b, "B", "A", Action.FAILOVER)
         counts.append(await host.write_for("B", GO_ON_S))
         await trio.to_thread.run_sync(sites.start_a)
         await _set_up(to_b, "B", "A")
-        await _pair(to_b, "B", "A", FAILBACK)
-        await _until_duplex(to_b)
+        await _pair(to_b, "B", "A", Action.FAILBACK)
+        await until_duplex(to_b, [DATA], WAIT_S)
         counts.append(await host.write_for("B", GO_ON_S))
-        await _run(to_b, DATA, orders.pprc(orders.suspend_pair(SYSTEMS["B"], SYSTEMS["A"], DATA, DATA)))
+        await send(to_b, DATA, orders.suspend_pair(SYSTEMS["B"], SYSTEMS["A"], DATA, DATA))
     async with open_session(*sites.running["A"].host_address) as to_a:
-        await _pair(to_a, "A", "B", FAILOVER)
+        await _pair(to_a, "A", "B", Action.FAILOVER)
         await _set_up(to_a, "A", "B")  # which has come back by itself
-        await _pair(to_a, "A", "B", FAILBACK)
-        await _until_duplex(to_a)
+        await _pair(to_a, "A", "B", Action.FAILBACK)
+        await until_duplex(to_a, [DATA], WAIT_S)
         counts.append(await host.write_for("A", GO_ON_S))
     for site in sites.running.values():
         await site.stop()

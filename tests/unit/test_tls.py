@@ -18,9 +18,9 @@ from controller.config import ConfigError, TlsConfig
 from controller.links.tls import Refused, Tls, system_name
 from host_emulator import orders
 from host_emulator.session import open_session
-from tools.bridge_bench.sites import SYSTEMS, Plan, write_config
+from tools.bridge_bench.sites import Plan, write_config
 from tools.cli import main
-from tools.demo_sites import start_site
+from tools.demo_sites import SYSTEMS, start_site
 
 A, B = (0x0100, "000000012345"), (0x0200, "000000067890")
 

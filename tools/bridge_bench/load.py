@@ -12,7 +12,8 @@ from ccw.geometry import Cchh
 from host_emulator import orders
 from host_emulator.channel import ChannelProgram
 from host_emulator.session import HostSession, open_session
-from tools.bridge_bench.sites import HEADS, LINK_RETRIES, SMALL_BYTES, SMALL_RECORDS
+from tools.bridge_bench.sites import HEADS, SMALL_BYTES, SMALL_RECORDS
+from tools.operator import LINK_RETRIES
 
 WRITE_SHARE = 0.3
 HOSTS = 2

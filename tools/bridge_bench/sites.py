@@ -7,33 +7,37 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import trio
 
 from ccw.geometry import geometry_for
 from ccw.plain_images import plain_header
+from ccw.pprc_codes import PairState
 from ccw.pprc_query import VolumeQuery
 from ccw.tracks import END_MARK, null_track
 from host_emulator import orders
-from host_emulator.orders import System
 from host_emulator.session import HostSession, open_session
-from tools.demo_sites import SiteProcess, start_site
+from tools.demo_sites import (
+    BRIDGE,
+    DATA_BRIDGE,
+    PEER_PORTS,
+    STATUS_BRIDGE,
+    SYSTEMS,
+    SiteProcess,
+    port_lines,
+    start_site,
+    write_toml,
+)
 from tools.measuring import processor_s
+from tools.operator import LINK_RETRIES, define_bridge, establish_bridge, send
 
 HEADS = 15
 RECORD_AT = 21
 FULL_RECORD_BYTES = 56_664
 FULL_TRACK_BYTES = RECORD_AT + 8 + FULL_RECORD_BYTES + len(END_MARK)
 SMALL_RECORDS, SMALL_BYTES = 12, 4096
-DATA_BRIDGE, STATUS_BRIDGE = 0xF0, 0xF1
-SYSTEMS = {"A": System(0x0100, 0, "000000012345"), "B": System(0x0200, 0, "000000067890")}
-HOST_SAID = 0x0001
-PEER_SAIDS = {"A": (0x10, 0x11), "B": (0x20, 0x21)}
-MESSAGE_REQUIRED = 0x20
-DUPLEX = 2
-COPY_TIMEOUT_S = 600.0
-LINK_RETRIES = 3  # on a machine with too much to do a timer of the link may run out
+LINKS = 2  # between the systems
+COPY_TIMEOUT_S, PATHS_WAIT_S = 600.0, 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +103,15 @@ def write_config(folder: Path, name: str, plan: Plan, image: Path | None, peers:
             lines.append(f'image = "{image}"')
     for volume in (DATA_BRIDGE, STATUS_BRIDGE):
         lines += ["[[volume]]", f'address = "{volume:02X}"', "cylinders = 20"]
-    lines += ["[[port]]", f'said = "{HOST_SAID:04X}"', 'kind = "host"', 'listen = "127.0.0.1:0"']
-    for said, far in zip(PEER_SAIDS[name], PEER_SAIDS["B"], strict=True):
-        lines += ["[[port]]", f'said = "{said:04X}"', 'kind = "peer"', f'link = "{"wan" if plan.wan else "escon"}"']
-        lines.append('listen = "127.0.0.1:0"' if peers is None else f'connect = "{peers[far]}"')
-        if peers is not None and (plan.rtt_ms or plan.rate_mbit):
-            lines.append(f"shape = {{ rtt_ms = {plan.rtt_ms}, rate_mbit = {plan.rate_mbit} }}")
-    lines += ["[model]", "enabled = false"]
-    path = folder / f"{name}.toml"
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
+    shaped = plan.rtt_ms or plan.rate_mbit
+    lines += port_lines(
+        name,
+        peers,
+        count=LINKS,
+        peer=f'link = "{"wan" if plan.wan else "escon"}"',
+        connecting=f"shape = {{ rtt_ms = {plan.rtt_ms}, rate_mbit = {plan.rate_mbit} }}" if shaped else "",
+    )
+    return write_toml(folder, name, [*lines, "[model]", "enabled = false"])
 
 
 class Couple:
@@ -124,33 +127,27 @@ class Couple:
     async def set_up(self) -> None:
         """Paths, and a bridge where there is to be one. Raises RuntimeError."""
         a, b = SYSTEMS["A"], SYSTEMS["B"]
-        if self.plan.bridge and not self.plan.conventional:
-            for session, system, device, role in (
-                (self._to_a, a, DATA_BRIDGE, 1), (self._to_a, a, STATUS_BRIDGE, 4),
-                (self._to_b, b, DATA_BRIDGE, 2), (self._to_b, b, STATUS_BRIDGE, 3),
-            ):  # fmt: skip
-                await _order(session, device, orders.define_bridge(system, device, role, 1))
-        with trio.fail_after(30):
-            while not await _path_is_up(self._to_a):
-                await trio.sleep(0.2)
-        if self.plan.bridge and not self.plan.conventional:
-            pair = orders.establish_pair(
-                a, b, DATA_BRIDGE, DATA_BRIDGE, mode=1, bridge_role=1, bridge_number=1, flags=MESSAGE_REQUIRED
-            )
-            await _order(self._to_a, DATA_BRIDGE, pair)
+        bridged = self.plan.bridge and not self.plan.conventional
+        if bridged:
+            await define_bridge(self._to_a, a, BRIDGE, sends=True)
+            await define_bridge(self._to_b, b, BRIDGE, sends=False)
+        paths = orders.establish_path(a, b, PEER_PORTS["A"][:LINKS])
+        await send(self._to_a, DATA_BRIDGE, paths, patience_s=PATHS_WAIT_S)
+        if bridged:
+            await establish_bridge(self._to_a, a, b, BRIDGE)
 
     async def establish(self, volume: int, mode: int = 0) -> None:
         """Begin the pair of a volume."""
-        await _order(self._to_a, volume, orders.establish_pair(SYSTEMS["A"], SYSTEMS["B"], volume, volume, mode=mode))
+        await send(self._to_a, volume, orders.establish_pair(SYSTEMS["A"], SYSTEMS["B"], volume, volume, mode=mode))
 
     async def delete(self, volume: int) -> None:
         """End it."""
-        await _order(self._to_a, volume, orders.delete_pair(SYSTEMS["A"], SYSTEMS["B"], volume, volume))
+        await send(self._to_a, volume, orders.delete_pair(SYSTEMS["A"], SYSTEMS["B"], volume, volume))
 
     async def duplex(self, volume: int) -> bool:
         """Is the pair in step?"""
         result = await self._to_a.run_program(volume, orders.query(orders.SCOPE_VOLUME), LINK_RETRIES)
-        return result.completed and VolumeQuery.decode(result.data).state == DUPLEX
+        return result.completed and VolumeQuery.decode(result.data).state == PairState.DUPLEX
 
     def processor_s(self) -> tuple[float, float]:
         """Seconds of processor time that each system has used."""
@@ -171,17 +168,6 @@ class Couple:
 
 def _of(message: str, volume: int) -> bool:
     return message.startswith(f"IEA494I {volume:04X},")
-
-
-async def _order(session: HostSession, device: int, order: Any) -> None:
-    result = await session.run_program(device, orders.pprc(order), LINK_RETRIES)
-    if not result.completed:
-        raise RuntimeError(f"{type(order).__name__} at {device:02X}: {result}")
-
-
-async def _path_is_up(session: HostSession) -> bool:
-    order = orders.establish_path(SYSTEMS["A"], SYSTEMS["B"], PEER_SAIDS["A"])
-    return (await session.run_program(DATA_BRIDGE, orders.pprc(order))).completed
 
 
 @asynccontextmanager

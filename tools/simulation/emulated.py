@@ -24,29 +24,23 @@ import trio
 import trio.testing
 
 from ccw.geometry import geometry_for
-from ccw.pprc import PprcOrder
-from ccw.pprc_query import VolumeQuery
 from controller.config import check_config
 from host_emulator import orders
-from host_emulator.channel import ChannelProgram, ProgramResult
 from host_emulator.session import HostSession, open_session, session_over
-from tools.demo_sites import HOST_PORT, PEER_PORTS, start_site
+from tools.demo_sites import PEER_PORTS, SYSTEMS, port_lines, start_site, write_toml
 from tools.faults import run_pinned
 from tools.in_process import in_process
+from tools.operator import Bridge, define_bridge, establish_bridge, query_volume, run, send, until_duplex
 from tools.simulation.setting import PENDING_MAX, Setting
 
-SYSTEMS = {"A": orders.System(0x0100, 0, "000000000A01"), "B": orders.System(0x0200, 0, "000000000B01")}
 DUPLEX_VOLUMES, SIMPLEX_VOLUMES = (0, 1, 2, 3), (4, 5, 6, 7)  # hosts use these; the others are only copied
 FIRST_PENDING = 0x10
-BRIDGES = {1: (0xF0, 0xF1), 2: (0xF2, 0xF3)}  # number: data and status bridge volume, in both systems
+BRIDGES = (Bridge(1, 0xF0, 0xF1), Bridge(2, 0xF2, 0xF3))
 USED_CYLINDERS, PENDING_CYLINDERS, BRIDGE_CYLINDERS = 2, 400, 20
 RECORD_BYTES = 4_096
-DUPLEX = 2
 NOWHERE = "127.0.0.1:1"
-MESSAGE_REQUIRED = 0x20
 SETTLE_S = 1.0
 DUPLEX_WAIT_S = 60.0
-LINK_RETRIES = 3  # of orders, on a machine with too much to do
 
 
 class EmulatedError(Exception):
@@ -80,21 +74,21 @@ class Measurement:
 def measure_live(folder: Path, setting: Setting) -> Measurement:
     """Start two systems as processes in `folder`, measure, and stop them. Raises EmulatedError, RuntimeError."""
 
-    async def run() -> Measurement:
+    async def measure() -> Measurement:
         async with AsyncExitStack() as stack:
 
             async def to(address: tuple[str, int]) -> HostSession:
                 return await stack.enter_async_context(open_session(*address))
 
-            b_config = _write(folder, "B", _config(setting, "B", None))
+            b_config = write_toml(folder, "B", _config(setting, "B", None))
             site_b = stack.enter_context(start_site(folder, b_config))
-            a_config = _write(folder, "A", _config(setting, "A", site_b.listening))
+            a_config = write_toml(folder, "A", _config(setting, "A", site_b.listening))
             site_a = stack.enter_context(start_site(folder, a_config))
             to_a, to_b = await to(site_a.host_address), await to(site_b.host_address)
             hosts = [await to(site_a.host_address) for _ in range(setting.hosts)]
             return await _Rig(setting, to_a, to_b, hosts).measure()
 
-    return trio.run(run)
+    return trio.run(measure)
 
 
 def measure_virtually(setting: Setting) -> Measurement:
@@ -103,10 +97,10 @@ def measure_virtually(setting: Setting) -> Measurement:
     One seed always measures the same.
     """
 
-    async def run(seed: int, clock: trio.testing.MockClock) -> Measurement:
+    async def measure(seed: int, clock: trio.testing.MockClock) -> Measurement:
         nowhere = dict.fromkeys(PEER_PORTS["B"], NOWHERE)
         configs = (
-            check_config(tomllib.loads(_config(setting, name, peers)), Path())
+            check_config(tomllib.loads("\n".join(_config(setting, name, peers))), Path())
             for name, peers in (("A", nowhere), ("B", None))
         )
         async with in_process(*configs) as (a, b), AsyncExitStack() as stack:
@@ -118,17 +112,11 @@ def measure_virtually(setting: Setting) -> Measurement:
             hosts = [await to(a.connect) for _ in range(setting.hosts)]
             return await _Rig(setting, to_a, to_b, hosts).measure()
 
-    return run_pinned(run, setting.seed)
+    return run_pinned(measure, setting.seed)
 
 
-def _write(folder: Path, name: str, text: str) -> Path:
-    path = folder / f"{name}.toml"
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def _config(setting: Setting, name: str, peers: Mapping[int, str] | None) -> str:
-    """One system's configuration. A's peer ports shape the links, in both directions; `peers`: where B's listen."""
+def _config(setting: Setting, name: str, peers: Mapping[int, str] | None) -> list[str]:
+    """One system's configuration by lines. A's peer ports shape the links, both ways; `peers`: where B's listen."""
     system = SYSTEMS[name]
     mode = "bridge" if setting.bridges else "conventional"
     lines = [
@@ -137,18 +125,11 @@ def _config(setting: Setting, name: str, peers: Mapping[int, str] | None) -> str
     ]  # fmt: skip
     volumes = dict.fromkeys((*DUPLEX_VOLUMES, *SIMPLEX_VOLUMES), USED_CYLINDERS)
     volumes |= dict.fromkeys(_pending(setting), PENDING_CYLINDERS)
-    volumes |= {device: BRIDGE_CYLINDERS for pair in BRIDGES.values() for device in pair}
+    volumes |= {device: BRIDGE_CYLINDERS for bridge in BRIDGES for device in (bridge.data, bridge.status)}
     for address, cylinders in volumes.items():
         lines += ["", "[[volume]]", f'address = "{address:02X}"', 'type = "3390"', f"cylinders = {cylinders}"]
-    lines += ["", "[[port]]", f'said = "{HOST_PORT:04X}"', 'kind = "host"', 'listen = "127.0.0.1:0"']
-    for said, far in zip(PEER_PORTS[name], PEER_PORTS["B"], strict=True):
-        lines += ["", "[[port]]", f'said = "{said:04X}"', 'kind = "peer"']
-        if peers is None:
-            lines.append('listen = "127.0.0.1:0"')
-        else:
-            shape = f"{{ rate_mbit = {setting.rate_mbit}, rtt_ms = {setting.rtt_ms} }}"
-            lines += [f'connect = "{peers[far]}"', f"shape = {shape}"]
-    return "\n".join(lines) + "\n"
+    shape = f"shape = {{ rate_mbit = {setting.rate_mbit}, rtt_ms = {setting.rtt_ms} }}"
+    return [*lines, *port_lines(name, peers, connecting=shape)]
 
 
 def _pending(setting: Setting) -> range:
@@ -166,7 +147,7 @@ class _Rig:
 
     async def measure(self) -> Measurement:
         await self._format()
-        await self._order(self.to_a, 0, orders.establish_path(SYSTEMS["A"], SYSTEMS["B"], PEER_PORTS["A"]))
+        await send(self.to_a, 0, orders.establish_path(SYSTEMS["A"], SYSTEMS["B"], PEER_PORTS["A"]))
         if self.setting.bridges:
             await self._set_up_bridges()
         for volume in DUPLEX_VOLUMES:
@@ -185,46 +166,27 @@ class _Rig:
 
     # The operator
 
-    async def _order(self, session: HostSession, device: int, order: PprcOrder) -> ProgramResult:
-        return await self._run(session, device, orders.pprc(order))
-
-    async def _run(self, session: HostSession, device: int, program: ChannelProgram) -> ProgramResult:
-        result = await session.run_program(device, program, LINK_RETRIES)
-        if not result.completed:
-            sense = (result.sense or b"").hex().upper() or "none"
-            raise EmulatedError(f"device {device:02X}: status {result.unit_status:02X}, sense {sense}")
-        return result
-
     async def _set_up_bridges(self) -> None:
         """FIG. 5 with both bridges: two data paths, two status paths, on the four links."""
         a, b = SYSTEMS["A"], SYSTEMS["B"]
-        for number, (data, status) in BRIDGES.items():
-            for session, system, device, role in (
-                (self.to_a, a, data, 1), (self.to_a, a, status, 4), (self.to_b, b, data, 2), (self.to_b, b, status, 3),
-            ):  # fmt: skip
-                await self._order(session, device, orders.define_bridge(system, device, role, number))
-        for number, (data, _) in BRIDGES.items():
-            pair = orders.establish_pair(
-                a, b, data, data, mode=1, bridge_role=1, bridge_number=number, flags=MESSAGE_REQUIRED
-            )
-            await self._order(self.to_a, data, pair)
+        for bridge in BRIDGES:
+            await define_bridge(self.to_a, a, bridge, sends=True)
+            await define_bridge(self.to_b, b, bridge, sends=False)
+        for bridge in BRIDGES:
+            await establish_bridge(self.to_a, a, b, bridge)
 
     async def _establish(self, volume: int) -> None:
-        await self._order(self.to_a, volume, orders.establish_pair(SYSTEMS["A"], SYSTEMS["B"], volume, volume))
-
-    async def _query(self, volume: int) -> VolumeQuery:
-        return VolumeQuery.decode((await self._run(self.to_a, volume, orders.query(orders.SCOPE_VOLUME))).data)
+        await send(self.to_a, volume, orders.establish_pair(SYSTEMS["A"], SYSTEMS["B"], volume, volume))
 
     async def _until_duplex(self) -> None:
-        with trio.move_on_after(DUPLEX_WAIT_S):
-            while [volume for volume in DUPLEX_VOLUMES if (await self._query(volume)).state != DUPLEX]:
-                await trio.sleep(0.05)
-            return
-        raise EmulatedError(f"the first volumes are not duplex after {DUPLEX_WAIT_S:g} s")
+        try:
+            await until_duplex(self.to_a, DUPLEX_VOLUMES, DUPLEX_WAIT_S)
+        except trio.TooSlowError as error:
+            raise EmulatedError(f"the first volumes are not duplex after {DUPLEX_WAIT_S:g} s") from error
 
     async def _out_of_sync(self) -> int:
         """Tracks of the pending volumes that are still to be copied."""
-        return sum([(await self._query(volume)).out_of_sync_tracks for volume in _pending(self.setting)])
+        return sum([(await query_volume(self.to_a, volume)).out_of_sync_tracks for volume in _pending(self.setting)])
 
     # The hosts
 
@@ -233,7 +195,7 @@ class _Rig:
         for volume in (*DUPLEX_VOLUMES, *SIMPLEX_VOLUMES):
             for track in range(self.geometry.tracks):
                 program = orders.format_track(self.geometry.address_of(track), [orders.NewRecord(bytes(RECORD_BYTES))])
-                await self._run(self.to_a, volume, program)
+                await run(self.to_a, volume, program)
 
     async def _hosts(self, seconds: float, random: Random) -> Observed:
         """Let every host think and ask for `seconds`."""

@@ -1,7 +1,7 @@
 """The lines a person types, or a script holds: programs, commands of a script, and what shows a volume.
 
     device 05                       the device of the lines that follow
-    seek 1,2; side 1,2,3; tic -1; rd      a channel program, see program_text.py
+    seek 1,2; side 1,2,3; tic -1; rd      a channel program; `help seek` says what one takes
     track 1,2                       the records of a track, hex and EBCDIC
     put 1,2,3 e'HELLO'              write the data of a record, filled up with zeros
     vtoc                            label and data sets of the volume
@@ -27,7 +27,7 @@ from host_emulator import orders
 from host_emulator.channel import ChannelProgram, InterfaceControlCheck, ProgramResult
 from host_emulator.mnemonics import MNEMONICS, mnemonic_help
 from host_emulator.parameters import ProgramError, Word, Words, place, record_id
-from host_emulator.program_text import build_program
+from host_emulator.program_text import build_program, no_such_command
 from host_emulator.runner import Report, ending, run_step
 from host_emulator.script import VERBS, ScriptError, parse_script
 from host_emulator.session import HostSession
@@ -103,7 +103,8 @@ def parse_line(raw: str, number: int = 1, file: str = "line", has_device: bool =
             if not has_device:
                 raise ProgramError(1, "which device? say `device HH` first")
         else:
-            raise ProgramError(len(text) - len(text.lstrip()) + 1, f"no such command: {words[0]!r}")
+            known = (*OWN, *WORDS, *VERBS, *MNEMONICS)
+            raise ProgramError(len(text) - len(text.lstrip()) + 1, no_such_command(words[0], known))
     except ProgramError as error:
         raise ScriptError(file, number, error.column, error.message) from None
     return Line(number, word, text, file)

@@ -119,7 +119,7 @@ def packed(address: Cchh) -> bytes:
 def record_id(word: Word) -> bytes:
     """`C,H,R` as CCHHR, 5 bytes."""
     track, _, record = word.text.rpartition(",")
-    if not re.fullmatch("[0-9]{1,3}", record) or int(record) > 255:
+    if not re.fullmatch("[0-9]+,[0-9]+,[0-9]{1,3}", word.text) or int(record) > 255:
         raise ProgramError(word.column, f"{word.text!r} is not CYLINDER,HEAD,RECORD")
     return packed(place(Word(word.column, track))) + bytes((int(record),))
 

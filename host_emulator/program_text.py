@@ -13,6 +13,8 @@ last one is not. Errors are a ProgramError with the column, counted from 1.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import NamedTuple
 
 from ccw.ccws import CcwFlag, CommandCode
@@ -141,7 +143,13 @@ def _row(word: Word) -> Mnemonic:
         code = int(name[1:], 16)
         reading = is_input(code)
         return Mnemonic(name, code, "", "", None if reading else _optional, ANY_LENGTH if reading else None)
-    raise ProgramError(word.column, f"no such command: {word.text!r}")
+    raise ProgramError(word.column, no_such_command(word.text, MNEMONICS))
+
+
+def no_such_command(text: str, known: Iterable[str]) -> str:
+    """What to say of a word that is no command, with the one it is most like."""
+    near = get_close_matches(text.lower(), list(known), 1)
+    return f"no such command: {text!r}" + (f"; did you mean {near[0]}?" if near else "")
 
 
 def _optional(words: Words) -> bytes:

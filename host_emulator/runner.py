@@ -1,7 +1,8 @@
 """Runs the steps of a script in a session and reports each as plain values.
 
 A report has `line`, `command`, `ok`, and by command: `unit_status`, `channel_status`, `residual`; `sense` and
-`sense_text` with unit check; `problem` when the link failed; `data` (hex) for reads; the fields of query replies.
+`sense_text` with unit check; `asked`, the count of the last CCW; `stopped_at`, where a chain did not reach its end;
+`problem` when the link failed; `data` (hex) for reads; the fields of query replies.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 import trio
 
+from ccw.describe import command_name
 from ccw.errors import FormatError
 from ccw.geometry import Cchh
 from ccw.link_control import NodeDescriptor
@@ -101,6 +103,11 @@ def ending(result: ProgramResult) -> Report:
         "channel_status": f"{result.channel_status:02X}",
         "residual": result.residual,
     }
+    if result.executed:
+        report["asked"] = result.executed[-1].start.count
+        if not result.completed and len(result.executed) > 1:
+            code = result.executed[-1].start.code
+            report["stopped_at"] = f"{command_name(code)} ({code:02X}), command {len(result.executed)}"
     if result.sense:
         report["sense"] = result.sense.hex().upper()
         report["sense_text"] = describe_sense(result.sense)

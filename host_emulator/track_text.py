@@ -18,7 +18,8 @@ def records_of(address: Cchh, data: bytes) -> list[Record]:
 
 def track_lines(address: Cchh, records: Sequence[Record]) -> Iterator[str]:
     """The records for people."""
-    yield f"track {address.cylinder},{address.head}: {len(records)} records with R0"
+    count = f"{len(records)} record{'' if len(records) == 1 else 's'}"
+    yield f"track {address.cylinder},{address.head}: {count} with R0"
     for record in records:
         identifier = Cchh.unpack(record.count[:4])
         end = "  end of file" if not record.data else ""

@@ -15,6 +15,7 @@ import trio
 from controller.config import ConfigError, SystemConfig
 from host_emulator.channel import InterfaceControlCheck
 from host_emulator.console import Console, Line, parse_lines
+from host_emulator.mnemonics import ANY_LENGTH
 from host_emulator.script import HELP, ScriptError
 from host_emulator.session import HostSession, session_over
 from host_emulator.words.wait import Patience
@@ -29,7 +30,7 @@ from tools.sessions import TARGET_VARIABLE, open_target
 DIFFERENCE, BAD_INPUT = 1, 2
 
 _FIRST = ("line", "command", "ok", "unit_status", "channel_status", "residual", "sense", "sense_text", "problem",
-          "exit")  # fmt: skip
+          "asked", "stopped_at", "exit")  # fmt: skip
 _ONLY_JSON = ("lines", "records", "results")
 
 
@@ -131,9 +132,12 @@ def shown(report: dict[str, Any]) -> str:
     """A report as one line and, where there is more to say, indented ones below it."""
     head = f"{report['line']:4} {report['command']:16} {'ok' if report['ok'] else 'FAILED'}"
     if "unit_status" in report:
-        head += f"  status {report['unit_status']}.{report['channel_status']} residual {report['residual']}"
+        head += f"  status {report['unit_status']}.{report['channel_status']}"
+        if report.get("asked") != ANY_LENGTH:  # where as much is asked for as there may be, something is always left
+            head += f" residual {report['residual']}"
     lines = [head]
-    lines += [f"     {name}: {report[name]}" for name in ("problem", "sense_text", "sense") if name in report]
+    why = ("problem", "stopped_at", "sense_text", "sense")
+    lines += [f"     {name}: {report[name]}" for name in why if name in report]
     said = _ONLY_JSON if "lines" not in report else (*_ONLY_JSON, "data")
     lines += [f"     {name}: {value}" for name, value in report.items() if name not in (*_FIRST, *said)]
     lines += [f"     {line}" for line in report.get("lines", ())]

@@ -128,6 +128,19 @@ def test_lines_from_a_pipe() -> None:
     assert "|HELLO...        |" in ended.stdout
 
 
+def test_a_chain_that_fails_says_where_and_a_read_of_all_there_is_no_residual() -> None:
+    ended = run("device 00\nsid\nrdc\nde 0,0; lr read at=0,0,5; rd\n")
+    assert "sid              ok  status 0C.00\n" in ended.stdout
+    assert "rdc              ok  status 0C.00 residual 0\n" in ended.stdout
+    assert "stopped_at: locate record (47), command 2\n" in ended.stdout
+    assert ended.returncode == 1
+
+
+def test_a_mistyped_word_is_told_what_it_is_most_like() -> None:
+    for text, words in (("sidd", "; did you mean sid?"), ("devise 00", "; did you mean device?"), ("qqqq", "'qqqq'\n")):
+        assert words in run(f"{text}\n").stderr
+
+
 def test_a_refused_program_ends_a_script_with_status_1() -> None:
     ended = run("device 00\nseek 99,0\nnop\n")
     assert ended.returncode == 1

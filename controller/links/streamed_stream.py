@@ -19,7 +19,7 @@ from controller.links.stream_link import LinkError, Runner, Tap, run
 from controller.remote_copy.ports import ArrayFault
 
 RECEIVE_BYTES = 1 << 20
-RECORDS_A_TURN = 32  # of what is received at once: some ten tracks
+RECORDS_A_TURN = 64  # of what is received, taken at once: some twenty tracks
 PARTS_MAX = 1000  # of one send: the operating system takes 1,024
 JOINED_BYTES = 1 << 19  # for a stream that takes no parts
 

@@ -21,12 +21,8 @@ ALL_WRITES_MASK = 0xC0
 ECKD_ATTRIBUTES = 0xC0
 
 
-def bridge_chain(slot: int, slots: int, heads: int, contents: Sequence[tuple[bytes, bytes]]) -> list[ChainCommand]:
-    """Commands that write `contents` (1-16, each header and payload) into the ring from `slot` on."""
-    count = len(contents)
-    first = Cchh(0, 0)
-    last = Cchh((slots - 1) // heads, (slots - 1) % heads)
-    place = Cchh(slot // heads, slot % heads)
+def write_extent(first: Cchh, last: Cchh) -> ChainCommand:
+    """Define Extent for writes of any kind on these tracks."""
     extent = DefineExtent(
         file_mask=ALL_WRITES_MASK,
         global_attributes=ECKD_ATTRIBUTES,
@@ -37,7 +33,11 @@ def bridge_chain(slot: int, slots: int, heads: int, contents: Sequence[tuple[byt
         first=first,
         last=last,
     )
-    bitmap = ((0xFFFF << (16 - count)) & 0xFFFF).to_bytes(2, "big")[: 1 if count <= 8 else 2]
+    return ChainCommand(DEFINE_EXTENT, extent.encode())
+
+
+def locate_trackset(place: Cchh, count: int, tracks: int) -> ChainCommand:
+    """Locate Record Extended for `count` (1-16) whole tracks: those whose bits of `tracks` are on, 8000 is `place`."""
     locate = LocateRecordExtended(
         operation=EXTENDED_OPERATION,
         auxiliary=0,
@@ -49,10 +49,18 @@ def bridge_chain(slot: int, slots: int, heads: int, contents: Sequence[tuple[byt
         transfer_length_factor=0,
         reserved_16=0,
         extended_operation=WRITE_TRACKSET,
-        extended_parameters=bitmap,
+        extended_parameters=tracks.to_bytes(2, "big") if tracks & 0xFF else bytes([tracks >> 8]),
     )
+    return ChainCommand(LOCATE_RECORD_EXTENDED, locate.encode())
+
+
+def bridge_chain(slot: int, slots: int, heads: int, contents: Sequence[tuple[bytes, bytes]]) -> list[ChainCommand]:
+    """Commands that write `contents` (1-16, each header and payload) into the ring from `slot` on."""
+    count = len(contents)
+    last = Cchh((slots - 1) // heads, (slots - 1) % heads)
+    place = Cchh(slot // heads, slot % heads)
     return [
-        ChainCommand(DEFINE_EXTENT, extent.encode()),
-        ChainCommand(LOCATE_RECORD_EXTENDED, locate.encode()),
+        write_extent(Cchh(0, 0), last),
+        locate_trackset(place, count, (0xFFFF << (16 - count)) & 0xFFFF),
         *(ChainCommand(WRITE_FULL_TRACK, payload, prefix=header) for header, payload in contents),
     ]

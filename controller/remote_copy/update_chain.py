@@ -10,20 +10,11 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from ccw import pprc
-from ccw.eckd import DefineExtent, LocateRecordExtended
 from ccw.geometry import Cchh
 from ccw.stored_track import StoredTrack, expand_track
 from ccw.tracks import HOME_ADDRESS_LENGTH, null_track
 from controller.channel import ChainCommand
-from controller.remote_copy.bridge_chain import (
-    ALL_WRITES_MASK,
-    DEFINE_EXTENT,
-    ECKD_ATTRIBUTES,
-    EXTENDED_OPERATION,
-    LOCATE_RECORD_EXTENDED,
-    WRITE_FULL_TRACK,
-    WRITE_TRACKSET,
-)
+from controller.remote_copy.bridge_chain import WRITE_FULL_TRACK, locate_trackset, write_extent
 from controller.remote_copy.bridge_record import following
 from controller.remote_copy.checks import check_boxes, primary_box
 from controller.remote_copy.core import PERFORM_SUBSYSTEM_FUNCTION, Core
@@ -50,22 +41,12 @@ class TrackContent(NamedTuple):
 def update_chain(pair: Pair, sequence: int, tod: int, tracks: Sequence[TrackContent]) -> list[ChainCommand]:
     """Commands that write `tracks` (ascending, at least one) to the pair's secondary. Raises FormatError."""
     first, last = tracks[0].track, tracks[-1].track
-    extent = DefineExtent(
-        file_mask=ALL_WRITES_MASK,
-        global_attributes=ECKD_ATTRIBUTES,
-        block_size=0,
-        fast_write_id=0,
-        additional_attributes=0,
-        extended_attributes=0,
-        first=_place(pair, first),
-        last=_place(pair, last),
-    )
     commands = [
         ChainCommand(PERFORM_SUBSYSTEM_FUNCTION, _prefix(pair, sequence, tod, len(tracks)).encode()),
-        ChainCommand(DEFINE_EXTENT, extent.encode()),
+        write_extent(_place(pair, first), _place(pair, last)),
     ]
     for group in _tracksets(tracks):
-        commands.append(ChainCommand(LOCATE_RECORD_EXTENDED, _locate(pair, group).encode()))
+        commands.append(_locate(pair, group))
         commands += [ChainCommand(WRITE_FULL_TRACK, _image(pair, content)) for content in group]
     return commands
 
@@ -88,23 +69,10 @@ def _tracksets(tracks: Sequence[TrackContent]) -> Iterator[list[TrackContent]]:
     yield group
 
 
-def _locate(pair: Pair, group: list[TrackContent]) -> LocateRecordExtended:
+def _locate(pair: Pair, group: list[TrackContent]) -> ChainCommand:
     first = group[0].track
     bits = sum(0x8000 >> content.track - first for content in group)
-    place = _place(pair, first)
-    return LocateRecordExtended(
-        operation=EXTENDED_OPERATION,
-        auxiliary=0,
-        reserved_02=0,
-        count=len(group),
-        seek=place,
-        search=place.pack() + b"\0",
-        sector=0xFF,
-        transfer_length_factor=0,
-        reserved_16=0,
-        extended_operation=WRITE_TRACKSET,
-        extended_parameters=bits.to_bytes(2, "big") if bits & 0xFF else bytes([bits >> 8]),
-    )
+    return locate_trackset(_place(pair, first), len(group), bits)
 
 
 def _place(pair: Pair, track: int) -> Cchh:

@@ -76,6 +76,7 @@ class Link:
     """
 
     streamed = False  # chains follow one another without waiting: `StreamedLink`
+    has_room = True  # chains wait for each other, so little waits to be taken
 
     def __init__(
         self,
@@ -265,6 +266,10 @@ class Link:
             return
         self._channel.start_chain(image, unit_address, commands, reply)
         self.output()
+
+    def when_room(self, go_on: Callable[[], None]) -> None:
+        """There is always room."""
+        go_on()
 
     def on_unsolicited(self, taker: Callable[[int, int, int], None]) -> None:
         """`taker(image, unit address, status)` gets statuses of the peer that belong to no chain of ours."""

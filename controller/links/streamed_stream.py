@@ -7,6 +7,7 @@ another stream (TLS, a shaped one) takes them joined.
 import os
 from collections import deque
 from contextlib import suppress
+from itertools import islice
 
 import trio
 
@@ -20,7 +21,7 @@ from controller.remote_copy.ports import ArrayFault
 
 RECEIVE_BYTES = 1 << 20
 RECORDS_A_TURN = 64  # of what is received, taken at once: some twenty tracks
-PARTS_MAX = 1000  # of one send: the operating system takes 1,024
+PARTS_MAX = 128  # of one send, about a megabyte: the operating system takes 1,024, but seldom all of their bytes
 JOINED_BYTES = 1 << 19  # for a stream that takes no parts
 
 
@@ -76,12 +77,12 @@ class StreamedRunner(Runner):
             self._tap(False, record.encode() if isinstance(record, ReceivedData) else encode_raw(record), now)
 
     def _say(self, now: float) -> None:
-        """Send what the link has to say, as far as the socket takes it at once."""
+        """Send what the link has to say, as far as the socket takes it at once; after what waits for that already."""
         if self._link.broken is not None:
             raise LinkError(self._link.broken)
-        items = self._link.take_encoded()
-        if not items:
+        if self._parts:
             return
+        items = self._link.take_encoded()
         for item in items:
             if isinstance(item, EncodedRecord):
                 self._parts.extend(item.parts)
@@ -94,7 +95,7 @@ class StreamedRunner(Runner):
                 self._tap(True, b"".join(parts), now)
         if self._descriptor is not None and self._sending_since is None:
             self._write_parts(self._descriptor)
-        if self._parts:
+        if self._parts or self._link.keeps_waiting:
             self._backlog_event.set()
 
     def _write_parts(self, descriptor: int) -> None:
@@ -102,8 +103,7 @@ class StreamedRunner(Runner):
         parts = self._parts
         with suppress(OSError):  # would block, or broken: the writing task finds out
             while parts:
-                batch = [parts[index] for index in range(min(len(parts), PARTS_MAX))]
-                left = os.writev(descriptor, batch)
+                left = os.writev(descriptor, list(islice(parts, PARTS_MAX)))
                 while left:
                     first = len(parts[0])
                     if left < first:
@@ -113,19 +113,21 @@ class StreamedRunner(Runner):
                     parts.popleft()
 
     async def write(self) -> None:
-        """Send what could not be sent at once."""
+        """Send what could not be sent at once, and then what the link has kept waiting."""
         while True:
             await self._backlog_event.wait()
             self._backlog_event = trio.Event()
-            while self._parts:
-                self._sending_since = trio.current_time()
-                self._news.ring()  # keep_time watches from now on
+            while self._parts or self._link.keeps_waiting:
+                if self._sending_since is None:
+                    self._sending_since = trio.current_time()
+                    self._news.ring()  # keep_time watches from now on
                 if self._descriptor is not None:
                     await trio.lowlevel.wait_writable(self._descriptor)
                     self._write_parts(self._descriptor)
                 else:
                     await self._stream.send_all(self._joined())
                 self._sending_since = None
+                self._say(trio.current_time())
 
     def _joined(self) -> bytes:
         taken: list[Buffer] = []

@@ -200,6 +200,9 @@ class BridgeSender:
         while not self._filling and not self.failed and not self.interrupted:
             if len(self._chains) >= limit or self._go_back is not None:
                 return
+            if not self.route.link.has_room:
+                self.route.link.when_room(self.pump)
+                return
             self._filling = True
             try:
                 chain = self._fill()

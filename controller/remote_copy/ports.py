@@ -66,6 +66,11 @@ class LinkPort(Protocol):
 
     def remove_path(self, image: int, reply: Callable[[PathReply], None], now: float, /) -> None: ...
 
+    @property
+    def has_room(self) -> bool: ...  # False: so much waits to be sent that another chain had better be made later
+
+    def when_room(self, go_on: Callable[[], None], /) -> None: ...  # called once; never if the link is lost before
+
     def identify(self, reply: Callable[[bytes | None], None], now: float, /) -> None: ...
 
     def start_chain(

@@ -69,6 +69,7 @@ class Wire:
         self.stopped = False
         self.chains = 0
         self.waiting: list[tuple[list[ChainCommand], Callable[[ChainResult], None]]] = []
+        self.has_room = True
 
     def start_chain(
         self, image: int, device: int, commands: list[ChainCommand], reply: Callable[[ChainResult], None], now: float

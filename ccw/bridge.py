@@ -192,8 +192,7 @@ VIRTUAL_TRACK_ADDRESS = Layout("virtual track address", VirtualTrackAddress, Str
 ), 8, tuple)
 
 
-@dataclass(frozen=True, slots=True)
-class BridgeHeader:
+class BridgeHeader(NamedTuple):
     """The header of one track on a bridge. Lengths in bytes."""
 
     record_type: int
@@ -234,9 +233,7 @@ def _header_from_fields(*fields: Any) -> BridgeHeader:
 
 
 def _fields_of_header(header: BridgeHeader) -> tuple[Any, ...]:
-    return (header.record_type, header.flags, header.sequence, header.bridge_number, header.snapshot_id, header.source,
-            header.destination, header.pair_id, header.raw_length, header.payload_length, header.compression,
-            header.records, header.reserved_46, header.tod, header.payload_crc)
+    return (*header[:12], header.reserved_46, header.tod, header.payload_crc)
 
 
 TRACK_HEADER = Layout("bridge header", _header_from_fields, Struct(
@@ -261,8 +258,7 @@ TRACK_HEADER = Layout("bridge header", _header_from_fields, Struct(
 ), 60, _fields_of_header, describes=BridgeHeader)
 
 
-@dataclass(frozen=True, slots=True)
-class StatusEntry:
+class StatusEntry(NamedTuple):
     """What became of one track."""
 
     sequence: int
@@ -297,7 +293,7 @@ STATUS_ENTRY = Layout("status entry", StatusEntry, Struct(
     "tod" / Int64ub,                                # 20-27
     "flags" / Bits(EntryFlag),                      # 28
     "reserved_29" / Bytes(3),                       # 29-31
-), STATUS_ENTRY_LENGTH)
+), STATUS_ENTRY_LENGTH, tuple, describes=StatusEntry)
 
 
 class _StatusHeader(NamedTuple):

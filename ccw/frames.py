@@ -40,6 +40,7 @@ Source: escon.py, constant by constant; layouts assumed (no public document has 
 
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ccw.crc import crc16
 from ccw.errors import FormatError
@@ -254,6 +255,23 @@ def decode_device(information: bytes) -> DeviceFrame:
     if ifi in (_CONTROL_IFI, _CONTROL_PATH_IFI):
         return _decode_control(information, ifi, flags)
     raise FormatError("device frame", f"information-field identifier {ifi:02X}", information, 0)
+
+
+REPEATING_LENGTH_MAX = 64
+"""Longest frame, bytes, that is looked for among those seen lately: commands and statuses, of which few differ."""
+
+
+@lru_cache(1024)
+def decode_repeating(payload: bytes, connect: bool, disconnect: bool) -> tuple[Frame, DeviceFrame] | None:
+    """A device frame decoded whole, for short ones that come again and again; None: it is not one, or not a good one.
+
+    What is wrong with it `decode_frame` and `decode_device` tell.
+    """
+    try:
+        frame = decode_frame(payload, connect=connect, disconnect=disconnect)
+        return (frame, decode_device(frame.information)) if frame.link_control == 0 else None
+    except FormatError:
+        return None
 
 
 def _decode_data_request(information: bytes, address: int, flags: int) -> DataRequest:

@@ -114,6 +114,17 @@ def meaning_of(field: Field) -> str:
     return "; ".join(parts)
 
 
+def _runs(constants: Sequence[Field]) -> tuple[tuple[int, int, bytes], ...]:
+    """Constants as (start, stop, bytes), those that lie one behind the other as one."""
+    runs: list[tuple[int, int, bytes]] = []
+    for field in constants:
+        start, stop, value = field.offset, field.offset + field.length, field.constant or b""
+        if runs and runs[-1][1] == start:
+            start, value = runs[-1][0], runs.pop()[2] + value
+        runs.append((start, stop, value))
+    return tuple(runs)
+
+
 Step = tuple["Layout[Any] | None", int, int]
 
 
@@ -161,6 +172,7 @@ class Layout(Generic[T]):
         self.names = tuple(field.name for field in variable)
         self.take = take or _taker(what, make, self.names)
         self._constants = tuple(field for field in self.fields if field.constant is not None)
+        self._runs = _runs(self._constants)
         self._nested = any(field.nested for field in variable)
         self._texts = tuple((index, field.length) for index, field in enumerate(variable)
                             if field.form.endswith("s") and not field.nested)
@@ -188,10 +200,16 @@ class Layout(Generic[T]):
         """The value of exactly `size` bytes. FormatError: other length, or a constant that differs."""
         if len(data) != self.size:
             raise wrong_length(self.what, data, self.size)
+        for start, stop, constant in self._runs:
+            if data[start:stop] != constant:
+                self._refuse(data)
+        return self._build(self.codec.unpack(data))
+
+    def _refuse(self, data: bytes) -> None:
+        """Raise FormatError for the first constant that differs."""
         for field in self._constants:
             if data[field.offset : field.offset + field.length] != field.constant:
                 raise FormatError(self.what, field.name.replace("_", " "), data, field.offset)
-        return self._build(self.codec.unpack(data))
 
     def encode(self, value: T) -> bytes:
         """`size` bytes. FormatError when a field of `value` does not fit."""
@@ -199,8 +217,8 @@ class Layout(Generic[T]):
             data = self.codec.pack(*self._flatten(value))
         except struct.error as error:
             raise FormatError(self.what, f"a value that does not fit ({error})", b"") from error
-        for field in self._constants:
-            data = data[: field.offset] + (field.constant or b"") + data[field.offset + field.length :]
+        for start, stop, constant in self._runs:
+            data = data[:start] + constant + data[stop:]
         return data
 
     def _build(self, values: tuple[Any, ...]) -> T:

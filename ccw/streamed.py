@@ -15,19 +15,22 @@ Source: escon-frames 1.4-1.7, pprc-commands 8.4.
 
 import struct
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from ccw.crc import crc16
 from ccw.errors import FormatError
-from ccw.escon import RECORD_FRAME, RECORD_HEADER_LENGTH, WAN_INFORMATION_LENGTH_MAX, Dhf
-from ccw.frames import DATA_IFI
-from ccw.records import RawFrame, RecordReader, SequenceRecord
+from ccw.escon import RECORD_FRAME, RECORD_HEADER_LENGTH, WAN_INFORMATION_LENGTH_MAX, Dhf, RecordFlag
+from ccw.frames import DATA_IFI, REPEATING_LENGTH_MAX, CommandFrame, Frame, StatusFrame, encode_device
+from ccw.records import RawFrame, RecordReader, SequenceRecord, encode_record
 
 _HEAD = struct.Struct(">BBHHHBBHB")
 _TRAILER = struct.Struct(">H")
 _HEAD_LENGTH, _TRAILER_LENGTH = _HEAD.size, _TRAILER.size
 _COVERED_HEAD = _HEAD_LENGTH - RECORD_HEADER_LENGTH
 _END = int(Dhf.END)
+_CONNECT = int(RecordFlag.CONNECT)
+_IFI_AT = 9
 _RESERVED_BITS = 0xF0
 _LENGTH_MAX = _COVERED_HEAD + 32_768 + _TRAILER_LENGTH
 assert _HEAD_LENGTH == 13 and _LENGTH_MAX <= WAN_INFORMATION_LENGTH_MAX + 7
@@ -75,6 +78,16 @@ def encode_data(destination: int, source: int, unit_address: int, data: Sequence
     return EncodedRecord((head, *data, _TRAILER.pack(crc)), length)
 
 
+@lru_cache(1024)
+def encode_repeating(
+    destination: int, source: int, frame: CommandFrame | StatusFrame, connect: bool, disconnect: bool
+) -> EncodedRecord:
+    """The record of a device frame of a kind of which few differ: those sent lately are kept. FormatError."""
+    whole = Frame(destination, source, 0, encode_device(frame), connect, disconnect)
+    record = encode_record(whole)
+    return EncodedRecord((record,), len(record) - RECORD_HEADER_LENGTH)
+
+
 class StreamedReader:
     """As `RecordReader`, but good data frames come as `ReceivedData`, whose views keep what was fed alive."""
 
@@ -109,7 +122,9 @@ class StreamedReader:
         self._rest = b""
         while available - position >= RECORD_HEADER_LENGTH:
             stop = _stop_of(buffer, position)
-            if stop <= available and (received := _data_frame(view, position, stop)) is not None:
+            if stop <= available and (
+                received := _short_frame(buffer, position, stop) or _data_frame(view, position, stop)
+            ):
                 records.append(received)
                 self._others.skip(stop - position)
             elif not self._other(buffer[position : min(stop, available)], records):
@@ -145,6 +160,18 @@ def _stop_of(buffer: bytes, position: int) -> int:
     if len(buffer) - position < RECORD_HEADER_LENGTH:
         return position
     return position + RECORD_HEADER_LENGTH + (buffer[position + 2] << 8 | buffer[position + 3])
+
+
+def _short_frame(buffer: bytes, position: int, stop: int) -> RawFrame | None:
+    """The short frame that lies there, unless it carries data or its delimiters are not the usual ones."""
+    if (
+        not _HEAD_LENGTH < stop - position <= REPEATING_LENGTH_MAX
+        or buffer[position] != RECORD_FRAME
+        or buffer[position + 1] > _CONNECT
+        or buffer[position + _IFI_AT] == DATA_IFI
+    ):
+        return None
+    return RawFrame(buffer[position + RECORD_HEADER_LENGTH : stop], buffer[position + 1] == _CONNECT)
 
 
 def _data_frame(view: memoryview, position: int, stop: int) -> ReceivedData | None:

@@ -144,18 +144,18 @@ class VirtualArrayStore(Upkeep, AbstractContextManager["VirtualArrayStore"]):
     def _write(self, volume: int, track: int, stored: StoredTrack) -> int:
         tracks = self._volume(volume).tracks
         _check_track(track)
+        sequence, location = self._append_track(volume, track, stored)
+        tracks.set(track, location, sequence)
+        return sequence
+
+    def _append_track(self, volume: int, track: int, stored: StoredTrack) -> tuple[int, int]:
+        """Append a track's record, to which no pointer leads yet: its sequence and location."""
+        codec, raw_length, payload = stored
         header, location = self._appendable().append(
-            Kind.TRACK,
-            volume,
-            track,
-            codec=stored.codec,
-            raw_length=stored.raw_length,
-            payload=stored.payload,
-            room=Room.TRACKS,
+            Kind.TRACK, volume, track, codec=codec, raw_length=raw_length, payload=payload, room=Room.TRACKS
         )
         self._tracks.unwritten[location] = stored
-        tracks.set(track, location, header.sequence)
-        return header.sequence
+        return header.sequence, location
 
     def move(self, source_volume: int, source_track: int, target_volume: int, target_track: int) -> int:
         """Redirect by pointer: the target gets the source's contents, the source becomes never written.
@@ -172,6 +172,30 @@ class VirtualArrayStore(Upkeep, AbstractContextManager["VirtualArrayStore"]):
         if source_track != target_track:
             self._leave(source_volume, source_track, 1)
         return self._change(Kind.MOVE, target_volume, target_track, source_volume, source_track)
+
+    def write_redirected(
+        self, source_volume: int, source_track: int, stored: StoredTrack, target_volume: int, target_track: int
+    ) -> int:
+        """As `write_stored` to the source and `move` to the target right behind it. The move's sequence.
+
+        Both are in the log, one by one; only the pointers are set at once. Raises as the two do.
+        """
+        check_stored(stored)
+        source, target = self._volume(source_volume), self._volume(target_volume)
+        _check_track(source_track)
+        _check_track(target_track)
+        if (source_volume, source_track) == (target_volume, target_track):
+            raise ValueError("a track cannot be moved onto itself")
+        written, location = self._append_track(source_volume, source_track, stored)
+        try:
+            moved, _ = self._log.append(Kind.MOVE, target_volume, target_track, source_volume, source_track)
+        except StoreError:
+            source.tracks.set(source_track, location, written)
+            raise
+        if source.tracks.location(source_track):
+            source.tracks.clear(source_track, source_track + 1)
+        target.tracks.set(target_track, location, moved.sequence)
+        return moved.sequence
 
     def snapshot(self, source_volume: int, target_volume: int) -> int:
         """Make the target a copy of all pointers of the source, whatever it was before. O(1). The change's sequence."""

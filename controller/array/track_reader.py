@@ -22,7 +22,9 @@ class ImageReader(Protocol):
 
 
 class TrackReader:
-    """The tracks of one store. `unwritten`: those of batches on their way, by location; `images`: files by identity.
+    """The tracks of one store. `images`: files by identity.
+
+    `unwritten`: tracks of batches on their way, by location; their payloads may be views of what was received.
 
     Everything raises CorruptionError, DiskError, ImageFileError.
     """
@@ -34,8 +36,7 @@ class TrackReader:
 
     def image(self, location: int) -> bytes:
         """The image of a track."""
-        unwritten = self.unwritten.get(location)
-        codec, raw_length, payload = self._records.read_track(location) if unwritten is None else unwritten
+        codec, raw_length, payload = self._unwritten(location) or self._records.read_track(location)
         if codec == CODEC_IN_IMAGE:
             return self._in_image(payload)
         if codec == CODEC_NONE:
@@ -48,7 +49,7 @@ class TrackReader:
 
     def stored(self, location: int) -> StoredTrack:
         """A track in its stored form."""
-        stored = self.unwritten.get(location) or self._records.read_track(location)
+        stored = self._unwritten(location) or self._records.read_track(location)
         return compress_track(self._in_image(stored.payload)) if stored[0] == CODEC_IN_IMAGE else stored
 
     def stored_range(self, placed: list[tuple[int, int]]) -> Iterator[tuple[int, StoredTrack]]:
@@ -56,10 +57,14 @@ class TrackReader:
         unwritten = self.unwritten
         on_disk = self._records.read_tracks([location for _, location in placed if location not in unwritten])
         for track, location in placed:
-            stored = unwritten.get(location) or next(on_disk)
+            stored = self._unwritten(location) or next(on_disk)
             if stored[0] == CODEC_IN_IMAGE:
                 stored = compress_track(self._in_image(stored.payload))
             yield track, stored
+
+    def _unwritten(self, location: int) -> StoredTrack | None:
+        stored = self.unwritten.get(location)
+        return None if stored is None else stored._replace(payload=bytes(stored.payload))
 
     def _in_image(self, payload: bytes) -> bytes:
         """The image of a track from its file."""

@@ -11,6 +11,7 @@ from ccw import escon
 from ccw.errors import FormatError
 from ccw.escon import ControlFunction, LinkControl, RejectReason
 from ccw.frames import (
+    REPEATING_LENGTH_MAX,
     CommandFrame,
     ControlFrame,
     DeviceFrame,
@@ -18,6 +19,7 @@ from ccw.frames import (
     StatusFrame,
     decode_device,
     decode_frame,
+    decode_repeating,
 )
 from ccw.records import RawFrame
 from controller.channel.api import LinkCounters
@@ -65,6 +67,12 @@ class Inbound:
         if raw.abort:
             self._count_damaged()
             return
+        if len(raw.payload) <= REPEATING_LENGTH_MAX:
+            known = decode_repeating(raw.payload, raw.connect, raw.disconnect)
+            if known is not None:
+                if self._responder.addressed_here(known[0]):
+                    self._dispatch(*known)
+                return
         try:
             frame = decode_frame(
                 raw.payload,
@@ -96,6 +104,9 @@ class Inbound:
             reason = RejectReason.RESERVED_FIELD_ERROR if reserved else RejectReason.UNRECOGNISED_DEVICE_LEVEL
             self._responder.reject(frame, reason)
             return
+        self._dispatch(frame, device)
+
+    def _dispatch(self, frame: Frame, device: DeviceFrame) -> None:
         if self._for_channel(device):
             image = frame.source & 0x0F
             if image in self._channel.images:

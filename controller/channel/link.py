@@ -76,7 +76,6 @@ class Link:
     """
 
     streamed = False  # chains follow one another without waiting: `StreamedLink`
-    has_room = True  # chains wait for each other, so little waits to be taken
 
     def __init__(
         self,
@@ -267,8 +266,13 @@ class Link:
         self._channel.start_chain(image, unit_address, commands, reply)
         self.output()
 
+    @property
+    def has_room(self) -> bool:
+        """Whether another chain should be started now. Here chains wait for each other: never much is to be sent."""
+        return True
+
     def when_room(self, go_on: Callable[[], None]) -> None:
-        """There is always room."""
+        """Call `go_on` once when there is room."""
         go_on()
 
     def on_unsolicited(self, taker: Callable[[int, int, int], None]) -> None:

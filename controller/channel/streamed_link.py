@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ccw import escon
-from ccw.frames import DataFrame, Frame, decode_frame
-from ccw.records import SequenceRecord
-from ccw.streamed import Buffer, EncodedRecord, Received, ReceivedData, encode_data
+from ccw.frames import CommandFrame, DataFrame, DeviceFrame, Frame, StatusFrame, decode_frame
+from ccw.records import RawFrame, RecordReader, SequenceRecord
+from ccw.streamed import Buffer, EncodedRecord, Received, ReceivedData, encode_data, encode_repeating
 from controller.channel.api import CommandServer, PathId
 from controller.channel.channel_role import ChannelRole
 from controller.channel.control_unit import ControlUnitRole
@@ -110,7 +110,25 @@ class StreamedLink(Link):
     def send_data(self, image: int, unit_address: int, parts: Sequence[Buffer], end: bool) -> None:
         """Send a data frame of these parts to a control-unit image of the peer."""
         destination, source = self.peer_address << 8 | image, self.own_address << 8
-        record = encode_data(destination, source, unit_address, parts, end)
+        self._put_record(encode_data(destination, source, unit_address, parts, end))
+
+    def send_device(self, path: PathId, frame: DeviceFrame, *, connect: bool = False, disconnect: bool = False) -> None:
+        """Send a device frame to a channel."""
+        if isinstance(frame, StatusFrame):
+            source = self.own_address << 8 | path.image
+            self._put_record(encode_repeating(path.channel, source, frame, connect, disconnect))
+        else:
+            super().send_device(path, frame, connect=connect, disconnect=disconnect)
+
+    def send_to_image(self, image: int, frame: DeviceFrame, *, connect: bool = False, disconnect: bool = False) -> None:
+        """Send a device frame to a control-unit image of the peer."""
+        if isinstance(frame, CommandFrame):
+            destination, source = self.peer_address << 8 | image, self.own_address << 8
+            self._put_record(encode_repeating(destination, source, frame, connect, disconnect))
+        else:
+            super().send_to_image(image, frame, connect=connect, disconnect=disconnect)
+
+    def _put_record(self, record: EncodedRecord) -> None:
         self.counters.frames_out += 1
         self.counters.bytes_out += record.length
         self._sent_bytes += record.length
@@ -147,6 +165,12 @@ class StreamedLink(Link):
 
 
 def _frame_of(record: EncodedRecord) -> Frame:
-    """The frame that an encoded data frame is."""
-    payload = b"".join(record.parts)[escon.RECORD_HEADER_LENGTH :]
-    return decode_frame(payload, information_limit=escon.WAN_INFORMATION_LENGTH_MAX)
+    """The frame that an encoded record is."""
+    (raw,) = RecordReader(escon.WAN_INFORMATION_LENGTH_MAX).feed(b"".join(record.parts))
+    assert isinstance(raw, RawFrame)
+    return decode_frame(
+        raw.payload,
+        connect=raw.connect,
+        disconnect=raw.disconnect,
+        information_limit=escon.WAN_INFORMATION_LENGTH_MAX,
+    )

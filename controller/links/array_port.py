@@ -124,6 +124,13 @@ class ArrayAdapter:
         source, target = self._numbers[source_volume], self._numbers[target_volume]
         return self._guarded(self._store.move, source, source_track, target, target_track)
 
+    def write_redirected(
+        self, source_volume: int, source_track: int, stored: StoredTrack, target_volume: int, target_track: int
+    ) -> int:
+        self._by_pointer[target_volume] += 1
+        source, target = self._numbers[source_volume], self._numbers[target_volume]
+        return self._guarded(self._store.write_redirected, source, source_track, stored, target, target_track)
+
     def snapshot(self, source_volume: int, target_volume: int) -> int:
         self._by_pointer[target_volume] += 1
         return self._guarded(self._store.snapshot, self._numbers[source_volume], self._numbers[target_volume])

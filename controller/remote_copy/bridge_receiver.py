@@ -117,7 +117,7 @@ class BridgeReceiver:
         except FormatError as error:
             reason = Reason.BRIDGE_HEADER_CRC if "CRC" in error.where else Reason.BRIDGE_HEADER
             raise reject(reason, expected=self.expected) from error
-        payload = data[64:]
+        payload = memoryview(data)[64:]  # not copied any more: the array's log takes it as it is
         if header.payload_length != len(payload) or header.bridge_number != self.route.number:
             raise reject(Reason.BRIDGE_HEADER, expected=self.expected)
         distance = ahead(header.sequence, self.expected)
@@ -138,7 +138,7 @@ class BridgeReceiver:
 
     # Phase 2
 
-    def _apply(self, header: BridgeHeader, payload: bytes) -> Result:
+    def _apply(self, header: BridgeHeader, payload: memoryview) -> Result:
         if crc32(payload) != header.payload_crc and payload:
             return Result.PAYLOAD_CRC
         if header.record_type in TRACKLESS:
@@ -153,13 +153,12 @@ class BridgeReceiver:
         if header.record_type == RecordType.NEVER_WRITTEN:
             self._array.release_space(target.volume, track, track + 1)
         else:
-            stored = StoredTrack(header.compression, header.raw_length, payload)
+            stored = StoredTrack(header.compression, header.raw_length, payload)  # type: ignore[arg-type]  # read as bytes
             result = _check_image(stored, bool(header.flags & TrackFlag.COMPRESSED), place, target.track_size)
             if result is not Result.APPLIED:
                 return result
             slot = header.sequence % self.route.slots
-            self._array.write_stored(self.route.bridge_volume, slot, stored)
-            self._array.move(self.route.bridge_volume, slot, target.volume, track)
+            self._array.write_redirected(self.route.bridge_volume, slot, stored, target.volume, track)
         self.tracks_applied += 1
         self._remember(header.sequence)
         return Result.APPLIED

@@ -162,7 +162,7 @@ class BridgeSender:
         record = self._updates.popleft() if self._updates else self._next_copy()
         if record is None:
             return None
-        record.header = replace(record.header, sequence=self.next_sequence, bridge_number=self.route.number)
+        record.header = record.header._replace(sequence=self.next_sequence, bridge_number=self.route.number)
         record.numbered = self._clock.now()
         self.next_sequence = following(self.next_sequence)
         self._retained.append(record)
@@ -215,7 +215,7 @@ class BridgeSender:
     def _send(self, chain: list[BridgeRecord]) -> None:
         for record in chain:
             if record.sent:
-                record.header = replace(record.header, flags=record.header.flags | TrackFlag.RETRANSMISSION)
+                record.header = record.header._replace(flags=record.header.flags | TrackFlag.RETRANSMISSION)
             record.sent = True
         self._cursor += len(chain)
         self._chains.append(chain)
@@ -321,8 +321,7 @@ class BridgeSender:
     def _abandon(self, record: BridgeRecord, result: Result) -> None:
         """Give one record up. B still waits for its number, which now goes out as an empty record."""
         self._report(record, result)
-        record.header = replace(
-            record.header,
+        record.header = record.header._replace(
             record_type=int(RecordType.ABORT_SNAPSHOT),
             flags=record.header.flags & ~TrackFlag.COMPRESSED,
             raw_length=0,

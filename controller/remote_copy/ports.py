@@ -39,7 +39,9 @@ class ArrayPort(Protocol):
 
     def write_stored(self, volume: int, track: int, stored: StoredTrack, /) -> int: ...
 
-    def move(self, source_volume: int, source_track: int, target_volume: int, target_track: int, /) -> int: ...
+    def write_redirected(
+        self, source_volume: int, source_track: int, stored: StoredTrack, target_volume: int, target_track: int, /
+    ) -> int: ...  # written to the source, then redirected by pointer to the target
 
     def snapshot(self, source_volume: int, target_volume: int, /) -> int: ...
 

@@ -12,7 +12,6 @@ Source: patent, claims 1-3 and FIG. 7; pprc-commands 7.2 (reading of step 702 as
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Protocol
 
 from isal.isal_zlib import crc32
@@ -332,7 +331,7 @@ class SyncWorker:
             record.pair, record.kind, record.track, plain,
             record.header.flags & ~TrackFlag.COMPRESSED, record.header.tod,
         )  # fmt: skip
-        again.header = replace(again.header, sequence=record.sequence, bridge_number=self.number)
+        again.header = again.header._replace(sequence=record.sequence, bridge_number=self.number)
         return again
 
     def update(

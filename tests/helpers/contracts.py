@@ -167,6 +167,28 @@ class TrackStoreContract:
         assert list(store.written_since(1, 0)) == []
         assert list(store.reference_counts().values()) == [1]
 
+    def test_what_is_written_and_redirected_is_as_if_written_and_moved(self, store: Any) -> None:
+        store.define_volume(1, {})
+        store.define_volume(2, {})
+        store.write(1, 10, image(b"old"))
+        store.write(2, 20, image(b"older"))
+        before = store.appended
+        stored = compress_track(image(b"new"))
+        moved = store.write_redirected(1, 10, stored, 2, 20)
+        assert moved == store.appended == before + 2
+        assert (store.read(1, 10), store.read_stored(2, 20)) == (None, stored)
+        assert (store.sequence_of(1, 10), store.sequence_of(2, 20)) == (0, moved)
+        assert (store.allocated(1), store.allocated(2)) == (0, 1)
+        for refused, error in (
+            (lambda: store.write_redirected(1, 10, stored, 1, 10), ValueError),
+            (lambda: store.write_redirected(1, 10, stored, 3, 10), UnknownVolumeError),
+            (lambda: store.write_redirected(3, 10, stored, 1, 10), UnknownVolumeError),
+            (lambda: store.write_redirected(1, 10, StoredTrack(CODEC_NONE, 9, b"12345678"), 2, 1), FormatError),
+        ):
+            with pytest.raises(error):
+                refused()
+        assert store.appended == moved
+
     def test_move_refuses_what_means_nothing(self, store: Any) -> None:
         store.define_volume(1, {})
         store.write(1, 10, image(b"A"))

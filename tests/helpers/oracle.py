@@ -85,6 +85,15 @@ class DictStore:
         target[target_track] = (stored, sequence, record)
         return sequence
 
+    def write_redirected(
+        self, source_volume: int, source_track: int, stored: StoredTrack, target_volume: int, target_track: int
+    ) -> int:
+        self._tracks(target_volume)
+        if (source_volume, source_track) == (target_volume, target_track):
+            raise ValueError("nothing to move")
+        self.write_stored(source_volume, source_track, stored)
+        return self.move(source_volume, source_track, target_volume, target_track)
+
     def snapshot(self, source_volume: int, target_volume: int) -> int:
         self._tracks(target_volume)
         if source_volume == target_volume:

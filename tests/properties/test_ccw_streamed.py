@@ -8,9 +8,18 @@ from hypothesis import strategies as st
 
 from ccw.errors import FormatError
 from ccw.escon import WAN_INFORMATION_LENGTH_MAX
-from ccw.frames import CommandFrame, DataFrame, Frame, StatusFrame, decode_device, decode_frame, encode_device
+from ccw.frames import (
+    CommandFrame,
+    DataFrame,
+    Frame,
+    StatusFrame,
+    decode_device,
+    decode_frame,
+    decode_repeating,
+    encode_device,
+)
 from ccw.records import RawFrame, RecordReader, SequenceRecord, encode_raw, encode_record, encode_sequence
-from ccw.streamed import ReceivedData, StreamedReader, encode_data
+from ccw.streamed import ReceivedData, StreamedReader, encode_data, encode_repeating
 
 addresses = st.builds(lambda link, logical: link << 8 | logical, st.integers(0, 255), st.integers(0, 15))
 units = st.integers(0, 255)
@@ -36,6 +45,28 @@ streams = st.lists(st.one_of(data_records, others), max_size=6).map(b"".join)
 def test_the_same_bytes_as_the_record_of_a_frame(to: int, by: int, unit: int, parts: list[bytes], end: bool) -> None:
     frame = Frame(to, by, 0, encode_device(DataFrame(unit, b"".join(parts), end)))
     assert b"".join(encode_data(to, by, unit, parts, end).parts) == encode_record(frame, WAN_INFORMATION_LENGTH_MAX)
+
+
+@given(addresses, addresses, st.one_of(
+    st.builds(CommandFrame, units, units, units, st.integers(0, 65535), st.booleans()),
+    st.builds(StatusFrame, units, units, units, sense=st.binary(max_size=32)),
+), st.booleans(), st.integers(0, 400), st.integers(0, 255))  # fmt: skip
+def test_what_repeats_is_encoded_and_decoded_as_ever(
+    to: int, by: int, device: CommandFrame | StatusFrame, connect: bool, at: int, damage: int
+) -> None:
+    frame = Frame(to, by, 0, encode_device(device), connect)
+    record = encode_record(frame)
+    for _ in range(2):  # made, and remembered
+        assert encode_repeating(to, by, device, connect, False).parts == (record,)
+        assert decode_repeating(record[4:], connect, False) == (frame, device)
+    payload = bytearray(record[4:])
+    payload[at % len(payload)] ^= damage
+    try:
+        again = decode_frame(bytes(payload), connect=connect)
+        expected = (again, decode_device(again.information)) if again.link_control == 0 else None
+    except FormatError:
+        expected = None
+    assert decode_repeating(bytes(payload), connect, False) == expected
 
 
 def _feed(reader: StreamedReader | RecordReader, stream: bytes, cuts: list[int]) -> tuple[list[bytes], str]:

@@ -7,7 +7,6 @@ hurt what it carries.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -70,6 +69,10 @@ class Wire:
         self.chains = 0
         self.waiting: list[tuple[list[ChainCommand], Callable[[ChainResult], None]]] = []
         self.has_room = True
+        self.kept_waiting: list[Callable[[], None]] = []
+
+    def when_room(self, go_on: Callable[[], None]) -> None:
+        self.kept_waiting.append(go_on)
 
     def start_chain(
         self, image: int, device: int, commands: list[ChainCommand], reply: Callable[[ChainResult], None], now: float
@@ -138,7 +141,7 @@ class Bridge:
 
     def plain_again(self, record: BridgeRecord) -> BridgeRecord:
         again = make_record(self.pair, record.kind, record.track, plain(record.track), 0, 0)
-        again.header = replace(again.header, sequence=record.sequence, bridge_number=1)
+        again.header = again.header._replace(sequence=record.sequence, bridge_number=1)
         return again
 
     def bridge_failed(self, text: str) -> None:
@@ -244,6 +247,20 @@ def test_copies_are_made_a_few_at_a_time_and_an_update_need_not_wait_for_the_nex
     bridge.run()
     assert [track for track, _ in bridge.done][16] == 55
     assert len(bridge.done) == 51
+
+
+def test_nothing_is_numbered_while_the_link_has_no_room_so_an_update_waits_for_no_copy() -> None:
+    bridge = Bridge()
+    bridge.data.has_room = False
+    bridge.copy(*range(4))
+    update = make_record(bridge.pair, RecordType.HOST_UPDATE, 9, plain(9), 0, 0)
+    bridge.sender.update(update)
+    assert (bridge.data.waiting, bridge.sender.outstanding) == ([], 0)
+    bridge.data.has_room = True
+    for go_on in bridge.data.kept_waiting:
+        go_on()
+    bridge.run()
+    assert [track for track, _ in bridge.done] == [9, 0, 1, 2, 3]
 
 
 def test_a_record_is_kept_until_it_is_durable_here_too() -> None:

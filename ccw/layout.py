@@ -176,6 +176,7 @@ class Layout(Generic[T]):
         self._nested = any(field.nested for field in variable)
         self._texts = tuple((index, field.length) for index, field in enumerate(variable)
                             if field.form.endswith("s") and not field.nested)
+        self._plain = self.take is tuple and not self._nested and not self._texts  # a value is what the codec packs
         self._decode_steps, self.width = _steps([field.nested for field in variable], flat=True)
         self._encode_steps, _ = _steps([field.nested for field in variable], flat=False)
         self.describes = describes or (make if isinstance(make, type) and dataclasses.is_dataclass(make) else None)
@@ -228,8 +229,10 @@ class Layout(Generic[T]):
         for nested, start, stop in self._decode_steps:
             if nested is None:
                 arguments += values[start:stop]
-            else:
+            elif nested._nested:
                 arguments.append(nested._build(values[start:stop]))
+            else:
+                arguments.append(nested.make(*values[start:stop]))
         return self.make(*arguments)
 
     def _flatten(self, value: T) -> Sequence[Any]:
@@ -241,7 +244,12 @@ class Layout(Generic[T]):
             return items
         values: list[Any] = []
         for nested, start, stop in self._encode_steps:
-            values += items[start:stop] if nested is None else nested._flatten(items[start])
+            if nested is None:
+                values += items[start:stop]
+            elif nested._plain:
+                values += items[start]
+            else:
+                values += nested._flatten(items[start])
         return values
 
     def specified_decode(self, data: bytes) -> T:

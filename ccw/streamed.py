@@ -31,6 +31,7 @@ _COVERED_HEAD = _HEAD_LENGTH - RECORD_HEADER_LENGTH
 _END = int(Dhf.END)
 _CONNECT = int(RecordFlag.CONNECT)
 _IFI_AT = 9
+_JOINED_LENGTH_MAX = 64  # of a first part that is copied to the header: cheaper than one part more
 _RESERVED_BITS = 0xF0
 _LENGTH_MAX = _COVERED_HEAD + 32_768 + _TRAILER_LENGTH
 assert _HEAD_LENGTH == 13 and _LENGTH_MAX <= WAN_INFORMATION_LENGTH_MAX + 7
@@ -72,6 +73,9 @@ def encode_data(destination: int, source: int, unit_address: int, data: Sequence
     head = _HEAD.pack(
         RECORD_FRAME, 0, length, destination, source, 0, DATA_IFI, unit_address, _END if end else 0
     )
+    if len(data[0]) <= _JOINED_LENGTH_MAX:
+        head += data[0]
+        data = data[1:]
     crc = crc16(head[RECORD_HEADER_LENGTH:])
     for part in data:
         crc = crc16(part, crc)

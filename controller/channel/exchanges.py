@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, auto  # hashed in C: a frame looks several of them up
+from functools import lru_cache
 from typing import Protocol
 
 from ccw.ccws import CcwFlag
@@ -111,6 +112,23 @@ class Port(Protocol):
         """There may be something to take."""
 
 
+@lru_cache(1024)
+def _command_frame(
+    unit_address: int, code: int, count: int, last: bool, chained: bool, dib_code: int
+) -> CommandFrame:
+    """The frame of a command of a chain. Those made lately are kept: a copy sends the same few for ever."""
+    return CommandFrame(
+        unit_address,
+        code,
+        int(CcwFlag.SLI if last else CcwFlag.CC | CcwFlag.SLI),
+        count,
+        chained=chained,
+        dib_code=dib_code,
+        data_requests=DATA_REQUESTS_EIGHT,
+        command_flags=int(CommandFlag.SOLICIT_SUPPLEMENTARY_STATUS),
+    )
+
+
 @dataclass(slots=True, eq=False)
 class Request:
     """A link-control request and the answers that end it."""
@@ -164,16 +182,7 @@ class ChainRun:
         self.sent = 0
         self.status_so_far = 0
         last = self.index == len(self.commands) - 1
-        return CommandFrame(
-            self.unit_address,
-            self.command.code,
-            int(CcwFlag.SLI if last else CcwFlag.CC | CcwFlag.SLI),
-            self.count,
-            chained=chained,
-            dib_code=dib_code,
-            data_requests=DATA_REQUESTS_EIGHT,
-            command_flags=int(CommandFlag.SOLICIT_SUPPLEMENTARY_STATUS),
-        )
+        return _command_frame(self.unit_address, self.command.code, self.count, last, chained, dib_code)
 
     def blocks(self, asked: int, limit: int) -> list[DataFrame]:
         """The next data of a write, as much as one data request asks for, in blocks of at most `limit` bytes."""

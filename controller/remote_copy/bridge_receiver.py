@@ -49,6 +49,7 @@ SENSE_OF_RESULT = {  # result: (sense byte 7, sense byte 8)
     Result.INTERNAL_ERROR: (0xF1, 0x00),
 }
 MARK_EVERY_RECORDS = 256
+_COMPRESSED = int(TrackFlag.COMPRESSED)
 
 
 class Destination(NamedTuple):
@@ -154,7 +155,7 @@ class BridgeReceiver:
             self._array.release_space(target.volume, track, track + 1)
         else:
             stored = StoredTrack(header.compression, header.raw_length, payload)  # type: ignore[arg-type]  # read as bytes
-            result = _check_image(stored, bool(header.flags & TrackFlag.COMPRESSED), place, target.track_size)
+            result = _check_image(stored, header.flags & _COMPRESSED != 0, place, target.track_size)
             if result is not Result.APPLIED:
                 return result
             slot = header.sequence % self.route.slots

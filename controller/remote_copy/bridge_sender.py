@@ -35,6 +35,7 @@ FATAL_FAILURES = frozenset({"link lost", "no path", "device exception"})  # othe
 
 SEND_AGAIN = frozenset({Result.PAYLOAD_CRC, Result.SEQUENCE_GAP, Result.DECOMPRESSION_FAILED})
 GOOD = frozenset({Result.APPLIED, Result.DUPLICATE})
+RESULTS = {int(result): result for result in Result}
 
 
 class SenderOwner(Protocol):
@@ -295,10 +296,7 @@ class BridgeSender:
         record = self._find(entry.sequence)
         if record is None or record.acknowledged:
             return
-        try:
-            result = Result(entry.result)
-        except ValueError:
-            result = Result.INTERNAL_ERROR
+        result = RESULTS.get(entry.result, Result.INTERNAL_ERROR)
         if result in SEND_AGAIN:
             if record.tries < SEND_AGAIN_MAX:
                 self._send_again(record, result)

@@ -182,7 +182,9 @@ def destination(core: Core, header: BridgeHeader) -> Destination:
         fields = {"bridge": header.bridge_number, "pair": pair.pair_id, "volume": f"{address.cca:02X}"}
         core.around.log(708, "redirecting by pointer to the secondary volume", fields)
     shape = core.volumes[address.cca]
-    _cascade(core, address.cca, address.address.cylinder * shape.heads + address.address.head)
+    if address.cca in core.primaries:
+        place = address.address
+        _cascade(core, address.cca, place.cylinder * shape.heads + place.head)
     return Destination(Result.APPLIED, address.cca, shape.heads, shape.cylinders, shape.track_size)
 
 

@@ -23,12 +23,17 @@ from ccw.stored_track import CODEC_NONE, CODEC_ZLIB, StoredTrack, expand_track
 from ccw.tracks import count_records
 from controller.remote_copy.bridge_record import BridgeRecord
 from controller.remote_copy.bridge_sender import GOOD, BridgeSender
-from controller.remote_copy.pair import BoxName, Pair, VolumeName
+from controller.remote_copy.pair import BoxName, Pair
 from controller.remote_copy.ports import ArrayFault, ArrayPort, Clock, EventSink
 from controller.remote_copy.states import BRIDGE_NEXT, BridgeState, PairState
 
+# Flags as plain numbers: every track passes here, and enum flags cost ten times as much.
+_COMPRESSED, _FROM_SNAPSHOT = int(TrackFlag.COMPRESSED), int(TrackFlag.FROM_SNAPSHOT)
 MAX_QUEUE = 1024
 DRAIN_BELOW_TRACKS = 15
+
+
+_COPIES = frozenset((RecordType.SYNC_TRACK, RecordType.NEVER_WRITTEN))
 
 
 class QueueFull(Exception):
@@ -84,25 +89,20 @@ class SyncQueue:
         return next((index for index, entry in enumerate(self._entries, 1) if entry is pair), 0)
 
 
-def track_address(name: VolumeName, cylinder: int, head: int) -> VirtualTrackAddress:
-    """The virtual track address of a track of a volume."""
-    return VirtualTrackAddress(name.ssid, name.lss, name.cca, *halves_of_cchh(Cchh(cylinder, head)))
-
-
 def make_record(
     pair: Pair, kind: RecordType, track: int, stored: StoredTrack | None, flags: int, tod: int
 ) -> BridgeRecord:
     """One unnumbered record. track: -1 for records about the whole volume; stored: None for no payload."""
-    cylinder, head = divmod(track, pair.heads) if track >= 0 else (0, 0)
+    cc, hh = halves_of_cchh(Cchh(*divmod(track, pair.heads))) if track >= 0 else (0, 0)
     payload = stored.payload if stored is not None else b""
     header = BridgeHeader(
         record_type=int(kind),
-        flags=flags | (TrackFlag.COMPRESSED if stored is not None and stored.codec else 0),
+        flags=flags | _COMPRESSED if stored is not None and stored.codec else flags,
         sequence=0,
         bridge_number=0,
         snapshot_id=0 if kind is RecordType.HOST_UPDATE else pair.snapshot_id,
-        source=track_address(pair.primary, cylinder, head),
-        destination=track_address(pair.secondary, cylinder, head),
+        source=VirtualTrackAddress(*pair.primary[1:], cc, hh),
+        destination=VirtualTrackAddress(*pair.secondary[1:], cc, hh),
         pair_id=pair.pair_id,
         raw_length=stored.raw_length if stored is not None else 0,
         payload_length=len(payload),
@@ -267,7 +267,7 @@ class SyncWorker:
         try:
             stored = self.array.read_stored(self.bridge_volume, track)
             kind = RecordType.SYNC_TRACK if stored is not None else RecordType.NEVER_WRITTEN
-            return make_record(pair, kind, track, stored, TrackFlag.FROM_SNAPSHOT, self.clock.tod())
+            return make_record(pair, kind, track, stored, _FROM_SNAPSHOT, self.clock.tod())
         except (ArrayFault, FormatError) as error:
             self.owner.unreadable(pair, f"track {track}: {error}")
             return None
@@ -281,16 +281,17 @@ class SyncWorker:
             self.owner.copy_failed(pair, result)
             return
         self.bytes_raw += record.header.raw_length
-        if record.kind is RecordType.HOST_UPDATE:
+        kind = record.header.record_type
+        if kind == RecordType.HOST_UPDATE:
             self.tracks_updated += 1
-        elif record.kind in (RecordType.SYNC_TRACK, RecordType.NEVER_WRITTEN):
+        elif kind in _COPIES:
             pair.confirmed(record.track)
             if pair is self.pair:
                 self._in_flight -= 1
                 self.tracks_copied += 1
                 self.owner.track_confirmed(pair)
                 self._next_pass_if_done()
-        elif record.kind is RecordType.END_OF_VOLUME and pair is self.pair:
+        elif kind == RecordType.END_OF_VOLUME and pair is self.pair:
             if pair.out_of_sync.any():
                 self._ending = False
                 self._next_pass_if_done()

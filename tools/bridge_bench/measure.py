@@ -13,7 +13,7 @@ import trio
 from host_emulator.session import open_session
 from tools.bridge_bench import ceilings
 from tools.bridge_bench.load import hosts_at_work, timed_writes
-from tools.bridge_bench.sites import Couple, Plan, couple, make_image
+from tools.bridge_bench.sites import FULL_TRACK_BYTES, Couple, Plan, couple, make_image
 from tools.measuring import durable_write_ms, percentile
 
 IDLE_S = 4.0
@@ -68,6 +68,7 @@ class Bench:
                 used = [after - since for after, since in zip(systems.processor_s(), before, strict=True)]
             image.unlink()
             cpu_us = [round(seconds / plan.tracks / len(took) * 1e6) for seconds in used]
+            alone = FULL_TRACK_BYTES / max(*cpu_us, 1)  # bytes a microsecond
             rate = median(plan.raw_bytes / seconds / 1e6 for seconds in took)
             loopback, disk = ceilings.loopback_mb_per_s(), ceilings.durable_mb_per_s(folder)
             rows.append(
@@ -75,7 +76,7 @@ class Bench:
                     "links": title, "tracks": plan.tracks, "raw_mb_per_s": round(rate, 1),
                     "loopback_mb_per_s": round(loopback, 1), "ratio_to_loopback": round(rate / loopback, 3),
                     "durable_writes_mb_per_s": round(disk, 1), "primary_cpu_us_per_track": cpu_us[0],
-                    "secondary_cpu_us_per_track": cpu_us[1],
+                    "secondary_cpu_us_per_track": cpu_us[1], "mb_per_processor_s": round(alone, 1),
                 }
             )  # fmt: skip
         return rows

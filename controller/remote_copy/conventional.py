@@ -8,6 +8,7 @@ A pair has one chain under way, updates before copies, so that its update sequen
     copying     tracks marked dirty go out in CCHH order; what hosts write is marked again
     draining    little is left: from now on host writes are updates; then the secondary is told that it is duplex
     duplex      updates only
+A chain whose secondary is busy, with an order or a query, is sent again a little later.
 A chain that fails on its link is tried again on another path with the same sequence, until none works: then a duplex
 pair is suspended; a pending one waits for paths. What the secondary refuses suspends the pair.
 Source: pprc-commands 7.3; 5.1 (failures).
@@ -21,6 +22,7 @@ from itertools import islice
 from ccw.errors import FormatError
 from controller.channel import ChainResult
 from controller.remote_copy.bridge_record import following
+from controller.remote_copy.busy import BUSY_EVERY_S, BUSY_TRIES, device_busy
 from controller.remote_copy.core import Core
 from controller.remote_copy.host_writes import (
     FB_COMMUNICATION,
@@ -56,6 +58,7 @@ class _Job:
     done: Done | None = None
     number: int = 0  # update sequence, once it has one
     tries: int = 0
+    busy: int = 0  # times that the secondary was
 
 
 @dataclass(slots=True, eq=False)
@@ -240,6 +243,10 @@ class ConventionalCopy:
             self._confirmed(task, job)
         elif self._over(task):
             self._answer(task.pair, job)
+        elif device_busy(result) and job.busy < BUSY_TRIES:
+            job.busy += 1
+            around = self._core.around
+            around.timers.call_at(around.clock.now() + BUSY_EVERY_S, lambda: self._obtain(task, job))
         elif result.failure is not None:
             job.tries += 1
             if job.tries < TRIES_MAX:

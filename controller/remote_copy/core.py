@@ -10,6 +10,7 @@ from bitarray import bitarray
 from ccw import pprc
 from controller.channel import ChainCommand, ChainResult
 from controller.remote_copy.bridge_receiver import BridgeReceiver
+from controller.remote_copy.busy import BUSY_TRIES, a_little_later, device_busy
 from controller.remote_copy.console import state_message
 from controller.remote_copy.label import volume_serial
 from controller.remote_copy.pair import BoxName, Pair, VolumeName
@@ -258,14 +259,18 @@ class Core:
         return (yield from self.chain(entry, device, commands))
 
     def chain(self, entry: PathEntry, device: int, commands: list[ChainCommand]) -> Procedure[ChainResult]:
-        """Run a chain over a path and insist on its success. Raises Refused as `send`."""
-        port = self.around.links.get(entry.said)
-        link = port.link if port is not None else None
-        if link is None or not entry.good:
-            raise reject(Reason.NO_WORKING_PATH, path_status=int(entry.status))
-        result: ChainResult = yield lambda reply: link.start_chain(
-            entry.image, device, commands, reply, self.around.clock.now()
-        )
+        """Run a chain over a path and insist on its success, while the device is busy too. Raises Refused as `send`."""
+        for _ in range(BUSY_TRIES):
+            port = self.around.links.get(entry.said)
+            link = port.link if port is not None else None
+            if link is None or not entry.good:
+                raise reject(Reason.NO_WORKING_PATH, path_status=int(entry.status))
+            result: ChainResult = yield lambda reply, link=link: link.start_chain(  # type: ignore[misc]
+                entry.image, device, commands, reply, self.around.clock.now()
+            )
+            if not device_busy(result):
+                break
+            yield from a_little_later(self.around)
         if result.failure == "no path":
             self.path_gone(entry)
         if result.failure == "device exception":

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from ccw import pprc
 from controller.channel import ChainCommand, ChainResult, PathReply
+from controller.remote_copy.busy import BUSY_TRIES, a_little_later, device_busy
 from controller.remote_copy.pair import BoxName
 from controller.remote_copy.ports import LinkPort, Surroundings
 from controller.remote_copy.procedure import Procedure
@@ -23,8 +24,6 @@ MAX_ELB_S = 600
 SENSE_ID = 0xE4
 READ_CONFIGURATION_DATA = 0xFA
 CONFIGURATION_BYTES = 256
-BUSY = 0x10
-BUSY_TRIES, BUSY_EVERY_S = 50, 0.1
 OTHERS_AFTER = 2  # tries of the usual device
 IDENTITY = [ChainCommand(SENSE_ID, count=7), ChainCommand(READ_CONFIGURATION_DATA, count=CONFIGURATION_BYTES)]
 NODE_TAG = slice(30, 32)  # of a node descriptor
@@ -160,12 +159,11 @@ def _check_identity(
 
     The device may be busy with a host, perhaps for as long as this path is missing: any other says the same of the box.
     """
-    clock, timers = around.clock, around.timers
     for attempt in range(BUSY_TRIES):
         result = yield from _ask_identity(around, link, entry, range(256) if attempt >= OTHERS_AFTER else (device,))
-        if result.failure is not None or not result.status & BUSY:
+        if not device_busy(result):
             break
-        yield lambda reply: timers.call_at(clock.now() + BUSY_EVERY_S, lambda: reply(None))
+        yield from a_little_later(around)
     if result.failure == "link lost":
         return PathStatus.LINK_OFFLINE
     if result.completed != len(IDENTITY) or len(result.data[1]) != CONFIGURATION_BYTES:
@@ -188,7 +186,7 @@ def _ask_identity(
         result: ChainResult = yield lambda answer, asked=device: link.start_chain(  # type: ignore[misc]
             entry.image, asked, IDENTITY, answer, clock.now()
         )
-        if result.failure is None and result.status & BUSY:
+        if device_busy(result):
             busy = result
         elif result.failure != "device exception":
             return result

@@ -61,6 +61,49 @@ async def test_every_pair_copies_at_once_over_all_paths(autojump_clock: object) 
         assert min(chains.values()) > 20
 
 
+async def test_a_write_waits_for_a_secondary_that_is_busy(autojump_clock: object) -> None:
+    """Somebody asks the secondary something just then. It took the pair out of step once."""
+    async with rig(conventional=True) as r, r.host(r.a) as to_a:
+        assert (await order(to_a, 0, operator.establish_path())).completed
+        await establish(to_a, 0)
+        await until(lambda: duplex(r, 0))
+        other = r.b.running.subsystem
+        assert other.hold("somebody", 0)
+        begun = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(format_track, to_a, 0, 3, "behind the question")
+            await trio.sleep(1)
+            other.let_go("somebody", 0)
+        assert trio.current_time() - begun < 1.5
+        assert duplex(r, 0)
+        assert equal_images(r, 0)
+
+
+async def test_an_order_waits_for_a_secondary_that_is_busy(autojump_clock: object) -> None:
+    async with rig(conventional=True) as r, r.host(r.a) as to_a:
+        assert (await order(to_a, 0, operator.establish_path())).completed
+        await establish(to_a, 0)
+        await until(lambda: duplex(r, 0))
+        other = r.b.running.subsystem
+        assert other.hold("somebody", 0)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(order, to_a, 0, operator.suspend_pair(0))
+            await trio.sleep(1)
+            other.let_go("somebody", 0)
+        assert state(r, 0) is PairState.SUSPENDED_PRIMARY_COMMAND
+        assert r.b.running.subsystem.remote_copy.core.secondaries[0].state is PairState.SUSPENDED_BY_PRIMARY_CONTROL
+
+
+async def test_a_secondary_that_stays_busy_takes_the_pair_out_of_step(autojump_clock: object) -> None:
+    async with rig(conventional=True) as r, r.host(r.a) as to_a:
+        assert (await order(to_a, 0, operator.establish_path())).completed
+        await establish(to_a, 0)
+        await until(lambda: duplex(r, 0))
+        assert r.b.running.subsystem.hold("somebody", 0)
+        result = await to_a.run_program(0, orders.format_track(Cchh(0, 3), [orders.NewRecord(b"here only")]))
+        assert (result.sense[7], state(r, 0).suspended) == (0xFB, True)
+
+
 async def test_old_data_of_the_secondary_does_not_survive(autojump_clock: object) -> None:
     """A track that the primary never wrote becomes an empty one, whatever the secondary had there."""
     async with rig(conventional=True) as r, r.host(r.a) as to_a, r.host(r.b) as to_b:

@@ -5,7 +5,8 @@ Both ways use the emulator's own chains, whose handshakes are counted as the mod
 what the copies do to them.
 
     bridges        a chain of up to 16 records; updates go first in the *next* chain, so they wait for the one under
-                   way; status comes back in chains of its own, one at a time, each with what gathered meanwhile
+                   way; status comes back in chains of its own, one at a time, each with what gathered meanwhile; of
+                   the copies as many are under way as the product's own CopyPace lets, while updates come
     conventional   every pending pair has a chain of `pace` tracks under way or waiting for one of the paths, first
                    come, first served; so has an update
     both           a volume is busy until the end of a mirrored write: other hosts wait for it, readers too
@@ -17,6 +18,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 from random import Random
 from statistics import fmean
+from typing import NamedTuple
 
 from simpy import Environment, Event
 from simpy.events import Timeout
@@ -24,6 +26,8 @@ from simpy.events import Timeout
 from ccw.bridge import BRIDGE_HEADER_LENGTH
 from controller.models.link_timing import CHAINED, FIRST_WRITE
 from controller.remote_copy.bridge_chain import MAX_RECORDS_PER_CHAIN
+from controller.remote_copy.copy_pace import CopyPace
+from controller.remote_copy.settings import WINDOW_RECORDS
 from controller.remote_copy.status_sender import ENTRIES_PER_PACKET
 from tools.demo_sites import PEER_PORTS
 from tools.simulation.emulated import BRIDGES, DUPLEX_VOLUMES, RECORD_BYTES, Measurement, Observed
@@ -145,6 +149,13 @@ class _Emulated:
             self.copied += PACE
 
 
+class _Record(NamedTuple):
+    """One under way. `done`: a host waits for it; None: a copy."""
+
+    numbered: float
+    done: Event | None
+
+
 class _Bridge:
     """One data bridge and its status bridge. `copying`: some pending volume is at it all the time."""
 
@@ -152,8 +163,10 @@ class _Bridge:
         self.emulated = emulated
         self.environment = emulated.environment
         self.copying = copying
+        self._pace = CopyPace(WINDOW_RECORDS)
+        self._copies = 0  # under way
         self._updates: deque[Event] = deque()
-        self._entries: deque[Event | None] = deque()  # of records at the secondary; an event: a host waits for it
+        self._entries: deque[_Record] = deque()  # of records at the secondary
         self._wake = self.environment.event()
         self._wake_status = self.environment.event()
         self.environment.process(self._chains())
@@ -163,30 +176,42 @@ class _Bridge:
         """Send a host's update; the event of its status."""
         done = self.environment.event()
         self._updates.append(done)
+        self._pace.updated(self.environment.now)
+        self._go_on()
+        return done
+
+    def _go_on(self) -> None:
         if not self._wake.triggered:
             self._wake.succeed()
-        return done
+
+    def _gathered(self) -> list[_Record]:
+        """What the next chain takes: updates, and copies as far as there is room."""
+        now = self.environment.now
+        records: list[_Record] = []
+        while self._updates and len(records) < MAX_RECORDS_PER_CHAIN:
+            records.append(_Record(now, self._updates.popleft()))
+        while self.copying and len(records) < MAX_RECORDS_PER_CHAIN and self._pace.room(self._copies, now):
+            records.append(_Record(now, None))
+            self._copies += 1
+        return records
 
     def _chains(self) -> Process:
         handshake = self.emulated.calibration.handshake
         while True:
-            if not self._updates and not self.copying:
+            records = self._gathered()
+            if not records:
                 self._wake = self.environment.event()
                 yield self._wake
-            records: list[Event | None] = []
-            while self._updates and len(records) < MAX_RECORDS_PER_CHAIN:
-                records.append(self._updates.popleft())
-            if self.copying:
-                records += [None] * (MAX_RECORDS_PER_CHAIN - len(records))
+                continue
             yield Timeout(self.environment, BRIDGE_START * handshake)
             for record in records:
-                data = _data(self.emulated.setting) if record is not None else 0.0
+                data = _data(self.emulated.setting) if record.done is not None else 0.0
                 yield Timeout(self.environment, (CHAINED - ARRIVES) * handshake + data)
-                self.emulated.copied += record is None
+                self.emulated.copied += record.done is None
                 self._arrived(record)
                 yield Timeout(self.environment, ARRIVES * handshake)
 
-    def _arrived(self, record: Event | None) -> None:
+    def _arrived(self, record: _Record) -> None:
         self._entries.append(record)
         if not self._wake_status.triggered:
             self._wake_status.succeed()
@@ -202,9 +227,16 @@ class _Bridge:
             packets = -(-len(gathered) // ENTRIES_PER_PACKET)
             yield Timeout(self.environment, (BRIDGE_START + packets * CHAINED - ARRIVES) * handshake)
             for record in gathered:
-                if record is not None:
-                    record.succeed()
+                self._confirmed(record)
+            self._go_on()
             yield Timeout(self.environment, ARRIVES * handshake)
+
+    def _confirmed(self, record: _Record) -> None:
+        if record.done is not None:
+            record.done.succeed()
+        else:
+            self._copies -= 1
+            self._pace.confirmed(record.numbered, self.environment.now)
 
 
 @dataclass(frozen=True, slots=True)

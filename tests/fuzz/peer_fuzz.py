@@ -42,7 +42,9 @@ def _because(reason: int) -> Refusal:
 
 IDENTITY, NOT_NAMED, SAME_IMAGE = _because(0x48), _because(0x44), _because(0x5F)
 NOT_IN_PAIR, STATE, GEOMETRY, REPLAYED, NO_PAIR = (_because(reason) for reason in (0x43, 0x45, 0x49, 0x5D, 0x62))
-GAP, SUSPENDED = _because(0x63), _because(0x69)
+GAP, SUSPENDED, NOT_READY = _because(0x63), _because(0x69), _because(0x67)
+HELD = 4        # suspended by command at the secondary: only a new copy ends that, no error of the primary
+ERRORS = (6, 8, 9)
 NO_BRIDGE = {_because(reason) for reason in (0x45, 0x4C, 0x4D, 0x50)}
 
 
@@ -108,10 +110,19 @@ class PeerJudge:
         if not any(data[44:48]) and not data[5]:
             wrong.add((4, 44))
         if data[5] == 2:
-            return wrong or {OK}
+            return wrong or {self._alive(data, device, role)}
         if role or bridge_flag:
             return wrong | NO_BRIDGE
         return wrong | self._state_wrong(data, device) or {OK}
+
+    def _alive(self, data: bytes, device: int, role: int) -> Refusal:
+        """The answer to a sign of life: about a data bridge, of which there is none here, a status bridge or a pair."""
+        known, pair = self.volumes.get(device), (int.from_bytes(data[44:48], "big"), data[8:11] + data[16:28])
+        if role:
+            return NOT_READY if role == 1 else OK
+        if known is None or (known.pair_id, known.box) != pair:
+            return NO_PAIR
+        return SUSPENDED if known.state == HELD else OK
 
     def write_prefix(self, data: bytes, device: int) -> set[Refusal]:
         """DA for a pair that is copied conventionally. Its update sequence begins at 1; chains here never have data."""
@@ -148,7 +159,7 @@ class PeerJudge:
                 return wrong | {NOT_IN_PAIR}
             return wrong | ({GEOMETRY} if self._geometry_wrong(data) else set())
         if known.pair_id == pair_id and known.box == data[8:11] + data[16:28]:
-            return wrong
+            return wrong | ({SUSPENDED} if (known.state, new) == (HELD, 2) else set())
         if new == 1 and known.primary == data[8:12] + data[16:28]:      # the same volume starts over
             return wrong | over | ({GEOMETRY} if self._geometry_wrong(data) else set())
         return wrong | {NO_PAIR}
@@ -162,7 +173,7 @@ class PeerJudge:
         """An order that changes the volume was accepted: an update, or delete, recover or suspend."""
         if data[0] == 0xD4:
             if device in self.volumes:
-                self.volumes[device].state = 4      # suspended by the secondary
+                self.volumes[device].state = HELD
         elif data[0] == 0xD7 and data[5]:
             return
         elif data[0] in (0xD3, 0xD5) or data[40] == 0:
@@ -172,7 +183,8 @@ class PeerJudge:
         else:
             pair_id, known = int.from_bytes(data[44:48], "big"), self.volumes.get(device)
             if known is not None and known.pair_id == pair_id and known.box == data[8:11] + data[16:28]:
-                known.state = data[40]
+                if known.state != HELD or data[40] not in ERRORS:
+                    known.state = data[40]
             else:
                 self.volumes[device] = Secondary(pair_id, data[40], data[8:12] + data[16:28])
 

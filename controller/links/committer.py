@@ -236,8 +236,8 @@ class Committer:
             self._say(self._store.notices.pop(0))
 
     def _take(self) -> Batch | None:
-        """What was appended, to be committed; None as long as a batch is on its way."""
-        if self._on_its_way:
+        """What was appended, to be committed; None as long as a batch is on its way, and for ever once one failed."""
+        if self._on_its_way or self.fenced:
             return None
         self._woken = False
         batch = self._store.take_batch()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from random import Random
@@ -197,3 +198,21 @@ async def test_a_commit_at_once_that_is_stuck_is_relieved_and_nothing_is_committ
         await site.answered(2)
         nursery.cancel_scope.cancel()
     assert site.answers == [True, True]
+
+
+async def test_a_commit_at_once_that_fences_the_array_ends_no_thread() -> None:
+    """That looks for records nobody waits for, and stands before the core meanwhile."""
+    site = Site()
+    site.committer.idle_commit_s = 0.001
+    CoreLock.of_this_run()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(site.committer.run_in_thread)
+        await trio.sleep(0.01)
+        time.sleep(0.05)  # the core is ours: the thread waits for it
+        site.disk.broken = True
+        site.write()
+        assert site.commit_at_once()
+        await trio.sleep(0.01)
+        assert site.answers == [False]
+        assert site.fences == ["the disk is broken"]
+        nursery.cancel_scope.cancel()

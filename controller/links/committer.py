@@ -68,9 +68,9 @@ class Committer:
         self._took = 0.0  # seconds, the last commit
         self._at_once_from = 0  # of `commits`
         self._on_its_way = False  # a batch
-        self._lent = False  # to whom commits at once
+        self._lent: Batch | None = None  # to whom commits at once
         self.relieve: Callable[[Callable[[], bool]], None] = lambda needed: None
-        """Set by who commits at once: serves in its place while `needed`, for at least idle_commit_s already."""
+        """Set by who commits at once: serves in its place while `needed`. It lasts for idle_commit_s already then."""
         self._written = 0  # bytes since the last background work
         self._clock = trio.lowlevel.current_clock()
         self.fenced = False
@@ -91,14 +91,14 @@ class Committer:
             return None
         batch = self._take()
         if batch is not None:
-            self._lent = True
+            self._lent = batch
         return batch
 
     def commit_at_once(self, core: AbstractContextManager[None], batch: Batch) -> None:
         """Commit what `take_at_once` gave. For who does not have the core."""
         failure = self._write(batch)
         with core:
-            self._lent = False
+            self._lent = None
             self._finish(batch, failure)
             if self._took > AT_ONCE_S and not batch.begins_segment:
                 self._at_once_from = self.commits + AT_ONCE_AGAIN
@@ -165,17 +165,20 @@ class Committer:
             stopped = True
             asked.put(None)
 
+        def needed(lent: Batch) -> bool:
+            return self._lent is lent and not stopped
+
         def commit() -> None:
             while not stopped:
-                idle = False
-                if self._lent or not self._waiting:
+                idle, lent = False, self._lent
+                if lent is not None or not self._waiting:
                     try:
                         asked.get(timeout=self.idle_commit_s)
                     except queue.Empty:
                         idle = True
-                if self._lent:
-                    if idle:
-                        self.relieve(lambda: self._lent and not stopped)
+                if self._lent is not None:
+                    if idle and self._lent is lent:
+                        self.relieve(partial(needed, lent))
                 elif not self.fenced and (idle or self._waiting):
                     self._turns(core)
 

@@ -216,3 +216,38 @@ async def test_a_commit_at_once_that_fences_the_array_ends_no_thread() -> None:
         assert site.answers == [False]
         assert site.fences == ["the disk is broken"]
         nursery.cancel_scope.cancel()
+
+
+async def test_relief_comes_to_one_commit_that_lasts_not_to_whoever_commits_just_then() -> None:
+    site = Site()
+    site.committer.idle_commit_s = 0.3
+    relieved: list[float] = []
+    core = CoreLock.of_this_run()
+
+    def relieve(needed: Callable[[], bool]) -> None:
+        relieved.append(time.monotonic())
+        with core:
+            site.write()
+            assert site.committer.take_at_once() is None
+        assert needed(), "the other is stuck as before"
+        while needed():
+            time.sleep(0.001)
+
+    site.committer.relieve = relieve
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(site.committer.run_in_thread)
+        await trio.sleep(0.2)  # most of the time that the thread waits for something to do
+        site.write()
+        site.disk.gate.clear()
+        begun = time.monotonic()
+        batch = site.committer.take_at_once()
+        assert batch is not None
+        nursery.start_soon(trio.to_thread.run_sync, site.committer.commit_at_once, core, batch)
+        with trio.fail_after(PROMPT_S):
+            while not relieved:
+                await trio.sleep(0.01)
+        await trio.sleep(0.02)
+        site.disk.gate.set()
+        await site.answered(2)
+        nursery.cancel_scope.cancel()
+    assert relieved[0] - begun >= site.committer.idle_commit_s

@@ -139,9 +139,13 @@ class Traffic:
 
     def _relieve(self, core: CoreLock, needed: Callable[[], bool]) -> None:
         """Serve while the thread of `run` is stuck in a commit."""
-        with suppress(ValueError):  # the epoll is closed: all is over
-            while needed() and self._serve(core, self._epoll.poll(RELIEF_S, BURST_EVENTS)):
-                pass
+        while needed():
+            try:
+                events = self._epoll.poll(RELIEF_S, BURST_EVENTS)
+            except ValueError:  # it is closed: all is over
+                return
+            if not self._serve(core, events):
+                return
 
     def _serve(self, core: CoreLock, events: list[tuple[int, int]]) -> bool:
         """Serve what is ready, and commit what that wrote; False when stopped."""

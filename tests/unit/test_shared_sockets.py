@@ -6,6 +6,7 @@ import os
 import socket
 import struct
 import threading
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -15,8 +16,10 @@ import trio
 
 from ccw.shared_dasd import HEADER, TRACK, Answer, Request
 from ccw.tracks import null_track
+from controller.array.log import Batch
 from controller.links import shared_dasd
-from controller.links.shared_traffic import preferred
+from controller.links.shared_traffic import Traffic, preferred
+from controller.links.threads import CoreLock, run_in_thread
 from host_emulator.shared_client import SharedClient, SharedError
 from tests.helpers.shared import DEVICE, RECORD_AT, CoreClient, Server, call, image_with, record_one, serving
 from tests.helpers.two_systems import until
@@ -237,3 +240,47 @@ async def test_the_thread_that_serves_is_preferred_where_that_is_allowed() -> No
         assert serves is not None
         assert nice_of(serves) == expected
         assert nice_of(threading.get_native_id()) == nice_of(os.getpid()), "the event loop is not"
+
+
+class NoCommits:
+    """Nothing is ever to be committed."""
+
+    relieve: Callable[[Callable[[], bool]], None]
+
+    def awaited(self) -> bool:
+        """See `Commits`."""
+        return False
+
+    def take_at_once(self) -> Batch | None:
+        """See `Commits`."""
+        return None
+
+    def commit_at_once(self, core: CoreLock, batch: Batch) -> None:
+        """See `Commits`."""
+
+
+async def test_an_error_of_our_own_is_not_hidden_where_a_stuck_thread_is_relieved() -> None:
+    core, commits = CoreLock.of_this_run(), NoCommits()
+    relief: list[int] = []
+
+    def accept(listener: socket.socket) -> None:
+        if threading.get_ident() in relief:
+            raise ValueError("a bug")
+
+    traffic = Traffic(accept, commits)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        traffic.listen(listener)
+
+        def relieve() -> None:
+            relief.append(threading.get_ident())
+            commits.relieve(lambda: True)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run_in_thread, partial(traffic.run, core), traffic.stop)
+            while not hasattr(commits, "relieve"):
+                await trio.sleep(0.001)
+            with socket.create_connection(listener.getsockname()), pytest.raises(ValueError, match="a bug"):
+                with trio.fail_after(20):
+                    await trio.to_thread.run_sync(relieve, abandon_on_cancel=True)
+            nursery.cancel_scope.cancel()
+        traffic.close()

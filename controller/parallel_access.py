@@ -25,7 +25,7 @@ from controller.commands.chain import ChainState, Claim
 from controller.commands.device import Device
 from controller.commands.outcome import Command
 from controller.commands.release_space import releases_space
-from controller.commands.table import DATA_COMMANDS
+from controller.commands.table import TRACK_COMMANDS
 
 WRITE_CONTROL, INHIBIT_ALL = 0xC0, 0x40
 EXTENT_BYTES = 16
@@ -64,7 +64,7 @@ class ParallelAccess:
         """What the chain of the command must claim before it: None where it needs none, or has one."""
         if device.settings.volume not in self._addresses:
             return None
-        if command.code not in DATA_COMMANDS and not releases_space(command):
+        if command.code not in TRACK_COMMANDS and not releases_space(command):
             return None
         chain = device.active_chain if command.chained else None
         if command.chained and (chain is None or chain.path != path or chain.claim is not None):

@@ -263,5 +263,7 @@ DATA_COMMANDS: frozenset[int] = frozenset(
     for rows in (_search_rows(), _read_rows(), _write_rows(), _locate_rows(PROFILES["2107"]))
     for code, _ in rows
 )
+# Commands that look at tracks: Read Sector too, which finds where a record begins.
+TRACK_COMMANDS: frozenset[int] = DATA_COMMANDS | {int(CommandCode.READ_SECTOR)}
 # What a device that is not ready does not do.
 NEEDS_READY: frozenset[int] = DATA_COMMANDS | _MOVES

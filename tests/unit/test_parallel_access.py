@@ -252,6 +252,35 @@ def test_records_of_one_track_updated_over_base_and_alias_both_stay(caller: Call
     assert (image[29:37], image[45:53]) == (b"\1" * 8, b"\2" * 8)
 
 
+def two_records(caller: Caller) -> None:
+    """R1 and R2 of track 3, zeros."""
+    caller.extent(A, BASE, 3, 3, WRITES)
+    caller.send(A, BASE, 0x47, bytes.fromhex("03000002 00000003 00000003 00 FF 0000"))
+    for number in (1, 2):
+        caller.send(A, BASE, 0x1D, bytes((0, 0, 0, 3, number, 0, 0, 8)) + bytes(8), last=number == 2)
+    caller.end(A, BASE)
+
+
+def test_where_a_record_begins_is_read_from_the_track_so_read_sector_waits(caller: Caller) -> None:
+    """Else the chain would go on with the track as it was before the other's write, and write it back so."""
+    two_records(caller)
+    caller.extent(A, BASE, 3, 3, WRITES)
+    assert caller.send(B, ALIAS, 0x07, bytes.fromhex("000000000003"), first=True)[0].status == 0x0C
+    waiting = caller.send(B, ALIAS, 0x22, 1)
+    caller.send(A, BASE, 0x47, bytes.fromhex("01800001 00000003 00000003 01 FF 0008"))
+    assert caller.send(A, BASE, 0x85, b"\1" * 8, last=True)[0].status == 0x0C
+    assert waiting == []
+    caller.end(A, BASE)
+    assert len(waiting) == 1
+    searched = [caller.send(B, ALIAS, 0x31, bytes.fromhex("0000000302"))[0].status for _ in range(3)]
+    assert searched == [0x0C, 0x0C, 0x4C], "R0 and R1 are passed, R2 is found"
+    assert caller.send(B, ALIAS, 0x05, b"\2" * 8, last=True)[0].status == 0x0C
+    caller.end(B, ALIAS)
+    image = caller.box.store.read(BASE, 3)
+    assert image is not None
+    assert (image[29:37], image[45:53]) == (b"\1" * 8, b"\2" * 8)
+
+
 # What they share
 
 

@@ -145,9 +145,7 @@ class DeviceState:
 
     def home_address_flag(self, track: int) -> int:
         """Return the flag byte of the track's home address: 02 defective, 01 alternate."""
-        known = self._parsed.get(track)
-        image = known[0] if known is not None else self._source.read(self.settings.volume, track)
-        return image[0]
+        return self._source.read(self.settings.volume, track)[0]
 
     def hold_sense(self, holder: Hashable, image: bytes) -> None:
         """Keep sense for a path or group (`PathTable.allegiance_of`) until it is taken or cleared."""

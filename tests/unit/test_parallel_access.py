@@ -281,6 +281,30 @@ def test_where_a_record_begins_is_read_from_the_track_so_read_sector_waits(calle
     assert (image[29:37], image[45:53]) == (b"\1" * 8, b"\2" * 8)
 
 
+def home_address(caller: Caller, path: PathId, unit: int, flag: int | None = None) -> bytes:
+    """Read the home address of track 3, or write it, and R0, by a chain of its own."""
+    caller.extent(path, unit, 3, 3, WRITES if flag is not None else READS)
+    if flag is None:
+        caller.send(path, unit, 0x47, bytes.fromhex("D6000001 00000003 00000003 00 FF 0000"))
+        (answer,) = caller.send(path, unit, 0x1A, 5, last=True)
+    else:
+        caller.send(path, unit, 0x47, bytes.fromhex("43000002 00000003 00000003 00 FF 0000"))
+        caller.send(path, unit, 0x19, bytes((flag, 0, 0, 0, 3)))
+        (answer,) = caller.send(path, unit, 0x15, bytes.fromhex("0000000300000008") + bytes(8), last=True)
+    assert answer.status == 0x0C
+    caller.end(path, unit)
+    return answer.data
+
+
+def test_a_track_that_the_alias_flags_defective_is_so_at_the_base(caller: Caller) -> None:
+    write(caller, A, BASE, 1)
+    assert read(caller, A, BASE) == b"\1" * 8
+    home_address(caller, B, ALIAS, flag=0x02)
+    assert home_address(caller, A, BASE) == home_address(caller, B, ALIAS) == bytes((2, 0, 0, 0, 3))
+    write(caller, A, BASE, 1)
+    assert home_address(caller, B, SECOND) == bytes((2, 0, 0, 0, 3)), "a write of the base leaves the flag"
+
+
 # What they share
 
 

@@ -18,7 +18,7 @@ from controller.commands.checks import no_count_area, track_condition
 from controller.commands.device_state import DeviceState
 from controller.commands.device_types import Alternates
 from controller.commands.domain import Domain
-from controller.commands.outcome import SpaceRelease, TrackWrite
+from controller.commands.outcome import SpaceRelease, TrackWrite, UnitCheck
 
 DEFECTIVE = 0x02  # flag of a home address
 TRACKS_KEPT = 64  # tracks a chain only read are forgotten when there are more
@@ -238,10 +238,17 @@ class ChainState:
         for track in self.changed:
             records = self.working[track]
             cylinder, head = divmod(track, heads)
-            home_address = bytes((self.home_address_flag(track),)) + track_address_bytes(cylinder, head)
+            home_address = bytes((self._flag_to_write(track),)) + track_address_bytes(cylinder, head)
             image = build_image(home_address, records)
             device.remember(track, image, records)
             writes.append(TrackWrite(device.settings.volume, track, image))
         self.changed.clear()
         self.home_flags.clear()
         return tuple(writes)
+
+    def _flag_to_write(self, track: int) -> int:
+        """As it is on the track; good where the track cannot be read any more: it is written whole."""
+        try:
+            return self.home_address_flag(track)
+        except UnitCheck:
+            return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from controller.links.array_port import DATA_CHECK
 from tests.helpers.devices import CC, SLI, Bench
 
 EXTENT = bytes.fromhex("C0C00000 00000000 00050002 00050004")
@@ -221,6 +222,19 @@ def test_write_full_track(bench: Bench) -> None:
     assert refused(bench, (0x63, EXTENT), lre, (0x95, track_data()[:-8])) == (BAD_FORMAT, 0)
     assert refused(bench, (0x63, EXTENT), lre, (0x95, track_data(90, 1))) == (BAD_FORMAT, 0)
     assert bench.run([(0x63, EXTENT), lre, (0x95, track_data() + bytes(3), SLI)]).residual == 3
+
+
+def test_a_track_that_cannot_be_read_can_be_written_whole(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody knows the flag of its home address any more: it is written as that of a good track."""
+
+    def unreadable(volume: int, track: int) -> bytes:
+        raise DATA_CHECK
+
+    monkeypatch.setattr(bench.tracks, "read", unreadable)
+    lre = (0x4B, extended(0x3F, 1, 0x11, b"\x80", record=0))
+    ended = bench.run([(0x63, EXTENT), lre, (0x95, track_data())])
+    assert ended.status == 0x0C
+    assert bench.tracks.images[77] == b"\0" + AT + track_data()
 
 
 def test_write_full_track_on_a_bridge_volume_is_handed_out() -> None:

@@ -8,14 +8,15 @@ Either way the host's status comes when all of it is durable. Snapshots keep wha
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import chain, islice
+from itertools import islice
 
+from ccw.geometry import Geometry
 from ccw.tracks import null_track
 from controller.box import Ports
 from controller.channel import PathId
 from controller.commands.checks import invalid_parameter
 from controller.commands.device import Device
-from controller.commands.outcome import Command, Outcome, TrackWrite, UnitCheck
+from controller.commands.outcome import Command, Outcome, SpaceRelease, TrackWrite, UnitCheck
 from controller.hardening import WRITE_DATA, Writes, check_of
 from controller.remote_copy.ports import ArrayFault
 from controller.remote_copy.service import RemoteCopy
@@ -37,27 +38,23 @@ class Releases:
     ) -> None:
         """Reply when the space is given back and what the chain wrote before is durable, or with what forbids it.
 
-        Initialisation is not promised to a primary's host (PPRC 3.4): CR 0/4. Raises ArrayFault.
+        Raises ArrayFault.
         """
-        assert outcome.release is not None
-        by_pointer = not self.remote_copy.is_primary(device.settings.volume)
-        if outcome.release.initialises and not by_pointer:
-            reply(device.refuse(path, command, invalid_parameter()))
-            return
-        _Release(self, device, path, command, outcome, reply, by_pointer=by_pointer).go_on()
+        _Release(self, device, path, command, outcome, reply).go_on()
 
-    def empty_tracks(self, device: Device, outcome: Outcome) -> Iterator[TrackWrite]:
-        """An empty image for each track of the extents that was ever written."""
-        assert outcome.release is not None
-        volume, geometry = device.settings.volume, device.geometry
-        written = [int(track) for track in self.ports.array.written_since(volume, 0)]
-        for track in written:
-            if any(first <= track < stop for first, stop in outcome.release.extents):
-                yield TrackWrite(volume, track, null_track(*geometry.address_of(track)))
+    def empty_tracks(self, volume: int, geometry: Geometry, release: SpaceRelease) -> Iterator[TrackWrite]:
+        """An empty image for each track of the extents that was ever written before the first is asked for."""
+        written = self.ports.array.written_since(volume, 0)  # ascending
+        bounds = [written.searchsorted(extent) for extent in release.extents]
+        for track in sorted({int(track) for start, stop in bounds for track in written[start:stop]}):
+            yield TrackWrite(volume, track, null_track(*geometry.address_of(track)))
 
 
 class _Release:
-    """One order at work: batches of writes, then pointers."""
+    """One order at work: first what the chain wrote before; then pointers, or batches of empty tracks.
+
+    Which of the two is asked at every step, for a volume may get or lose its secondary meanwhile.
+    """
 
     def __init__(
         self,
@@ -67,16 +64,16 @@ class _Release:
         command: Command,
         outcome: Outcome,
         reply: Callable[[Outcome], None],
-        *,
-        by_pointer: bool,
     ) -> None:
+        assert outcome.release is not None
         self._releases = releases
         self._device, self._path, self._command, self._outcome = device, path, command, outcome
+        self._release = outcome.release
         self._reply = reply
         self._chain = device.active_chain
-        self._by_pointer = by_pointer
-        empty = iter(()) if by_pointer else releases.empty_tracks(device, outcome)
-        self._writes: Iterator[TrackWrite] = chain(outcome.writes, empty)
+        self._volume = device.settings.volume
+        self._before = outcome.writes
+        self._empty = releases.empty_tracks(self._volume, device.geometry, outcome.release)
         self._stepping = self._again = False
 
     def go_on(self) -> None:
@@ -91,19 +88,29 @@ class _Release:
         self._stepping = False
 
     def _step(self) -> None:
-        device, path, command = self._device, self._path, self._command
-        refusal = self._releases.remote_copy.gate(device.settings.volume, WRITE_DATA)
+        """Initialisation is not promised to a primary's host (PPRC 3.4): CR 0/4."""
+        remote_copy = self._releases.remote_copy
+        refusal = remote_copy.gate(self._volume, WRITE_DATA)
         if refusal is not None:  # what the volume is has changed meanwhile
-            self._reply(device.refuse(path, command, UnitCheck(0, image=refusal.sense())))
-            return
-        batch = tuple(islice(self._writes, BATCH_TRACKS))
-        if batch:
-            part = replace(self._outcome, writes=batch, release=None)
-            self._releases.writes.complete(device, path, command, part, self._hardened)
-        elif self._by_pointer:
-            self._release()
+            self._refuse(UnitCheck(0, image=refusal.sense()))
+        elif self._before:
+            batch, self._before = self._before, ()
+            self._write(batch)
+        elif not remote_copy.is_primary(self._volume):
+            self._drop_pointers()
+        elif self._release.initialises:
+            self._refuse(invalid_parameter())
+        elif batch := tuple(islice(self._empty, BATCH_TRACKS)):
+            self._write(batch)
         else:
             self._reply(self._outcome)
+
+    def _refuse(self, check: UnitCheck) -> None:
+        self._reply(self._device.refuse(self._path, self._command, check))
+
+    def _write(self, batch: tuple[TrackWrite, ...]) -> None:
+        part = replace(self._outcome, writes=batch, release=None)
+        self._releases.writes.complete(self._device, self._path, self._command, part, self._hardened)
 
     def _hardened(self, result: Outcome) -> None:
         if result.status & UNIT_CHECK:
@@ -114,14 +121,12 @@ class _Release:
             try:
                 self.go_on()
             except ArrayFault as fault:
-                self._reply(self._device.refuse(self._path, self._command, check_of(fault)))
+                self._refuse(check_of(fault))
 
-    def _release(self) -> None:
-        array, volume = self._releases.ports.array, self._device.settings.volume
-        assert self._outcome.release is not None
-        sequence = 0
-        for first, stop in self._outcome.release.extents:
-            sequence = array.release_space(volume, first, stop)
+    def _drop_pointers(self) -> None:
+        array, sequence = self._releases.ports.array, 0
+        for first, stop in self._release.extents:
+            sequence = array.release_space(self._volume, first, stop)
         self._releases.writes.reply_when_hardened(
             self._device, self._path, self._command, self._outcome, sequence, [], self._reply
         )

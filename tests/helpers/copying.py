@@ -5,16 +5,18 @@ from __future__ import annotations
 from ccw.bridge import BridgeHeader, RecordType, Result
 from ccw.geometry import Cchh
 from controller.remote_copy.core import Core
-from controller.remote_copy.states import PairState
+from controller.remote_copy.settings import BridgeVolume, CopySettings, Mirror
+from controller.remote_copy.states import BridgeRole, PairState
 from host_emulator import orders
 from host_emulator.channel import ProgramResult
 from host_emulator.session import HostSession
 from tests.helpers import operator
 from tests.helpers.operator import order, set_up_bridge
-from tests.helpers.two_systems import HEADS, PEER_PORTS, Rig, Site, until
+from tests.helpers.two_systems import BRIDGES, HEADS, PEER_PORTS, Rig, Site, box, until
 
 COPY, NOCOPY, RESYNC = 0, 1, 2  # modes of an establish order
 STATE_CHANGE_PENDING = 0x1D
+MIRRORED = (0, 1, 2)
 
 
 def core(site: Site) -> Core:
@@ -80,6 +82,20 @@ async def in_step(
 
 async def duplex_pair(r: Rig, to_a: HostSession, to_b: HostSession, *volumes: int) -> None:
     await in_step(r, to_a, to_b, volumes)
+
+
+def configured(links: tuple[int, ...] = PEER_PORTS["A"], *, auto: bool = True) -> dict[str, CopySettings]:
+    """Both sites: bridge 1 defined, volumes 0-2 of A to be mirrored."""
+    primary = (
+        BridgeVolume(BRIDGES[0], BridgeRole.PRIMARY_DATA, 1),
+        BridgeVolume(BRIDGES[1], BridgeRole.SECONDARY_STATUS, 1),
+    )
+    secondary = (
+        BridgeVolume(BRIDGES[0], BridgeRole.SECONDARY_DATA, 1),
+        BridgeVolume(BRIDGES[1], BridgeRole.PRIMARY_STATUS, 1),
+    )
+    mirror = Mirror(box("B"), links, {volume: volume for volume in MIRRORED}, {1: BRIDGES[0]}, auto_establish=auto)
+    return {"A": CopySettings(bridge_volumes=primary, mirrors=(mirror,)), "B": CopySettings(bridge_volumes=secondary)}
 
 
 class HeldStatus:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
 import pytest
@@ -15,8 +16,8 @@ from host_emulator.channel import ProgramResult
 from host_emulator.program_text import build_program
 from host_emulator.session import HostSession
 from tests.helpers import operator
-from tests.helpers.copying import RESYNC, core, duplex, equal, format_track, in_step, waits
-from tests.helpers.devices import Bench
+from tests.helpers.copying import RESYNC, configured, core, duplex, equal, format_track, in_step, waits
+from tests.helpers.devices import Bench, track_with_records
 from tests.helpers.operator import freeze, order, set_up_bridge
 from tests.helpers.two_systems import BY_COMMAND, Rig, rig, until
 
@@ -172,6 +173,63 @@ async def test_space_given_back_while_the_volume_is_copied(autojump_clock: objec
         await until(lambda: duplex(r, 0))
         assert equal(r, 0)
         assert "track".encode("cp037") not in (r.b.running.store.read(0, 14) or b"")
+
+
+WRITE_FIRST = "seek 1,5; side 1,5,0; tic -1; wckd 1,5,1 77*8; prssd 03; rssd"  # track 20, which was never written
+
+
+async def write_and_release(session: HostSession, more: str = "") -> ProgramResult:
+    """One chain: format R1 of track 20, then give back the whole volume."""
+    return await session.run_program(0, build_program(f"{WRITE_FIRST}; ras 00 {more}"))
+
+
+@pytest.mark.parametrize("paired", [False, True])
+async def test_what_the_same_chain_wrote_first_is_given_back_too(paired: bool, autojump_clock: object) -> None:
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await filled(to_a, 0)
+        if paired:
+            await in_step(r, to_a, to_b)
+        assert (await write_and_release(to_a)).completed
+        assert b"\x77" * 8 not in (r.a.running.store.read(0, 20) or b"")
+        if paired:
+            assert equal(r, 0)
+
+
+async def test_a_refusal_leaves_what_the_chain_wrote_before(autojump_clock: object) -> None:
+    """As every unit check does: it is stored, at both sides."""
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await filled(to_a, 0)
+        await in_step(r, to_a, to_b)
+        refused = await write_and_release(to_a, "op=10")
+        assert refused.sense is not None and (refused.sense[0], refused.sense[7]) == (0x80, 0x04)
+        assert b"\x77" * 8 in (r.a.running.store.read(0, 20) or b"")
+        await until(lambda: equal(r, 0))
+        assert "track 3".encode("cp037") in (r.a.running.store.read(0, 3) or b"")
+
+
+async def test_a_volume_that_becomes_a_primary_meanwhile_is_given_back_by_writes(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first write begins the mirroring; the write is durable only when the pair is there, then space is given."""
+    async with rig(copy=configured()) as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        assert (await order(to_a, 0, operator.establish_path())).completed
+        assert (await order(to_a, 0xF0, operator.establish_bridge())).completed
+        geometry = r.a.running.subsystem.devices[0].geometry
+        for track in TRACKS:
+            image = track_with_records(*geometry.address_of(track), [(1, b"", f"track {track}".encode("cp037"))])
+            r.a.running.array.write(0, track, image)
+        commits = r.a.running.committer._run_blocking
+
+        async def wait(action: Callable[..., object], *arguments: object) -> object:
+            await until(lambda: 0 in core(r.a).primaries)
+            return await commits(action, *arguments)
+
+        monkeypatch.setattr(r.a.running.committer, "_run_blocking", wait)
+        assert (await write_and_release(to_a)).completed
+        await until(lambda: duplex(r, 0))
+        assert equal(r, 0)
+        assert not any(_has_text(r, track) for track in TRACKS)
+        assert (await to_b.run_program(0, build_program("sid"))).completed
 
 
 async def test_initialisation_is_not_promised_for_a_pair(autojump_clock: object) -> None:

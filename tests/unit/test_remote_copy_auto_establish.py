@@ -6,28 +6,11 @@ from random import Random
 
 import trio
 
-from controller.remote_copy.settings import BridgeVolume, CopySettings, Mirror
-from controller.remote_copy.states import BridgeRole, PairState
+from controller.remote_copy.states import PairState
 from tests.helpers import operator
-from tests.helpers.copying import core, duplex, equal, format_track
+from tests.helpers.copying import configured, core, duplex, equal, format_track
 from tests.helpers.operator import order
-from tests.helpers.two_systems import BRIDGES, PEER_PORTS, box, rig, until
-
-MIRRORED = (0, 1, 2)
-
-
-def configured(links: tuple[int, ...] = PEER_PORTS["A"], *, auto: bool = True) -> dict[str, CopySettings]:
-    """Both sites: bridge 1 defined, volumes 0-2 of A to be mirrored."""
-    primary = (
-        BridgeVolume(BRIDGES[0], BridgeRole.PRIMARY_DATA, 1),
-        BridgeVolume(BRIDGES[1], BridgeRole.SECONDARY_STATUS, 1),
-    )
-    secondary = (
-        BridgeVolume(BRIDGES[0], BridgeRole.SECONDARY_DATA, 1),
-        BridgeVolume(BRIDGES[1], BridgeRole.PRIMARY_STATUS, 1),
-    )
-    mirror = Mirror(box("B"), links, {volume: volume for volume in MIRRORED}, {1: BRIDGES[0]}, auto_establish=auto)
-    return {"A": CopySettings(bridge_volumes=primary, mirrors=(mirror,)), "B": CopySettings(bridge_volumes=secondary)}
+from tests.helpers.two_systems import rig, until
 
 
 async def test_a_write_begins_link_queueing_and_copying(autojump_clock: object) -> None:

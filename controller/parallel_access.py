@@ -4,10 +4,11 @@ An alias is a device of its own, with its own chains, sense and path groups; its
 base's. What keeps chains from undoing each other's writes are claims:
 
  P1  A chain claims its extent when it first comes to tracks: that of its Define Extent, the whole volume where there is
-     none. It claims to write unless its file mask inhibits all writes.
+     none. It claims to write unless its file mask inhibits all writes, and always to give back space.
  P2  Two claims conflict when their extents overlap and one of them writes. The later chain waits, before the command
      that claims, until the earlier one is over; those that wait go on in the order they came.
- P3  A chain claims once, and waits only while it holds nothing: nobody waits for ever.
+ P3  A chain claims once, and waits only while it holds nothing: nobody waits for ever. An order that gives back other
+     tracks than were claimed is refused (CR 0/2).
 
 Volumes without aliases are not looked at. Source: Linux DASD driver (what hosts do); the claims are this project's.
 """
@@ -125,7 +126,8 @@ def _claim_of(geometry: Geometry, chain: ChainState | None, command: Command) ->
         at = EXTENT_IN_PREFIX
     elif command.code != CommandCode.DEFINE_EXTENT:
         mask = chain.mask if chain is not None else 0
-        return Claim(0, geometry.tracks - 1, mask & WRITE_CONTROL != INHIBIT_ALL)
+        writes = releases_space(command) or mask & WRITE_CONTROL != INHIBIT_ALL
+        return Claim(0, geometry.tracks - 1, writes)
     extent = data[at : at + EXTENT_BYTES].ljust(EXTENT_BYTES, b"\0")
     first, last = Cchh.unpack(extent[8:12]), Cchh.unpack(extent[12:16])
     start = geometry.track_of(first) if geometry.contains(first) else 0

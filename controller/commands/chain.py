@@ -56,6 +56,10 @@ class Claim(NamedTuple):
         """Do they overlap, and does one of them write?"""
         return self.first <= other.last and other.first <= self.last and (self.writes or other.writes)
 
+    def covers(self, start: int, stop: int) -> bool:
+        """May the chain write the tracks `start` to `stop - 1`?"""
+        return self.writes and self.first <= start and stop - 1 <= self.last
+
 
 class ChainState:
     """One chain: position, extent, domain, gates, and the working images of the tracks it touched.

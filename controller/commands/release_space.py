@@ -3,8 +3,9 @@
 The volume, or up to 110 extents of it, becomes as if never written: a read finds R0 alone. Tracks are released one by
 one, not in whole units of allocation, so all of them are initialised, whether the host asks for that or not.
 
-Checked: count (CR 0/3); flags, reserved bytes, device, extents (CR 0/4); write inhibit. Offered where the volume is
-thin, which feature codes and volume storage query announce; elsewhere an unknown order (CR 0/4).
+Checked: count (CR 0/3); flags, reserved bytes, device (CR 0/4); write inhibit; extents (CR 0/4); with aliases, that the
+chain, where it has come to tracks before, has claimed to write these (CR 0/2: controller/parallel_access.py). Offered
+where the volume is thin, which feature codes and volume storage query announce; elsewhere an unknown order (CR 0/4).
 Source: eckd-commands 3.12.1, Linux DASD driver; which violation has which sense: assumed, after the order of 3.1.
 """
 
@@ -15,7 +16,7 @@ from typing import Final
 from ccw.ccws import CommandCode
 from ccw.subsystem_orders import RELEASE_EXTENTS_MAX, Order, ReleaseFlag, ReleaseSpace
 from controller.commands.chain import ChainState
-from controller.commands.checks import count_too_small, invalid_parameter, write_inhibited
+from controller.commands.checks import count_too_small, invalid_parameter, invalid_sequence, write_inhibited
 from controller.commands.ending import NORMAL_END, Ending
 from controller.commands.outcome import Command, SpaceRelease
 
@@ -44,7 +45,10 @@ def release_space(chain: ChainState, command: Command) -> Ending:
     _check(chain, request)
     if device.settings.read_only:
         raise write_inhibited()
-    chain.release = SpaceRelease(_tracks(chain, request), bool(request.operation_flags & _INITIALISES))
+    tracks = _tracks(chain, request)
+    if chain.claim is not None and not all(chain.claim.covers(*extent) for extent in tracks):
+        raise invalid_sequence()
+    chain.release = SpaceRelease(tracks, bool(request.operation_flags & _INITIALISES))
     return NORMAL_END, b"", length
 
 

@@ -26,7 +26,7 @@ class Caller:
     """Sends commands to a subsystem and keeps what comes back; no link between."""
 
     def __init__(self) -> None:
-        self.box = Box(aliases=(ALIAS, SECOND))
+        self.box = Box(features=frozenset({"thin"}), aliases=(ALIAS, SECOND))
         self.subsystem = self.box.subsystem
         self.presented: list[tuple[PathId, int, int]] = []
         self.box.present_status = lambda *status: self.presented.append(status)  # type: ignore[method-assign, assignment]
@@ -303,6 +303,43 @@ def test_a_track_that_the_alias_flags_defective_is_so_at_the_base(caller: Caller
     assert home_address(caller, A, BASE) == home_address(caller, B, ALIAS) == bytes((2, 0, 0, 0, 3))
     write(caller, A, BASE, 1)
     assert home_address(caller, B, SECOND) == bytes((2, 0, 0, 0, 3)), "a write of the base leaves the flag"
+
+
+# Space given back: order 81 of Define Subsystem Operation, behind what prepares for it in the middle of a chain
+
+
+def give_back(caller: Caller, path: PathId, unit: int, *extents: str) -> list[Outcome]:
+    """The last commands of a chain that has begun: nothing in particular, then the order."""
+    caller.send(path, unit, 0x27, bytes.fromhex("180000000000030000000000"))
+    caller.send(path, unit, 0x3E, 9)
+    named = f"{caller.box.settings.volumes[0].identity.lss:02X}{BASE:02X}"
+    order = bytes.fromhex(f"81002000{named}{'00' * 14}{len(extents):04X}0000{''.join(extents)}")
+    return caller.send(path, unit, 0xF7, order, last=True)
+
+
+@pytest.mark.parametrize(("mask", "claimed", "status"), [(WRITES, 3, 0x0C), (READS, 3, 0x0E), (WRITES, 4, 0x0E)])
+def test_a_chain_gives_back_only_what_it_has_claimed_to_write(
+    caller: Caller, mask: str, claimed: int, status: int
+) -> None:
+    """It cannot wait for more, for others may wait for what it has."""
+    write(caller, A, BASE, 1)
+    assert caller.extent(B, ALIAS, claimed, claimed, mask)[0].status == 0x0C
+    (ended,) = give_back(caller, B, ALIAS, "0000000300000003")
+    assert ended.status == status
+    if status == 0x0E:
+        assert ended.sense is not None and (ended.sense[0], ended.sense[7]) == (0x80, 0x02)
+    assert (caller.box.store.read(BASE, 3) is None) == (status == 0x0C)
+
+
+def test_who_gives_back_space_waits_for_readers_whatever_its_mask(caller: Caller) -> None:
+    write(caller, A, BASE, 1)
+    caller.extent(A, BASE, 3, 3, READS)
+    assert caller.send(B, ALIAS, 0x1F, b"\x40", first=True)[0].status == 0x0C
+    waiting = give_back(caller, B, ALIAS, "0000000300000003")
+    assert waiting == []
+    caller.end(A, BASE)
+    assert waiting[0].status == 0x0C
+    assert caller.box.store.read(BASE, 3) is None
 
 
 # What they share

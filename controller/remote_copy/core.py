@@ -1,6 +1,5 @@
 """The shared state of remote copy in one box, and the few acts that several procedures need."""
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
@@ -15,10 +14,11 @@ from controller.remote_copy.console import state_message
 from controller.remote_copy.label import volume_serial
 from controller.remote_copy.pair import BoxName, Pair, VolumeName
 from controller.remote_copy.paths import PathEntry, PathTable
+from controller.remote_copy.peer_sequences import PeerSequences
 from controller.remote_copy.ports import ArrayFault, Surroundings
 from controller.remote_copy.procedure import Procedure
 from controller.remote_copy.records import Records
-from controller.remote_copy.refusal import Refusal, Refused, reject
+from controller.remote_copy.refusal import Refusal, reject
 from controller.remote_copy.settings import WINDOW_RECORDS
 from controller.remote_copy.states import ERRORS, BridgeRole, PairEvent, PairState, PathStatus, Reason, next_state
 from controller.remote_copy.status_inbox import StatusInbox
@@ -27,7 +27,6 @@ from controller.remote_copy.sync_queue import SyncQueue, SyncWorker
 PERFORM_SUBSYSTEM_FUNCTION = 0x27
 READ_SUBSYSTEM_DATA = 0x3E
 ATTENTION_STATE_CHANGE = 0x85  # attention, device end, unit exception
-ORDERS_REMEMBERED_MAX = 65_535
 
 
 class VolumeShape(NamedTuple):
@@ -41,75 +40,6 @@ class VolumeShape(NamedTuple):
     @property
     def tracks(self) -> int:
         return self.cylinders * self.heads
-
-
-class PeerSequences:
-    """Request sequence numbers towards and from one other box (pprc-commands 4.2, offset 6).
-
-    The receiver refuses a number older than the last. So one order is under way at a time, whatever path it takes; and
-    beside it one that answers an order of the other box, which may be waiting for just that, as this box may be.
-    """
-
-    def __init__(self) -> None:
-        self._sent = 0
-        self._sending = False
-        self._waiting: deque[Callable[[None], None]] = deque()
-        self._received = 0
-        self._bytes = b""
-        self._answered = False
-        self._refused: Refused | None = None
-        self._asking: list[Callable[[Refused | None], None]] = []
-
-    def next(self) -> int:
-        self._sent = self._sent % ORDERS_REMEMBERED_MAX + 1
-        return self._sent
-
-    def wait_turn(self, reply: Callable[[None], None]) -> None:
-        """Call `reply` when no other order is under way; `end_turn` must follow."""
-        if self._sending:
-            self._waiting.append(reply)
-        else:
-            self._sending = True
-            reply(None)
-
-    def end_turn(self) -> None:
-        """The order was answered, or will not be."""
-        if self._waiting:
-            self._waiting.popleft()(None)
-        else:
-            self._sending = False
-
-    def accept(self, number: int, data: bytes) -> bool:
-        """True: a new order. False: the last one again, to be answered as it was (`again`). Raises Refused (5D)."""
-        if number == self._received:
-            if data != self._bytes:
-                raise reject(Reason.SEQUENCE_REPLAYED)
-            return False
-        if self._received and not 0 < (number - self._received) % ORDERS_REMEMBERED_MAX <= ORDERS_REMEMBERED_MAX // 2:
-            raise reject(Reason.SEQUENCE_REPLAYED)
-        self._received, self._bytes = number, bytes(data)
-        self._answered, self._refused = False, None
-        return True
-
-    def answered(self, number: int, refused: Refused | None) -> None:
-        """The order of this number has ended so."""
-        if number == self._received and not self._answered:
-            self._answered, self._refused = True, refused
-            asking, self._asking = self._asking, []
-            for reply in asking:
-                reply(refused)
-
-    def again(self) -> Procedure[None]:
-        """The last order once more: no action, and the end it had, when it has ended. Raises Refused as it did."""
-        if not self._answered:
-            yield self._asking.append
-        if self._refused is not None:
-            raise self._refused
-
-    def forget(self) -> None:
-        """The peer starts anew: whatever number comes first is accepted."""
-        self._received, self._bytes = 0, b""
-        self._asking.clear()
 
 
 class PairCopier(Protocol):
@@ -243,41 +173,75 @@ class Core:
 
     # Talking to the other box
 
-    def send(self, entry: PathEntry, device: int, order: pprc.PprcOrder, box: BoxName) -> Procedure[ChainResult]:
-        """Send one order over a path. Raises Refused: 5B with the peer's bytes 7-8, 5C when it does not answer."""
+    def send(
+        self, entry: PathEntry, device: int, order: pprc.PprcOrder, box: BoxName, tries: int = BUSY_TRIES
+    ) -> Procedure[ChainResult]:
+        """Send one order over a path. Raises Refused: 5B with the peer's bytes 7-8, 5C when it does not answer.
+
+        tries: while the device is busy. Others have their turn in between, but none for the same device.
+        """
         peer = self.peer(box)
-        yield peer.wait_turn
+
+        def in_turn() -> Procedure[ChainResult]:
+            yield lambda reply: peer.wait_turn(reply, device, order)
+            try:
+                result = yield from self._once(entry, device, self._numbered(order, box))
+                if device_busy(result):
+                    peer.step_aside(device, order)
+                return result
+            finally:
+                peer.end_turn()
+
         try:
-            return (yield from self.send_within(entry, device, order, box))
+            return (yield from self._insist(entry, in_turn, tries=tries))
         finally:
-            peer.end_turn()
+            peer.over(device, order)
 
     def send_within(self, entry: PathEntry, device: int, order: pprc.PprcOrder, box: BoxName) -> Procedure[ChainResult]:
         """As `send`, for an order by which one of the other box is answered: it does not wait for this box's turn."""
+        return (yield from self._insist(entry, lambda: self._once(entry, device, self._numbered(order, box))))
+
+    def _numbered(self, order: pprc.PprcOrder, box: BoxName) -> list[ChainCommand]:
+        """The order as it is sent now: with the next number, which one that was sent before and not taken has lost."""
         numbered = replace(order, header=replace(order.header, request_sequence=self.peer(box).next()))
-        commands = [ChainCommand(PERFORM_SUBSYSTEM_FUNCTION, numbered.encode())]
-        return (yield from self.chain(entry, device, commands))
+        return [ChainCommand(PERFORM_SUBSYSTEM_FUNCTION, numbered.encode())]
 
     def chain(self, entry: PathEntry, device: int, commands: list[ChainCommand]) -> Procedure[ChainResult]:
         """Run a chain over a path and insist on its success, while the device is busy too. Raises Refused as `send`."""
-        for _ in range(BUSY_TRIES):
-            port = self.around.links.get(entry.said)
-            link = port.link if port is not None else None
-            if link is None or not entry.good:
-                raise reject(Reason.NO_WORKING_PATH, path_status=int(entry.status))
-            result: ChainResult = yield lambda reply, link=link: link.start_chain(  # type: ignore[misc]
-                entry.image, device, commands, reply, self.around.clock.now()
-            )
+        return (yield from self._insist(entry, lambda: self._once(entry, device, commands), len(commands)))
+
+    def _once(self, entry: PathEntry, device: int, commands: list[ChainCommand]) -> Procedure[ChainResult]:
+        """Run a chain, however it ends. Raises Refused when the path does not work."""
+        port = self.around.links.get(entry.said)
+        link = port.link if port is not None else None
+        if link is None or not entry.good:
+            raise reject(Reason.NO_WORKING_PATH, path_status=int(entry.status))
+        result: ChainResult = yield lambda reply: link.start_chain(
+            entry.image, device, commands, reply, self.around.clock.now()
+        )
+        return result
+
+    def _insist(
+        self,
+        entry: PathEntry,
+        attempt: Callable[[], Procedure[ChainResult]],
+        commands: int = 1,
+        tries: int = BUSY_TRIES,
+    ) -> Procedure[ChainResult]:
+        """The good result of a chain of so many commands; attempted again while the device is busy. Raises Refused."""
+        result = yield from attempt()
+        for _ in range(tries - 1):
             if not device_busy(result):
                 break
             yield from a_little_later(self.around)
+            result = yield from attempt()
         if result.failure == "no path":
             self.path_gone(entry)
         if result.failure == "device exception":
             raise reject(Reason.PEER_REFUSED)  # there is no such device
         if result.failure is not None:
             raise reject(Reason.PEER_TIME_OUT)
-        if result.completed != len(commands):
+        if result.completed != commands:
             sense = result.sense.ljust(32, b"\0")
             raise reject(Reason.PEER_REFUSED, peer=int.from_bytes(sense[7:9], "big"))
         return result

@@ -76,7 +76,7 @@ class Heartbeat:
             source, target, orders.DATA_BRIDGE, bridge.number, bridge.pair_id, core.around.clock.tod(),
             state=PairState.DUPLEX, selector=orders.SELECT_HEARTBEAT,
         )  # fmt: skip
-        yield from core.send(bridge.data_path, bridge.secondary_volume, order, box)
+        yield from core.send(bridge.data_path, bridge.secondary_volume, order, box, tries=1)
 
     def _answered(self, bridge: PrimaryBridge, sender: BridgeSender, result: Refused | None) -> None:
         bridge.asked_after = False

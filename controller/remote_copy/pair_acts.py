@@ -145,9 +145,9 @@ def tell_secondary(
 
 
 def ask_after(core: Core, pair: Pair) -> Procedure[None]:
-    """D7 heartbeat to the pair's secondary, which stays as it is. Raises Refused: see `heartbeat`."""
+    """D7 heartbeat to the pair's secondary, which stays as it is; once. Raises Refused: see `heartbeat`."""
     order = orders.update_pair(pair, pair.state, core.around.clock.tod(), 0, 0, selector=orders.SELECT_HEARTBEAT)
-    yield from core.send(core.control_path(pair.secondary.box), pair.secondary.cca, order, pair.secondary.box)
+    yield from core.send(core.control_path(pair.secondary.box), pair.secondary.cca, order, pair.secondary.box, tries=1)
 
 
 def loss_of(refused: Refused) -> PairEvent:

@@ -37,10 +37,11 @@ from controller.remote_copy.checks import check_boxes, check_request_sequence, p
 from controller.remote_copy.consistency_group import consistency_group
 from controller.remote_copy.conventional import ConventionalCopy
 from controller.remote_copy.copying import Copying
-from controller.remote_copy.core import Core, PeerSequences, PrimaryBridge, VolumeShape
+from controller.remote_copy.core import Core, PrimaryBridge, VolumeShape
 from controller.remote_copy.critical import write_refusal
 from controller.remote_copy.host_writes import HostWrites
 from controller.remote_copy.pair import BoxName, Pair, VolumeName
+from controller.remote_copy.peer_sequences import PeerSequences
 from controller.remote_copy.ports import Surroundings
 from controller.remote_copy.procedure import Procedure, run
 from controller.remote_copy.records import Records

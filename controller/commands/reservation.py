@@ -5,8 +5,9 @@ States of a path on a device (eckd-commands 5.1):
     RESET --establish--> GROUPED --disband, resign--> UNGROUPED --establish (same id)--> GROUPED
       ^------------------- system reset from any state --------------------------------------'
 
-The owner of a reservation is a path group, or a single path without one. A contingent allegiance (5.4) belongs to a
-path group in multipath mode, else to the path that got the unit check; while it lasts all others find the device busy.
+The owner of a reservation is a path group, or a single path without one; a volume with aliases has one reservation, and
+a path stands there for the group that it is in at any of its addresses. A contingent allegiance (5.4) belongs to a path
+group in multipath mode, else to the path that got the unit check; while it lasts all others find the device busy.
 """
 
 from __future__ import annotations
@@ -50,6 +51,11 @@ class Reservation:
         self.dispossessed: Hashable | None = None
         self.tables: list[PathTable] = []
 
+    def identity(self, path: Hashable) -> Hashable:
+        """Return what stands for the path: the id of the group it is in on any of the devices, else the path itself."""
+        found = (identity for table in self.tables if (identity := table.identity(path)) != path)
+        return next(found, path)
+
     def has_members(self, identity: Hashable) -> bool:
         """Whether a path is in the group of that id, on any of the devices."""
         return any(table.has_members(identity) for table in self.tables)
@@ -84,7 +90,7 @@ class PathTable:
         self.reservation.dispossessed = identity
 
     def identity(self, path: Hashable) -> Hashable:
-        """Return what stands for the path in a reservation: its group's id when grouped, else the path itself."""
+        """Return what stands for the path on this device: its group's id when grouped, else the path itself."""
         record = self._paths.get(path)
         return record.group if record is not None and record.state is PathState.GROUPED else path
 
@@ -126,32 +132,37 @@ class PathTable:
         record.state, record.group, record.multipath = PathState.GROUPED, group, multipath
 
     def disband(self, path: Hashable, group: bytes) -> None:
-        """Dissolve the group on this device; its reservation stays with `path`. Raises CR 0/4 for another id."""
+        """Dissolve the group on this device. Raises CR 0/4 for another id.
+
+        Its reservation stays with `path`, or with the group where that is on another device of the volume.
+        """
         self._checked(path, group).group = group
-        if self.owner == group:
-            self.owner = path
         for record in self._paths.values():
             if record.group == group:
                 record.state = PathState.UNGROUPED
+        self._group_left(path, group)
 
     def resign(self, path: Hashable, group: bytes) -> None:
         """Leave the group; its reservation stays with the rest of it, with `path` when it was the last."""
         record = self._checked(path, group)
         record.state, record.group = PathState.UNGROUPED, group
-        if self.owner == group and not self.has_members(group):
+        self._group_left(path, group)
+
+    def _group_left(self, path: Hashable, group: bytes) -> None:
+        if self.owner == group and not self.reservation.has_members(group):
             self.owner = path
 
     def reset(self, path: Hashable) -> None:
         """System reset on the path: id, membership, and what it owns or is owed are gone."""
-        identity = self.identity(path)
+        here, identity = self.identity(path), self.reservation.identity(path)
         self._paths.pop(path, None)
         self._owed.pop(path, None)
         self._cut_off.pop(path, None)
+        if self.allegiance == path or (self.allegiance == here and not self.has_members(here)):
+            self.allegiance = None
         left = not self.reservation.has_members(identity)
         if self.owner == path or (self.owner == identity and left):
             self.owner = None
-        if self.allegiance == path or (self.allegiance == identity and left):
-            self.allegiance = None
         if self._dispossessed == path or (self._dispossessed == identity and left):
             self._dispossessed = None
 
@@ -160,7 +171,7 @@ class PathTable:
         record = self._paths.get(path) or PathRecord()
         byte0 = int(record.state)
         if self.owner is not None:
-            byte0 |= RESERVED_HERE if self.owner == self.identity(path) else RESERVED_ELSEWHERE
+            byte0 |= RESERVED_HERE if self.owner == self.reservation.identity(path) else RESERVED_ELSEWHERE
         if record.multipath:
             byte0 |= MULTIPATH
         return bytes((byte0,)) + record.group
@@ -172,15 +183,15 @@ class PathTable:
 
     def is_reserved_elsewhere(self, path: Hashable) -> bool:
         """True when another path or group owns the device."""
-        return self.owner is not None and self.owner != self.identity(path)
+        return self.owner is not None and self.owner != self.reservation.identity(path)
 
     def reserve(self, path: Hashable) -> None:
         """Give the device to the path (group)."""
-        self.owner = self.identity(path)
+        self.owner = self.reservation.identity(path)
 
     def reserve_unconditionally(self, path: Hashable) -> None:
         """Take the device over; the old owner is told at its next command."""
-        identity = self.identity(path)
+        identity = self.reservation.identity(path)
         if self.owner is not None and self.owner != identity:
             self._dispossessed = self.owner
         self.owner = identity
@@ -191,7 +202,7 @@ class PathTable:
 
     def is_dispossessed(self, path: Hashable) -> bool:
         """True when the path (group) lost its reservation and has not been told yet."""
-        return self._dispossessed is not None and self._dispossessed == self.identity(path)
+        return self._dispossessed is not None and self._dispossessed == self.reservation.identity(path)
 
     def take_dispossession(self, path: Hashable) -> bool:
         """True once for the path (group) that lost its reservation to Unconditional Reserve."""

@@ -357,6 +357,42 @@ def test_a_reservation_is_the_volumes(caller: Caller) -> None:
     assert caller.alone(B, ALIAS, 0xE4, 7).status == 0x0C
 
 
+GROUP = bytes(range(1, 12))
+ESTABLISH, DISBAND, RESIGN = b"\x80" + GROUP, b"\xa0" + GROUP, b"\xc0" + GROUP  # Set Path Group ID
+
+
+def test_a_path_that_is_grouped_at_one_address_keeps_its_reservation_at_the_others(caller: Caller) -> None:
+    """Reserved by the path alone; then it joins a group, at the alias first."""
+    assert caller.alone(A, BASE, 0xB4, 32).status == 0x0C
+    assert caller.alone(A, ALIAS, 0xAF, ESTABLISH).status == 0x0C
+    for unit in (BASE, ALIAS, SECOND):
+        assert caller.alone(A, unit, 0xE4, 7).status == 0x0C
+        assert caller.alone(A, unit, 0x34, 12).data[0] & 0x30 == 0x30, "reserved to this path"
+        assert caller.alone(B, unit, 0xE4, 7).status == 0x10
+    assert caller.alone(A, BASE, 0x94, 32).status == 0x0C
+
+
+def test_a_group_may_use_an_address_where_its_path_is_in_no_group(caller: Caller) -> None:
+    for path in (A, B):
+        assert caller.alone(path, BASE, 0xAF, ESTABLISH).status == 0x0C
+    assert caller.alone(A, BASE, 0xB4, 32).status == 0x0C
+    assert [caller.alone(path, ALIAS, 0xE4, 7).status for path in (A, B, C)] == [0x0C, 0x0C, 0x10]
+    assert caller.alone(B, ALIAS, 0xAF, ESTABLISH).status == 0x0C
+
+
+@pytest.mark.parametrize("leave", [DISBAND, RESIGN])
+def test_a_group_that_is_gone_from_one_address_keeps_its_reservation_at_the_others(
+    caller: Caller, leave: bytes
+) -> None:
+    for path, unit in ((A, BASE), (B, BASE), (A, ALIAS)):
+        assert caller.alone(path, unit, 0xAF, ESTABLISH).status == 0x0C
+    assert caller.alone(A, BASE, 0xB4, 32).status == 0x0C
+    assert caller.alone(A, ALIAS, 0xAF, leave).status == 0x0C
+    assert [caller.alone(path, BASE, 0xE4, 7).status for path in (A, B, C)] == [0x0C, 0x0C, 0x10]
+    assert caller.alone(B, BASE, 0x94, 32).status == 0x0C
+    assert caller.alone(C, ALIAS, 0xE4, 7).status == 0x0C
+
+
 def test_one_path_of_a_group_may_be_reset_without_the_reservation(caller: Caller) -> None:
     """The group has another path, to the base alone."""
     group = b"\x80" + bytes(range(1, 12))

@@ -189,9 +189,7 @@ class Subsystem:
 
     def path_removed(self, path: PathId) -> None:
         """See `CommandServer`."""
-        for device in self.devices.values():
-            self.writes.store(device.reset_path(path, selective=False), by_host=path not in self._peers)
-            self._pay_device_ends(device)
+        self._reset(path, list(self.devices.values()), selective=False)
         self.busy.forget(path)
         box = self._peers.pop(path, None)
         if box is not None and box not in self._peers.values():
@@ -210,12 +208,15 @@ class Subsystem:
     def reset(self, path: PathId, unit_address: int | None) -> None:
         """See `CommandServer`."""
         addresses = list(self.devices) if unit_address is None else [unit_address]
-        for address in addresses:
-            if address in self.devices:
-                device = self.devices[address]
-                writes = device.reset_path(path, selective=unit_address is not None)
-                self.writes.store(writes, by_host=path not in self._peers)
-                self._pay_device_ends(device)
+        devices = [self.devices[address] for address in addresses if address in self.devices]
+        self._reset(path, devices, selective=unit_address is not None)
+
+    def _reset(self, path: PathId, devices: list[Device], *, selective: bool) -> None:
+        """All of them before anybody goes on: what ends here must not set going what waits there, and is to end too."""
+        for device in devices:
+            self.writes.store(device.reset_path(path, selective), by_host=path not in self._peers)
+        for device in devices:
+            self._pay_device_ends(device)
 
     def _pay_device_ends(self, device: Device) -> None:
         volume = device.settings.volume

@@ -342,6 +342,24 @@ def test_who_gives_back_space_waits_for_readers_whatever_its_mask(caller: Caller
     assert caller.box.store.read(BASE, 3) is None
 
 
+@pytest.mark.parametrize("ends", ["reset", "path_removed"])
+def test_a_path_that_ends_altogether_does_not_set_its_own_waiting_chain_going(caller: Caller, ends: str) -> None:
+    """Neither of its two chains: what the second would do is nobody's wish any more."""
+    write(caller, A, BASE, 1)
+    caller.extent(A, BASE, 0, 9, WRITES)
+    assert caller.send(A, ALIAS, 0x5B, first=True)[0].status == 0x0C
+    waiting = give_back(caller, A, ALIAS, "0000000300000003")
+    others = caller.extent(B, SECOND, 0, 9, READS)
+    assert (waiting, others) == ([], [])
+    if ends == "reset":
+        caller.subsystem.reset(A, None)
+    else:
+        caller.subsystem.path_removed(A)
+    assert waiting == []
+    assert caller.box.store.read(BASE, 3) is not None
+    assert [outcome.status for outcome in others] == [0x0C]
+
+
 # What they share
 
 

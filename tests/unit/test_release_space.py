@@ -16,10 +16,10 @@ from host_emulator.channel import ProgramResult
 from host_emulator.program_text import build_program
 from host_emulator.session import HostSession
 from tests.helpers import operator
-from tests.helpers.copying import RESYNC, configured, core, duplex, equal, format_track, in_step, waits
+from tests.helpers.copying import RESYNC, configured, core, duplex, equal, equal_images, format_track, in_step, waits
 from tests.helpers.devices import Bench, track_with_records
 from tests.helpers.operator import freeze, order, set_up_bridge
-from tests.helpers.two_systems import BY_COMMAND, Rig, rig, until
+from tests.helpers.two_systems import BY_COMMAND, PEER_PORTS, Rig, rig, until
 
 UNIT = 0x20
 HEAD = "81 00 {flags} 00 0A 20 00000000 00000000000000000000 {count:04X} 0000"
@@ -230,6 +230,54 @@ async def test_a_volume_that_becomes_a_primary_meanwhile_is_given_back_by_writes
         assert equal(r, 0)
         assert not any(_has_text(r, track) for track in TRACKS)
         assert (await to_b.run_program(0, build_program("sid"))).completed
+
+
+async def test_what_was_given_back_without_a_secondary_is_gone_from_the_next_one(autojump_clock: object) -> None:
+    """The volume that becomes its secondary still has the tracks: a full copy takes away what the primary lacks."""
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await filled(to_a, 0)
+        await in_step(r, to_a, to_b)
+        assert (await order(to_a, 0, operator.delete_pair(0))).completed
+        assert (await release(to_a, 0, "0,3-1,0")).completed
+        assert r.a.running.store.read(0, 14) is None
+        assert _has_text(r, 0) and "track 14".encode("cp037") in (r.b.running.store.read(0, 14) or b"")
+        assert (await order(to_a, 0, operator.establish_pair(0))).completed
+        await until(lambda: duplex(r, 0))
+        assert equal_images(r, 0)
+
+
+@pytest.mark.parametrize("crashes", ["A", "B", "links"])
+async def test_a_release_that_something_ends_in_the_middle(
+    crashes: str, autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Part of the tracks are given back; when the pair is in step again both sides hold the same of them."""
+    monkeypatch.setattr("controller.releasing.BATCH_TRACKS", 1)
+    async with rig() as r, trio.open_nursery() as nursery:
+        async with r.host(r.a) as to_a, r.host(r.b) as to_b:
+            for track in range(30):
+                await format_track(to_a, 0, track, f"track {track}")
+            await in_step(r, to_a, to_b)
+            ended: list[ProgramResult] = []
+
+            async def give_back() -> None:
+                ended.append(await release(to_a, 0))
+
+            nursery.start_soon(give_back)
+            while _has_text(r, 5):
+                await trio.lowlevel.checkpoint()
+            if crashes == "links":
+                for said in PEER_PORTS["A"]:
+                    r.a.running.adapters._end_links(r.a.running.adapters.by_said[said])
+            else:
+                site = r.a if crashes == "A" else r.b
+                await site.crash(Random(3))
+                await site.start(r.nursery)
+            await trio.sleep(0.1)
+            await r.connect()
+            await until(lambda: duplex(r, 0), 300)
+            assert equal(r, 0)
+        assert not (ended and ended[0].completed), "the host is told, or cut off"
+        assert not _has_text(r, 4), "hardened before the next was begun"
 
 
 async def test_initialisation_is_not_promised_for_a_pair(autojump_clock: object) -> None:

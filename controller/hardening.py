@@ -98,7 +98,7 @@ class Writes:
     def _append(self, writes: tuple[TrackWrite, ...]) -> list[tuple[int, int]]:
         """Append changed tracks to the array; their (track, sequence).
 
-        Raises ArrayFault; remote copy has heard then of those that were appended before, for nobody waits for them.
+        Raises ArrayFault; remote copy and other hosts have heard then of those that were appended before.
         """
         stored: list[tuple[int, int]] = []
         try:
@@ -107,6 +107,7 @@ class Writes:
         except ArrayFault:
             if stored:
                 self._remote_copy.host_writes(writes[0].volume, stored, lambda _: None)
+                self._changed(writes[0].volume, [track for track, _ in stored])
             raise
         return stored
 

@@ -19,7 +19,9 @@ from ccw.tracks import null_track
 from controller.array import DiskError
 from controller.channel import PathId
 from controller.commands.outcome import Command
+from controller.remote_copy.ports import ArrayFault
 from controller.sharing import ShareServer, ShareSettings
+from host_emulator.program_text import build_program
 from host_emulator.shared_client import unpacked
 from tests.helpers.shared import RECORD_AT, CoreClient, image_with, record_one
 from tests.helpers.two_systems import Rig, rig, until
@@ -274,6 +276,30 @@ async def test_a_read_beyond_the_device_leaves_sense_once() -> None:
         sense = one.good(Request.SENSE).data
         assert (len(sense), sense[0], sense[7]) == (32, 0x10, 0x10)
         assert one.good(Request.SENSE).data == bytes(32)
+
+
+async def test_a_track_that_was_stored_before_the_array_refused_the_next_is_purged_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with shared() as (made, server), made.host(made.a) as host:
+        two = client(server)
+        two.good(Request.START)
+        two.good(Request.END)
+        array = made.a.running.array
+        write = array.write
+
+        def full(volume: int, track: int, image: bytes) -> int:
+            if track == 17:
+                raise ArrayFault("no room")
+            return write(volume, track, image)
+
+        monkeypatch.setattr(array, "write", full)
+        tracks = "; ".join(f"wft 0001{head:04X}00000008{'00' * 8}{'FF' * 8}" for head in (1, 2))
+        program = build_program(f"de 1,0-1,9; lre writeset n=2 seek=1,1 xp=C0; {tracks}")
+        result = await host.run_program(0, program)
+        assert result.sense is not None
+        await until(lambda: made.a.running.subsystem.devices[0].active_chain is None)
+        assert two.good(Request.START).data == TRACK.pack(16)
 
 
 # Hardening (S2, S3)

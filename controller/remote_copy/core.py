@@ -78,8 +78,8 @@ class PrimaryBridge:
     inbox: StatusInbox | None = None
     wanted: bool = False  # it was established, and nobody has ended it: it is set up again when it fails
     end_unheard: bool = False  # the secondary box has not answered that the bridge is over
-    heard: float = 0.0  # when a heartbeat was last answered
-    asked_after: bool = False  # by a heartbeat under way
+    asked_after: bool = False  # by a heartbeat under way, or one that waits for its turn
+    silent_ticks: int = 0  # while something waited for an answer over its path: see `heartbeat`
     on_ended: list[Callable[[bool], None]] = field(default_factory=list)  # who waits for the set-up under way
     on_given_up: list[Callable[[None], None]] = field(default_factory=list)  # who waits for its links to be free
     status_pair: bool = False  # the pair on the status volume exists (step 610)
@@ -216,9 +216,14 @@ class Core:
         link = port.link if port is not None else None
         if link is None or not entry.good:
             raise reject(Reason.NO_WORKING_PATH, path_status=int(entry.status))
+        entry.under_way += 1
         result: ChainResult = yield lambda reply: link.start_chain(
             entry.image, device, commands, reply, self.around.clock.now()
         )
+        entry.under_way -= 1
+        entry.in_vain = result.failure not in (None, "device exception")
+        if not entry.in_vain:
+            entry.heard = self.around.clock.now()
         return result
 
     def _insist(

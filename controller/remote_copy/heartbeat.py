@@ -1,7 +1,9 @@
 """Heartbeats (D7, selector 02): what an idle primary hears of the other box, of its bridges and of its pairs.
 
-    bridges   over which nothing has come for BEAT_AFTER_S are asked after; an idle one that stays silent for LIMIT_S,
-              whose line or whose other box is dead, has failed (one with records under way sees to that itself)
+    bridges   over which nothing has come for BEAT_AFTER_S are asked after; an idle one that stays silent up to LIMIT_S,
+              whose line or whose other box is dead, has failed (one with records under way sees to that itself). Only
+              the time counts in which an answer was waited for over its own path, tick by tick: the question may wait
+              for the turn of orders on another line, and this box may stand still
     pairs     in step are asked after in turn, each after PAIR_EVERY_S at the earliest, at most PAIRS_A_TICK a second: a
               secondary that a command has suspended or recovered is found so (04, 07) without a write
 The other box answers with channel end and device end, or with why not: 0F67 no such bridge, 0F62 not the secondary of
@@ -60,10 +62,15 @@ class Heartbeat:
     # Bridges
 
     def _look_at(self, bridge: PrimaryBridge, sender: BridgeSender, now: float) -> None:
-        silence = now - max(sender.last_status, bridge.heard)
-        if silence >= LIMIT_S and sender.idle:
+        path = bridge.data_path
+        if path is None or now - max(sender.last_status, path.heard) < BEAT_AFTER_S:
+            bridge.silent_ticks = 0
+            return
+        if path.under_way or path.in_vain or not path.good:
+            bridge.silent_ticks += 1
+        if bridge.silent_ticks * TICK_S > LIMIT_S - BEAT_AFTER_S and sender.idle:
             sender.fail(f"nothing was heard for {LIMIT_S:.0f} s")
-        elif silence >= BEAT_AFTER_S and not bridge.asked_after:
+        elif not bridge.asked_after:
             bridge.asked_after = True
             run(self._beat(bridge), lambda result: self._answered(bridge, sender, result))
 
@@ -80,9 +87,7 @@ class Heartbeat:
 
     def _answered(self, bridge: PrimaryBridge, sender: BridgeSender, result: Refused | None) -> None:
         bridge.asked_after = False
-        if result is None:
-            bridge.heard = self._core.around.clock.now()
-        elif result.refusal.peer == NO_BRIDGE and bridge.worker.sender is sender:
+        if result is not None and result.refusal.peer == NO_BRIDGE and bridge.worker.sender is sender:
             sender.fail("the other box has no such bridge")
 
     # Pairs

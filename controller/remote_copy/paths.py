@@ -53,6 +53,9 @@ class PathEntry:
     peer_port: int = 0  # the far port's identifier, from its node descriptor
     turned: bool = False  # used by the other box towards this one
     link_type: int = LINK_ESCON  # as it was asked for: 01 is good for a wide-area port too
+    under_way: int = 0  # orders and questions that are not answered yet
+    heard: float = 0.0  # when one was answered last
+    in_vain: bool = False  # the last that ended was not answered
 
     @property
     def good(self) -> bool:

@@ -11,20 +11,21 @@ from controller.remote_copy.states import BridgeState, PairState
 from tests.helpers import operator
 from tests.helpers.copying import core, duplex, duplex_pair, format_track
 from tests.helpers.operator import order, set_up_bridge
-from tests.helpers.two_systems import BY_COMMAND, Rig, rig, until
+from tests.helpers.two_systems import BY_COMMAND, PEER_PORTS, Rig, rig, until
 
 EVEN_LONGER_S = 100.0
 
 
 class Line:
-    """Streams that carry nothing any more once `dead` is set, and do not end either."""
+    """Streams that carry nothing any more once `dead` is set, and do not end either. which: their names begin so."""
 
-    def __init__(self) -> None:
+    def __init__(self, which: str = "peer") -> None:
         self.dead = False
+        self.which = which
 
     def join(self, name: str) -> tuple[trio.abc.Stream, trio.abc.Stream]:
         left, right = trio.testing.memory_stream_pair()
-        if name.startswith("peer"):
+        if name.startswith(self.which):
             for stream in (left, right):
                 self._may_die(stream)
         return left, right
@@ -59,6 +60,39 @@ async def test_a_line_that_carries_nothing_any_more_is_noticed_though_nobody_wri
         await until(lambda: bridge_state(r) is BridgeState.FAILED, LIMIT_S + 2 * TICK_S)
         assert trio.current_time() - died > 1
         assert duplex(r, 0), "only a write takes it out of step"
+
+
+@pytest.mark.parametrize("wan", [False, True])
+async def test_a_dead_line_takes_no_bridge_that_has_another(wan: bool, autojump_clock: object) -> None:
+    """An order or a question that is stuck on it keeps the turn, and the other bridge is not asked after meanwhile."""
+    line = Line("peer0")
+    async with rig(line.join, copy=BY_COMMAND, wan=wan) as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await duplex_pair(r, to_a, to_b, 0, 1)
+        for session, site, volume, role in (
+            (to_a, "A", 0xF4, 1), (to_a, "A", 0xF5, 4), (to_b, "B", 0xF4, 2), (to_b, "B", 0xF5, 3),
+        ):  # fmt: skip
+            assert (await order(session, volume, operator.define_bridge(site, volume, role, 2))).completed
+        assert (await order(to_a, 0xF4, operator.establish_bridge(2, 0xF4))).completed
+        first, second = core(r.a).sending[1], core(r.a).sending[2]
+        assert first.data_path is not None and first.data_path.said == PEER_PORTS["A"][0]
+        assert second.data_path is not None and second.data_path.said != PEER_PORTS["A"][0]
+        sender = second.worker.sender
+        line.dead = True
+        await until(lambda: first.worker.state is BridgeState.FAILED, LIMIT_S + 2 * TICK_S)
+        await trio.sleep(EVEN_LONGER_S)
+        assert second.worker.sender is sender
+
+
+async def test_a_pause_of_this_box_is_no_silence_of_the_other(autojump_clock: trio.testing.MockClock) -> None:
+    """Nothing was asked while a whole box stood still, or was busy with something long."""
+    async with rig(copy=BY_COMMAND) as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await duplex_pair(r, to_a, to_b, 0)
+        sender = core(r.a).sending[1].worker.sender
+        for pause in (2 * LIMIT_S, 4 * LIMIT_S):
+            await trio.sleep(EVEN_LONGER_S / 7)
+            autojump_clock.jump(pause)
+            await trio.sleep(EVEN_LONGER_S / 7)
+            assert core(r.a).sending[1].worker.sender is sender
 
 
 @pytest.mark.parametrize("conventional", [False, True])

@@ -4,12 +4,15 @@
               whose line or whose other box is dead, has failed (one with records under way sees to that itself). Only
               the time counts in which an answer was waited for over its own path, tick by tick: the question may wait
               for the turn of orders on another line, and this box may stand still
-    pairs     in step are asked after in turn, each after PAIR_EVERY_S at the earliest, at most PAIRS_A_TICK a second: a
-              secondary that a command has suspended or recovered is found so (04, 07) without a write
+    pairs     in step are asked after in turn, each after PAIR_EVERY_S at the earliest, at most PAIRS_A_TICK a second of
+              those with the same other box: a secondary that a command has suspended or recovered is found so (04, 07)
+              without a write
 The other box answers with channel end and device end, or with why not: 0F67 no such bridge, 0F62 not the secondary of
 that pair, 0F69 suspended by command. Unanswered questions about pairs change nothing: a write finds out (06).
 Source: pprc-commands 4.10, 7.3 step 5, 8.3; the intervals of idle bridges and of pairs: project-defined.
 """
+
+from functools import partial
 
 from ccw import pprc
 from controller.remote_copy import orders, pair_acts
@@ -17,7 +20,7 @@ from controller.remote_copy.bridge_sender import BridgeSender
 from controller.remote_copy.checks import primary_box
 from controller.remote_copy.core import Core, PrimaryBridge
 from controller.remote_copy.host_writes import FB_SECONDARY_SUBSYSTEM, HostWrites
-from controller.remote_copy.pair import Pair
+from controller.remote_copy.pair import BoxName, Pair
 from controller.remote_copy.procedure import Procedure, run
 from controller.remote_copy.refusal import FORMAT_REASON, Refused, reject
 from controller.remote_copy.states import PairEvent, PairState, Reason
@@ -35,7 +38,7 @@ class Heartbeat:
         self._core = core
         self._writes = writes
         self._ticking = False
-        self._asking = False  # after pairs
+        self._asking: set[BoxName] = set()  # boxes that are asked after pairs
         self._asked: dict[int, float] = {}  # volume: when it was asked after, or first seen in step
 
     def watch(self) -> None:
@@ -52,10 +55,12 @@ class Heartbeat:
                 self._look_at(bridge, bridge.worker.sender, now)
         pairs = [pair for pair in self._core.primaries.values() if pair.state is PairState.DUPLEX or pair.resting]
         self._asked = {pair.volume: self._asked.get(pair.volume, now) for pair in pairs}
-        due = sorted((pair for pair in pairs if now - self._asked[pair.volume] >= PAIR_EVERY_S), key=self._last_asked)
-        if due and not self._asking:
-            self._asking = True
-            run(self._ask_after(due[:PAIRS_A_TICK]), self._pairs_asked)
+        due = [pair for pair in pairs if now - self._asked[pair.volume] >= PAIR_EVERY_S]
+        for box in {pair.secondary.box: None for pair in due}:
+            if box not in self._asking:
+                self._asking.add(box)
+                theirs = sorted((pair for pair in due if pair.secondary.box == box), key=self._last_asked)
+                run(self._ask_after(theirs[:PAIRS_A_TICK]), partial(self._pairs_asked, box))
         if pairs or any(bridge.worker.sender is not None for bridge in self._core.sending.values()):
             self.watch()
 
@@ -105,12 +110,14 @@ class Heartbeat:
             except Refused as refused:
                 loss = pair_acts.loss_of(refused)
                 if loss is PairEvent.COMMUNICATION_LOST:
+                    if refused.refusal.reason == Reason.PEER_REFUSED:
+                        continue  # busy, perhaps
                     return
                 if self._core.primaries.get(pair.volume) is pair and pair.generation == generation:
                     self._writes.suspend(pair, loss, FB_SECONDARY_SUBSYSTEM, "the secondary was asked after")
 
-    def _pairs_asked(self, _result: Refused | None) -> None:
-        self._asking = False
+    def _pairs_asked(self, box: BoxName, _result: Refused | None) -> None:
+        self._asking.discard(box)
 
 
 def answer(core: Core, order: pprc.UpdateSecondaryDeviceStatus, volume: int) -> Procedure[None]:

@@ -7,6 +7,7 @@ import trio
 import trio.testing
 
 from controller.remote_copy.heartbeat import LIMIT_S, PAIR_EVERY_S, TICK_S
+from controller.remote_copy.pair import BoxName, Pair
 from controller.remote_copy.states import BridgeState, PairState
 from tests.helpers import operator
 from tests.helpers.copying import core, duplex, duplex_pair, format_track
@@ -118,6 +119,21 @@ async def test_what_was_done_to_the_secondary_is_heard_without_a_write(
         assert duplex(r, 0)
         await until(lambda: core(r.a).primaries[0].state is learned, PAIR_EVERY_S + 2 * TICK_S)
         assert duplex(r, 1)
+
+
+async def test_a_box_that_is_away_and_busy_devices_keep_no_turn_of_others(autojump_clock: object) -> None:
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await duplex_pair(r, to_a, to_b, 0, 1)
+        here = core(r.a)
+        away = BoxName(b"another box.", 0x0300, 0)
+        for number in range(100, 140):
+            gone = Pair(number, True, here.name(number), away.volume(number), number, 30, 15, PairState.DUPLEX)
+            here.primaries[number] = gone
+        assert r.b.running.subsystem.hold("somebody", 1)
+        await trio.sleep(EVEN_LONGER_S)
+        assert (await order(to_b, 0, operator.suspend_pair(0))).completed
+        learned = PairState.SUSPENDED_SECONDARY_COMMAND
+        await until(lambda: here.primaries[0].state is learned, PAIR_EVERY_S + 2 * TICK_S)
 
 
 async def test_hosts_of_a_consistency_group_are_held_as_by_a_write(autojump_clock: object) -> None:

@@ -98,8 +98,14 @@ def may_copy(core: Core, secondary: VolumeName) -> None:
 
 
 def set_secondary(core: Core, pair: Pair, state: PairState) -> Procedure[None]:
-    """D7 to the pair's secondary, over another path when one does not answer. Raises Refused."""
-    yield from _over_a_path(core, pair, lambda entry: tell_secondary(core, pair, state, entry))
+    """D7 to the pair's secondary, over another path when one does not answer. Raises Refused.
+
+    What is to be said holds for the pair as it is now: once that has changed, no further path is tried. That a pair is
+    to end holds anyway.
+    """
+    yield from _over_a_path(
+        core, pair, lambda entry: tell_secondary(core, pair, state, entry), anyway=state is PairState.SIMPLEX
+    )
 
 
 def take_up(core: Core, pair: Pair) -> Procedure[None]:
@@ -120,14 +126,19 @@ def _take_up(core: Core, pair: Pair, entry: PathEntry) -> Procedure[None]:
     yield from tell_secondary(core, pair, PairState.DUPLEX_PENDING, entry, expected=expected)
 
 
-def _over_a_path(core: Core, pair: Pair, act: Callable[[PathEntry], Procedure[None]]) -> Procedure[None]:
+def _over_a_path(
+    core: Core, pair: Pair, act: Callable[[PathEntry], Procedure[None]], *, anyway: bool = False
+) -> Procedure[None]:
+    now = pair.state, pair.generation
     first = core.control_path(pair.secondary.box)
     paths = [first, *(entry for entry in core.paths.need(pair.secondary.box).good() if entry is not first)]
     for entry in paths:
         try:
             yield from act(entry)
         except Refused as refused:
-            if refused.refusal.reason not in (Reason.PEER_TIME_OUT, Reason.NO_WORKING_PATH) or entry is paths[-1]:
+            lost = refused.refusal.reason in (Reason.PEER_TIME_OUT, Reason.NO_WORKING_PATH)
+            changed = not anyway and (pair.state, pair.generation) != now
+            if not lost or changed or entry is paths[-1]:
                 raise
         else:
             return

@@ -14,8 +14,9 @@ from controller.remote_copy.refusal import Refused
 from controller.remote_copy.states import PairState, PathStatus
 from tests.helpers import operator
 from tests.helpers.copying import core, duplex, duplex_pair, in_step, state
+from tests.helpers.dead_line import Line
 from tests.helpers.operator import freeze, order
-from tests.helpers.two_systems import Rig, rig, until
+from tests.helpers.two_systems import BY_COMMAND, Rig, rig, until
 
 AT_ONCE_S = 0.05  # a busy device is tried again after twice as long
 PENDING, STOPPED = PairState.DUPLEX_PENDING, PairState.SUSPENDED_BY_PRIMARY_CONTROL
@@ -130,3 +131,20 @@ async def test_a_thousand_orders_that_wait_for_a_path_which_goes_away_all_end(au
         peer.end_turn()
         assert len(ends) == 1024
         assert all(isinstance(end, Refused) for end in ends)
+
+
+async def test_what_holds_no_more_is_not_said_over_another_path(autojump_clock: object) -> None:
+    """Or an old state of the secondary would come behind a newer one, which took the other path at once."""
+    line = Line("peer0")
+    async with rig(line.join, copy=BY_COMMAND, wan=True) as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await duplex_pair(r, to_a, to_b, 0)
+        here = core(r.a)
+        pair = here.primaries[0]
+        ends: list[object] = []
+        line.dead = True
+        run(pair_acts.set_secondary(here, pair, PairState.DUPLEX), ends.append)
+        await order(to_a, 0, operator.suspend_pair(0))  # to the host it may take too long
+        await until(lambda: bool(ends), 100)
+        await trio.sleep(1)
+        assert state(r, 0) is PairState.SUSPENDED_PRIMARY_COMMAND
+        assert secondary(r, 0) is STOPPED

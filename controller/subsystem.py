@@ -20,6 +20,7 @@ from controller.channel import PathId
 from controller.channel.busy import ControlUnitBusy
 from controller.commands.device import Device, DeviceSettings
 from controller.commands.device_state import SubsystemModes
+from controller.commands.ending import BUSY
 from controller.commands.outcome import Command, Outcome, UnitCheck
 from controller.commands.profiles import PROFILES
 from controller.commands.subsystem_functions import REMOTE_WRITE_PREFIX
@@ -277,7 +278,7 @@ class Subsystem:
             if self.parallel.waits(device, path, command, claim, again):
                 return
         outcome = device.execute(path, command)
-        if claim is not None:
+        if claim is not None and outcome.status != BUSY:  # of a chain that has waited the device was taken meanwhile
             device.take_claim(path, claim)
         if not command.chained:  # it has ended what came before
             self.parallel.chain_over(device.settings.volume)

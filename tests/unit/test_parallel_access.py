@@ -9,60 +9,13 @@ import pytest
 from ccw.configuration import SpecificQualifier
 from ccw.subsystem_data import AddressEntry, AddressType, NodeRecords, UnitAddressConfiguration
 from controller.channel import PathId
-from controller.commands.outcome import Command, Outcome
 from controller.config import ConfigError, check_config
 from controller.parallel_access import ParallelAccess
 from tests.fuzz.box import Box
 from tests.helpers import operator
+from tests.helpers.caller import ALIAS, BASE, OTHER, READS, SECOND, WRITES, A, B, C, Caller
 
-BASE, ALIAS, SECOND, OTHER = 0x00, 0xE0, 0xE1, 0x01
-A, B, C = (PathId("H", channel, 0) for channel in (0x4001, 0x4002, 0x4003))
-CHAIN, SLI = 0x40, 0x20
-READS, WRITES = "40", "C0"
 COUNT = bytes.fromhex("0000000301000008")
-
-
-class Caller:
-    """Sends commands to a subsystem and keeps what comes back; no link between."""
-
-    def __init__(self) -> None:
-        self.box = Box(features=frozenset({"thin"}), aliases=(ALIAS, SECOND))
-        self.subsystem = self.box.subsystem
-        self.presented: list[tuple[PathId, int, int]] = []
-        self.box.present_status = lambda *status: self.presented.append(status)  # type: ignore[method-assign, assignment]
-        self.box.host_paths = lambda: [A, B, C]  # type: ignore[method-assign]
-
-    def send(
-        self, path: PathId, unit: int, code: int, argument: bytes | int = 0, *, first: bool = False, last: bool = False
-    ) -> list[Outcome]:
-        """One command; the list is empty as long as it waits."""
-        data = argument if isinstance(argument, bytes) else b""
-        count = len(argument) if isinstance(argument, bytes) else argument
-        answers: list[Outcome] = []
-        flags = SLI | (0 if last else CHAIN)
-        self.subsystem.start(path, unit, Command(code, flags, count, data, not first), answers.append)
-        return answers
-
-    def extent(self, path: PathId, unit: int, first: int, last: int, mask: str) -> list[Outcome]:
-        """Define Extent begins a chain; tracks of cylinder 0."""
-        extent = f"{mask}C000000000 0000 0000{first:04X} 0000{last:04X}".replace(" ", "")
-        return self.send(path, unit, 0x63, bytes.fromhex(extent), first=True)
-
-    def end(self, path: PathId, unit: int) -> None:
-        self.subsystem.end_chain(path, unit)
-
-    def alone(self, path: PathId, unit: int, code: int, argument: bytes | int = 0) -> Outcome:
-        """A chain of one command."""
-        (answer,) = self.send(path, unit, code, argument, first=True, last=True)
-        self.end(path, unit)
-        return answer
-
-    def subsystem_data(self, unit: int, order: str, length: int) -> bytes:
-        (prepared,) = self.send(A, unit, 0x27, bytes.fromhex(order), first=True)
-        assert prepared.status == 0x0C
-        (answer,) = self.send(A, unit, 0x3E, length, last=True)
-        self.end(A, unit)
-        return answer.data
 
 
 @pytest.fixture
@@ -209,6 +162,18 @@ def test_who_loses_the_device_within_its_chain_hears_of_it(caller: Caller) -> No
     assert waiting[0].sense is not None and waiting[0].sense[7] == 0x3F
 
 
+def test_who_is_answered_busy_keeps_nobody_waiting(caller: Caller) -> None:
+    """Its chain waited, and the volume was reserved meanwhile; the channel has not taken the status yet."""
+    caller.extent(A, BASE, 0, 9, WRITES)
+    refused = caller.extent(B, ALIAS, 0, 9, WRITES)
+    assert caller.alone(C, SECOND, 0xB4, 32).status == 0x0C
+    assert [outcome.status for outcome in refused] == [0x10]
+    waiting = caller.extent(C, SECOND, 0, 9, WRITES)
+    assert waiting == []
+    caller.end(A, BASE)
+    assert [outcome.status for outcome in waiting] == [0x0C]
+
+
 def update_both_records(caller: Caller) -> tuple[bytes, bytes]:
     """Two chains, of base and alias, update a record each of one track, command by command in turn; what is there."""
     caller.extent(A, BASE, 3, 3, WRITES)
@@ -305,16 +270,7 @@ def test_a_track_that_the_alias_flags_defective_is_so_at_the_base(caller: Caller
     assert home_address(caller, B, SECOND) == bytes((2, 0, 0, 0, 3)), "a write of the base leaves the flag"
 
 
-# Space given back: order 81 of Define Subsystem Operation, behind what prepares for it in the middle of a chain
-
-
-def give_back(caller: Caller, path: PathId, unit: int, *extents: str) -> list[Outcome]:
-    """The last commands of a chain that has begun: nothing in particular, then the order."""
-    caller.send(path, unit, 0x27, bytes.fromhex("180000000000030000000000"))
-    caller.send(path, unit, 0x3E, 9)
-    named = f"{caller.box.settings.volumes[0].identity.lss:02X}{BASE:02X}"
-    order = bytes.fromhex(f"81002000{named}{'00' * 14}{len(extents):04X}0000{''.join(extents)}")
-    return caller.send(path, unit, 0xF7, order, last=True)
+# Space given back: order 81 of Define Subsystem Operation
 
 
 @pytest.mark.parametrize(("mask", "claimed", "status"), [(WRITES, 3, 0x0C), (READS, 3, 0x0E), (WRITES, 4, 0x0E)])
@@ -324,7 +280,7 @@ def test_a_chain_gives_back_only_what_it_has_claimed_to_write(
     """It cannot wait for more, for others may wait for what it has."""
     write(caller, A, BASE, 1)
     assert caller.extent(B, ALIAS, claimed, claimed, mask)[0].status == 0x0C
-    (ended,) = give_back(caller, B, ALIAS, "0000000300000003")
+    (ended,) = caller.give_back(B, ALIAS, "0000000300000003")
     assert ended.status == status
     if status == 0x0E:
         assert ended.sense is not None and (ended.sense[0], ended.sense[7]) == (0x80, 0x02)
@@ -335,7 +291,7 @@ def test_who_gives_back_space_waits_for_readers_whatever_its_mask(caller: Caller
     write(caller, A, BASE, 1)
     caller.extent(A, BASE, 3, 3, READS)
     assert caller.send(B, ALIAS, 0x1F, b"\x40", first=True)[0].status == 0x0C
-    waiting = give_back(caller, B, ALIAS, "0000000300000003")
+    waiting = caller.give_back(B, ALIAS, "0000000300000003")
     assert waiting == []
     caller.end(A, BASE)
     assert waiting[0].status == 0x0C
@@ -348,7 +304,7 @@ def test_a_path_that_ends_altogether_does_not_set_its_own_waiting_chain_going(ca
     write(caller, A, BASE, 1)
     caller.extent(A, BASE, 0, 9, WRITES)
     assert caller.send(A, ALIAS, 0x5B, first=True)[0].status == 0x0C
-    waiting = give_back(caller, A, ALIAS, "0000000300000003")
+    waiting = caller.give_back(A, ALIAS, "0000000300000003")
     others = caller.extent(B, SECOND, 0, 9, READS)
     assert (waiting, others) == ([], [])
     if ends == "reset":

@@ -138,6 +138,11 @@ class Writes:
 
         def again() -> None:
             if device.active_chain is chain:
+                by_host = not device.is_peer(path)
+                refusal = self._remote_copy.gate(device.settings.volume, WRITE_DATA) if by_host else None
+                if refusal is not None:  # what the volume is has changed meanwhile
+                    reply(device.refuse(path, command, UnitCheck(0, image=refusal.sense())))
+                    return
                 try:
                     attempt()
                 except ArrayFault as fault:

@@ -11,6 +11,7 @@ from ccw.subsystem_data import AddressEntry, AddressType, NodeRecords, UnitAddre
 from controller.channel import PathId
 from controller.config import ConfigError, check_config
 from controller.parallel_access import ParallelAccess
+from controller.remote_copy.ports import ArrayFull
 from tests.fuzz.box import Box
 from tests.helpers import operator
 from tests.helpers.caller import ALIAS, BASE, OTHER, READS, SECOND, WRITES, A, B, C, Caller
@@ -314,6 +315,27 @@ def test_a_path_that_ends_altogether_does_not_set_its_own_waiting_chain_going(ca
     assert waiting == []
     assert caller.box.store.read(BASE, 3) is not None
     assert [outcome.status for outcome in others] == [0x0C]
+
+
+def test_a_write_that_waits_for_room_is_refused_when_the_volume_is_not_for_hosts_any_more(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The alias's chain waits; meanwhile the base, which is idle, is made a bridge volume."""
+    array = caller.subsystem.ports.array
+
+    def full(*_: object) -> int:
+        raise ArrayFull("no room", passing=True)
+
+    caller.extent(B, ALIAS, 3, 3, WRITES)
+    caller.send(B, ALIAS, 0x47, bytes.fromhex("03000001 00000003 00000003 00 FF 0000"))
+    with monkeypatch.context() as patched:
+        patched.setattr(array, "write", full)
+        ended = caller.send(B, ALIAS, 0x1D, COUNT + bytes(8), last=True)
+    assert ended == []
+    assert caller.alone(A, BASE, 0x27, operator.define_bridge("A", BASE, 1)).status == 0x0C
+    caller.box.pass_time(1.0)
+    assert [outcome.status for outcome in ended] == [0x0E]
+    assert caller.box.store.read(BASE, 3) is None
 
 
 # What they share

@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import replace
 from functools import partial
 
+from ccw.ccws import CommandCode
 from ccw.errors import FormatError
 from ccw.pprc import PprcHeader
 from ccw.pprc_codes import Reason
@@ -280,6 +281,8 @@ class Subsystem:
         outcome = device.execute(path, command)
         if claim is not None and outcome.status != BUSY:  # of a chain that has waited the device was taken meanwhile
             device.take_claim(path, claim)
+        if command.code == CommandCode.UNCONDITIONAL_RESERVE and not command.chained:
+            self._take_volume(device, path)
         if not command.chained:  # it has ended what came before
             self.parallel.chain_over(device.settings.volume)
         if outcome.order is not None:
@@ -296,6 +299,12 @@ class Subsystem:
             self.writes.complete(device, path, command, outcome, reply)
         else:
             reply(outcome)
+
+    def _take_volume(self, taken: Device, path: PathId) -> None:
+        """Unconditional Reserve: what others have begun by further addresses of the volume must not go on."""
+        for device in self.parallel.exposures(taken.settings.volume):
+            if device is not taken:
+                self.writes.store(device.give_way(path))
 
     def _order(
         self,

@@ -158,10 +158,21 @@ class Device(DeviceState):
         if chain is None:
             paths.allegiance = None
             return ()
-        if chain.path != path:
-            chain.cut_off = True
-            paths.cut_off(chain.path)
         paths.allegiance = None
+        if chain.path == path:
+            return self.end_chain(path)
+        return self._cut_off(chain)
+
+    def give_way(self, path: Hashable) -> tuple[TrackWrite, ...]:
+        """The volume was taken over by `path` at another of its addresses: the chain of another host is ended too."""
+        chain, reservation = self._chain, self.paths.reservation
+        if chain is None or self.is_peer(chain.path) or reservation.identity(chain.path) == reservation.identity(path):
+            return ()
+        return self._cut_off(chain)
+
+    def _cut_off(self, chain: ChainState) -> tuple[TrackWrite, ...]:
+        chain.cut_off = True
+        self.paths.cut_off(chain.path)
         return self.end_chain(chain.path)
 
     def _refuse_cut_off(self, path: Hashable, command: Command) -> Outcome:

@@ -338,6 +338,30 @@ def test_a_write_that_waits_for_room_is_refused_when_the_volume_is_not_for_hosts
     assert caller.box.store.read(BASE, 3) is None
 
 
+def test_who_takes_the_volume_over_ends_the_chains_of_others_at_every_address(caller: Caller) -> None:
+    """What the old owner has begun at the base must not reach the tracks after the new one has looked at them."""
+    write(caller, A, BASE, 1)
+    assert caller.alone(A, BASE, 0xB4, 32).status == 0x0C
+    caller.extent(A, BASE, 3, 3, WRITES)
+    caller.send(A, BASE, 0x47, bytes.fromhex("01800001 00000003 00000003 01 FF 0008"))
+    assert caller.alone(B, ALIAS, 0x14, 32).status == 0x0C
+    assert read(caller, B, SECOND) == b"\1" * 8, "no claim of the old owner is in the way"
+    (late,) = caller.send(A, BASE, 0x85, b"\2" * 8, last=True)
+    assert late.sense is not None and late.sense[7] == 0x3F
+    caller.end(A, BASE)
+    assert read(caller, B, BASE) == b"\1" * 8
+
+
+def test_who_takes_the_volume_over_goes_on_with_chains_of_its_own_group(caller: Caller) -> None:
+    write(caller, A, BASE, 1)
+    for path, unit in ((A, BASE), (B, ALIAS)):
+        assert caller.alone(path, unit, 0xAF, ESTABLISH).status == 0x0C
+    caller.extent(A, BASE, 3, 3, READS)
+    assert caller.alone(B, ALIAS, 0x14, 32).status == 0x0C
+    caller.send(A, BASE, 0x47, bytes.fromhex("06000001 00000003 00000003 01 FF 0000"))
+    assert caller.send(A, BASE, 0x06, 8, last=True)[0].data == b"\1" * 8
+
+
 # What they share
 
 

@@ -73,7 +73,7 @@ class Heartbeat:
             return
         if path.under_way or path.in_vain or not path.good:
             bridge.silent_ticks += 1
-        if bridge.silent_ticks * TICK_S > LIMIT_S - BEAT_AFTER_S and sender.idle:
+        if bridge.silent_ticks * TICK_S >= LIMIT_S - BEAT_AFTER_S and sender.idle:
             sender.fail(f"nothing was heard for {LIMIT_S:.0f} s")
         elif not bridge.asked_after:
             bridge.asked_after = True

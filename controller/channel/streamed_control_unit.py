@@ -30,6 +30,8 @@ from controller.channel.path_table import PathTable
 from controller.channel.timer import Timer
 from controller.commands.outcome import Command, Outcome
 
+VIEWED_BYTES_MIN = 4096
+"""Shorter data are copied: a view keeps all that was read with it, and one command may have many parts."""
 _SOLICIT = int(CommandFlag.SOLICIT_SUPPLEMENTARY_STATUS)
 _CHANNEL_END = int(UnitStatus.CHANNEL_END)
 
@@ -159,7 +161,7 @@ class StreamedControlUnit:
             self._port.break_off("data of no command")
             return
         lane, incoming = self._open
-        incoming.parts.append(data)
+        incoming.parts.append(data if len(data) >= VIEWED_BYTES_MIN else bytes(data))
         incoming.due -= len(data)
         if incoming.due < 0 or (incoming.due == 0) != end:
             self._port.break_off("data of another length than the command's")

@@ -9,6 +9,8 @@ base's. What keeps chains from undoing each other's writes are claims:
      that claims, until the earlier one is over; those that wait go on in the order they came.
  P3  A chain claims once, and waits only while it holds nothing: nobody waits for ever. An order that gives back other
      tracks than were claimed is refused (CR 0/2).
+ P4  A Device Reserve waits until no other host has a chain at another exposure, other than to reserve too, nor the
+     reservation where it cannot be answered busy: who has reserved a volume is alone on it.
 
 Volumes without aliases are not looked at. Source: Linux DASD driver (what hosts do); the claims are this project's.
 """
@@ -34,11 +36,11 @@ EXTENT_IN_PREFIX, PREFIX_EXTENT_VALID = 12, 0x80
 
 
 class Waiting(NamedTuple):
-    """A chain that waits for its claim: its device, itself, and how it goes on."""
+    """A chain that waits for its claim, or (None) to reserve: its device, itself, and how it goes on."""
 
     device: Device
     chain: ChainState | None
-    claim: Claim
+    claim: Claim | None
     go_on: Callable[[], None]
 
     @property
@@ -56,6 +58,7 @@ class ParallelAccess:
         for alias, base in aliases.items():
             self._addresses.setdefault(base, [base]).append(alias)
         self._waiting: dict[int, list[Waiting]] = {}
+        self._reserving: dict[int, ChainState | None] = {}  # the chain of a unit address that waits to reserve
 
     def exposures(self, volume: int) -> list[Device]:
         """The devices by which hosts reach the tracks of a volume, its base first."""
@@ -79,18 +82,46 @@ class ParallelAccess:
 
         False where somebody else has the device: the command will be answered busy.
         """
-        volume = device.settings.volume
-        if not self._conflicts(device, claim) or (not command.chained and not device.hold(path)):
+        return self._conflicts(device, claim) and self._wait(device, path, command, claim, go_on)
+
+    def waits_to_reserve(self, device: Device, path: PathId, command: Command, go_on: Callable[[], None]) -> bool:
+        """The same for a Device Reserve (P4)."""
+        volume, address = device.settings.volume, device.settings.unit_address
+        if volume not in self._addresses:
             return False
-        self._waiting.setdefault(volume, []).append(Waiting(device, device.active_chain, claim, go_on))
+        self._reserving.pop(address, None)
+        taken = command.chained and device.paths.is_reserved_elsewhere(path)
+        waits = (taken or self._others_work(device, path)) and self._wait(device, path, command, None, go_on)
+        if waits:
+            self._reserving[address] = device.active_chain
+        return waits
+
+    def _wait(
+        self, device: Device, path: PathId, command: Command, claim: Claim | None, go_on: Callable[[], None]
+    ) -> bool:
+        if not command.chained and not device.hold(path):
+            return False
+        waiting = Waiting(device, device.active_chain, claim, go_on)
+        self._waiting.setdefault(device.settings.volume, []).append(waiting)
         return True
+
+    def _others_work(self, device: Device, path: PathId) -> bool:
+        """Has another host a chain at another exposure that does not wait to reserve?"""
+        identity = device.paths.reservation.identity
+        for other in self.exposures(device.settings.volume):
+            chain = other.active_chain
+            if other is device or chain is None or self._reserving.get(other.settings.unit_address) is chain:
+                continue
+            if not device.is_peer(chain.path) and identity(chain.path) != identity(path):
+                return True
+        return False
 
     def _conflicts(self, device: Device, claim: Claim) -> bool:
         volume = device.settings.volume
         others = [other.active_chain for other in self.exposures(volume) if other is not device]
         held = [chain.claim for chain in others if chain is not None and chain.claim is not None]
         ahead = [w.claim for w in self._waiting.get(volume, ()) if w.device is not device and w.stands]
-        return any(claim.conflicts(other) for other in (*held, *ahead))
+        return any(claim.conflicts(other) for other in (*held, *ahead) if other is not None)
 
     def chain_over(self, volume: int) -> None:
         """A chain of the volume has ended: let those go on that waited for it. Who lost the device hears of that."""

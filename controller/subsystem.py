@@ -273,11 +273,12 @@ class Subsystem:
         if not command.chained and self.busy.refuses(path, device.settings.unit_address):
             reply(Outcome(CONTROL_UNIT_BUSY, residual=command.count))
             return
+        again = partial(self.start, path, device.settings.unit_address, command, reply)
         claim = self.parallel.wanted(device, path, command)
-        if claim is not None:
-            again = partial(self.start, path, device.settings.unit_address, command, reply)
-            if self.parallel.waits(device, path, command, claim, again):
-                return
+        if claim is not None and self.parallel.waits(device, path, command, claim, again):
+            return
+        if command.code == CommandCode.DEVICE_RESERVE and self.parallel.waits_to_reserve(device, path, command, again):
+            return
         outcome = device.execute(path, command)
         if claim is not None and outcome.status != BUSY:  # of a chain that has waited the device was taken meanwhile
             device.take_claim(path, claim)

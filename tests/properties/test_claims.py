@@ -20,6 +20,7 @@ from tests.helpers.caller import ALIAS, BASE, READS, SECOND, WRITES, A, B, C, Ca
 
 PATHS, UNITS = (A, B, C), (BASE, ALIAS, SECOND)
 STEPS = 60
+REFUSED = (0x10, 0x0E)  # busy; told that it has lost the device
 SEEK, SEARCH, SENSE_ID, RESERVE, RELEASE, TAKE_OVER = 0x07, 0x31, 0xE4, 0xB4, 0x94, 0x14
 OPERATOR = "operator"
 BEGIN = ("extent",) * 5 + ("seek", "give back", "sense id", "reserve", "release", "take over")
@@ -99,12 +100,17 @@ class Hosts:
         self.seeking.discard(place)
 
     def check(self) -> None:
-        """P2: claims that are held do not meet; every command is answered once."""
+        """P2: claims that are held do not meet; P4: who has reserved is alone; every command is answered once."""
         devices = self.caller.subsystem.parallel.exposures(BASE)
         chains = [device.active_chain for device in devices]
         claims = [chain.claim for chain in chains if chain is not None and chain.claim is not None]
         for index, claim in enumerate(claims):
             assert not any(claim.conflicts(other) for other in claims[:index]), claims
+        owner = devices[0].paths.owner
+        for unit, chain in zip(UNITS, chains, strict=True):
+            if chain is not None and owner not in (None, chain.path):
+                answers = self.chains[chain.path, unit]  # type: ignore[index]
+                assert not answers or answers[0].status in REFUSED, "at work beside who has reserved the volume"
         assert all(len(answers) <= 1 for answers in self.chains.values())
 
     def finish(self) -> None:
@@ -137,12 +143,17 @@ def test_claims_never_meet_and_nobody_waits_for_ever(seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("broken", "symptom"), [("chain_over", "somebody waits for ever"), ("_conflicts", "Claim")]
+    ("broken", "symptom"),
+    [
+        ("chain_over", "somebody waits for ever"),
+        ("_conflicts", "Claim"),
+        ("waits_to_reserve", "at work beside who has reserved"),
+    ],
 )
 def test_broken_claims_are_caught(broken: str, symptom: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ParallelAccess, broken, lambda *_: False)
     caught = []
-    for seed in range(10):
+    for seed in range(20):
         try:
             run(seed)
         except AssertionError as error:

@@ -17,6 +17,8 @@ from tests.helpers import operator
 from tests.helpers.caller import ALIAS, BASE, OTHER, READS, SECOND, WRITES, A, B, C, Caller
 
 COUNT = bytes.fromhex("0000000301000008")
+GROUP = bytes(range(1, 12))
+ESTABLISH, DISBAND, RESIGN = b"\x80" + GROUP, b"\xa0" + GROUP, b"\xc0" + GROUP  # Set Path Group ID
 
 
 @pytest.fixture
@@ -164,12 +166,15 @@ def test_who_loses_the_device_within_its_chain_hears_of_it(caller: Caller) -> No
 
 
 def test_who_is_answered_busy_keeps_nobody_waiting(caller: Caller) -> None:
-    """Its chain waited, and the volume was reserved meanwhile; the channel has not taken the status yet."""
+    """Its chain waited, and its group lost the reservation meanwhile; the channel has not taken the status yet."""
+    for path in (A, B):
+        assert caller.alone(path, SECOND, 0xAF, ESTABLISH).status == 0x0C
+    assert caller.alone(A, SECOND, 0xB4, 32).status == 0x0C
     caller.extent(A, BASE, 0, 9, WRITES)
     refused = caller.extent(B, ALIAS, 0, 9, WRITES)
-    assert caller.alone(C, SECOND, 0xB4, 32).status == 0x0C
+    assert caller.alone(A, SECOND, 0xAF, DISBAND).status == 0x0C
     assert [outcome.status for outcome in refused] == [0x10]
-    waiting = caller.extent(C, SECOND, 0, 9, WRITES)
+    waiting = caller.extent(A, SECOND, 0, 9, WRITES)
     assert waiting == []
     caller.end(A, BASE)
     assert [outcome.status for outcome in waiting] == [0x0C]
@@ -338,6 +343,49 @@ def test_a_write_that_waits_for_room_is_refused_when_the_volume_is_not_for_hosts
     assert caller.box.store.read(BASE, 3) is None
 
 
+def test_a_reservation_waits_for_what_other_hosts_have_begun_at_other_addresses(caller: Caller) -> None:
+    """Else a chain that claims its tracks later would write between the reads and writes of who has the reservation."""
+    write(caller, A, BASE, 1)
+    assert caller.send(A, ALIAS, 0x07, bytes.fromhex("000000000003"), first=True)[0].status == 0x0C
+    reserved = caller.send(B, BASE, 0xB4, 32, first=True, last=True)
+    assert reserved == []
+    assert [caller.send(A, ALIAS, 0x31, bytes.fromhex("0000000301"))[0].status for _ in range(2)] == [0x0C, 0x4C]
+    assert caller.send(A, ALIAS, 0x05, b"\2" * 8, last=True)[0].status == 0x0C
+    assert reserved == []
+    caller.end(A, ALIAS)
+    assert [outcome.status for outcome in reserved] == [0x0C]
+    assert caller.alone(A, ALIAS, 0xE4, 7).status == 0x10
+
+
+def test_a_reservation_does_not_wait_for_its_own_group(caller: Caller) -> None:
+    for path, unit in ((A, ALIAS), (B, BASE)):
+        assert caller.alone(path, unit, 0xAF, ESTABLISH).status == 0x0C
+    caller.extent(A, ALIAS, 3, 3, WRITES)
+    assert caller.alone(B, BASE, 0xB4, 32).status == 0x0C
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_of_two_that_want_to_reserve_one_gets_it_and_the_other_later(caller: Caller, behind: bool) -> None:
+    """Also behind Suspend Multipath Reconnection, when the device cannot be answered busy any more."""
+    caller.extent(A, SECOND, 0, 0, READS)
+    wanting = []
+    for path, unit in ((B, BASE), (C, ALIAS)):
+        if behind:
+            assert caller.send(path, unit, 0x5B, first=True)[0].status == 0x0C
+        wanting.append(caller.send(path, unit, 0xB4, 32, first=not behind, last=True))
+    assert wanting == [[], []]
+    caller.end(A, SECOND)
+    assert [outcome.status for outcome in wanting[0]] == [0x0C]
+    assert [outcome.status for outcome in wanting[1]] == ([] if behind else [0x10])
+    caller.end(B, BASE)
+    assert caller.alone(C, SECOND, 0xE4, 7).status == 0x10
+    assert caller.alone(B, BASE, 0x94, 32).status == 0x0C
+    if behind:
+        assert [outcome.status for outcome in wanting[1]] == [0x0C]
+    caller.end(C, ALIAS)
+    assert caller.alone(B, BASE, 0xE4, 7).status == (0x10 if behind else 0x0C)
+
+
 def test_who_takes_the_volume_over_ends_the_chains_of_others_at_every_address(caller: Caller) -> None:
     """What the old owner has begun at the base must not reach the tracks after the new one has looked at them."""
     write(caller, A, BASE, 1)
@@ -375,10 +423,6 @@ def test_a_reservation_is_the_volumes(caller: Caller) -> None:
     assert caller.alone(A, ALIAS, 0x94, 32).status == 0x0C
     assert caller.presented == [(B, ALIAS, 0x04)]
     assert caller.alone(B, ALIAS, 0xE4, 7).status == 0x0C
-
-
-GROUP = bytes(range(1, 12))
-ESTABLISH, DISBAND, RESIGN = b"\x80" + GROUP, b"\xa0" + GROUP, b"\xc0" + GROUP  # Set Path Group ID
 
 
 def test_a_path_that_is_grouped_at_one_address_keeps_its_reservation_at_the_others(caller: Caller) -> None:

@@ -90,6 +90,7 @@ class BridgeSender:
         self._go_back: int | None = None
         self._failures = 0
         self.last_status = clock.now()
+        self._silent_checks = 0  # while records were outstanding, since the last status
         self._watching = False
         self._pace = CopyPace(route.window)
         self._copies = 0  # under way
@@ -118,6 +119,7 @@ class BridgeSender:
     def status(self, packet: StatusPacket) -> None:
         """A status packet arrived on the status bridge."""
         self.last_status = self._clock.now()
+        self._silent_checks = 0
         self._credit = packet.credit
         for entry in packet.entries:
             self._entry(entry)
@@ -352,18 +354,20 @@ class BridgeSender:
         return self._retained[index] if 0 <= index < len(self._retained) else None
 
     def _watch(self) -> None:
-        """See that status keeps coming while records are outstanding."""
+        """See that status keeps coming while records are outstanding. A pause of this box counts as one check."""
         if self._watching:
             return
         self._watching = True
         self.last_status = self._clock.now()
+        self._silent_checks = 0
         self._timers.call_at(self._clock.now() + STATUS_CHECK_S, self._check)
 
     def _check(self) -> None:
         self._watching = False
         if self.failed or self.idle:
             return
-        if self._clock.now() - self.last_status > STATUS_LIMIT_S:
+        self._silent_checks += 1
+        if self._silent_checks * STATUS_CHECK_S > STATUS_LIMIT_S:
             self.fail("no status for 15 s")
             return
         self._watching = True

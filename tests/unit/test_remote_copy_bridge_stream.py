@@ -389,6 +389,20 @@ def test_no_status_for_fifteen_seconds_fails_the_bridge() -> None:
     assert 15 < bridge.clock.time < 18
 
 
+def test_a_pause_of_this_box_is_no_lack_of_status() -> None:
+    """After it, timers come before what has been received meanwhile."""
+    bridge = Bridge()
+    bridge.status.stopped = True
+    update = make_record(bridge.pair, RecordType.HOST_UPDATE, 2, plain(2), 0, 0)
+    update.reply = lambda _: None
+    bridge.sender.update(update)
+    bridge.run()
+    for _ in range(3):
+        bridge.clock.time += 100
+        bridge.timers.due.pop(0)[1]()
+    assert bridge.failed == []
+
+
 def test_status_packets_arrive_once_and_damaged_ones_again() -> None:
     seen: list[StatusPacket] = []
     inbox = StatusInbox(1, seen.append)

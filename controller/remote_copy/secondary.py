@@ -166,7 +166,8 @@ def destination(core: Core, header: BridgeHeader) -> Destination:
     """Whether, and where, a bridge record may be redirected (step 708).
 
     A record that was made before the copy last began is refused. It comes late, perhaps over a bridge that the primary
-    has given up meanwhile, and newer data may be here.
+    has given up meanwhile, and newer data may be here. "Suspended" is the answer to that, and to what an operator has
+    suspended here, which stays so; whatever else has is a fault, after which the primary may go on by itself.
     """
     address = header.destination
     if (address.ssid, address.lss) != (core.own.ssid, core.own.lss) or address.cca not in core.volumes:
@@ -175,8 +176,10 @@ def destination(core: Core, header: BridgeHeader) -> Destination:
     source = header.source
     if pair is None or pair.pair_id != header.pair_id or source[:3] != pair.primary[1:4]:
         return NOWHERE._replace(result=Result.NOT_THE_SECONDARY)
-    if pair.state.suspended or header.tod < pair.not_before:
+    if pair.state is PairState.SUSPENDED_SECONDARY_COMMAND or header.tod < pair.not_before:
         return NOWHERE._replace(result=Result.DESTINATION_SUSPENDED)
+    if pair.state.suspended:
+        return NOWHERE._replace(result=Result.DEVICE_FAULT)
     if header.snapshot_id and pair.snapshot_id != header.snapshot_id:
         pair.snapshot_id = header.snapshot_id
         fields = {"bridge": header.bridge_number, "pair": pair.pair_id, "volume": f"{address.cca:02X}"}

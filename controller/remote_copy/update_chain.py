@@ -22,7 +22,7 @@ from controller.remote_copy.orders import header
 from controller.remote_copy.pair import Pair
 from controller.remote_copy.procedure import Procedure
 from controller.remote_copy.refusal import reject
-from controller.remote_copy.states import Reason
+from controller.remote_copy.states import PairState, Reason
 
 TRACKSET_TRACKS = 16  # that one locate can select, from its first on
 ORDERS_NUMBERED = 65_535
@@ -96,8 +96,10 @@ def accept_update(core: Core, order: pprc.RemoteWritePrefix, volume: int) -> Pro
     pair = core.secondaries.get(volume)
     if pair is None or pair.pair_id != order.pair_id or pair.primary.box != primary_box(order.header):
         raise reject(Reason.NOT_THE_SECONDARY, pair_id=order.pair_id)
-    if pair.state.suspended or order.tod < pair.not_before:
+    if pair.state is PairState.SUSPENDED_SECONDARY_COMMAND or order.tod < pair.not_before:
         raise reject(Reason.DESTINATION_SUSPENDED, pair_id=pair.pair_id)
+    if pair.state.suspended:
+        raise reject(Reason.STATE, pair_id=pair.pair_id)
     expected = following(pair.update_sequence)
     if order.update_sequence not in (pair.update_sequence, expected):
         raise reject(Reason.SEQUENCE_GAP, pair_id=pair.pair_id, expected=expected)

@@ -76,16 +76,14 @@ class ParallelAccess:
         return _claim_of(device.geometry, chain, command)
 
     def waits(
-        self, device: Device, path: PathId, command: Command, claim: Claim, go_on: Callable[[], None]
+        self, device: Device, path: PathId, command: Command, claim: Claim | None, go_on: Callable[[], None]
     ) -> bool:
-        """True: the claim conflicts (P2). The device is kept for the path; `go_on` is called when it may try again.
+        """True: the claim conflicts (P2), or (None) a Device Reserve must wait (P4); `go_on` is to try again.
 
-        False where somebody else has the device: the command will be answered busy.
+        The device is kept for the path. False where somebody else has the device: the command will be answered busy.
         """
-        return self._conflicts(device, claim) and self._wait(device, path, command, claim, go_on)
-
-    def waits_to_reserve(self, device: Device, path: PathId, command: Command, go_on: Callable[[], None]) -> bool:
-        """The same for a Device Reserve (P4)."""
+        if claim is not None:
+            return self._conflicts(device, claim) and self._wait(device, path, command, claim, go_on)
         volume, address = device.settings.volume, device.settings.unit_address
         if volume not in self._addresses:
             return False

@@ -10,7 +10,6 @@ from collections.abc import Callable, Hashable
 from dataclasses import replace
 from functools import partial
 
-from ccw.ccws import CommandCode
 from ccw.errors import FormatError
 from ccw.pprc import PprcHeader
 from ccw.pprc_codes import Reason
@@ -39,6 +38,7 @@ from controller.state_changes import StateChanges
 DEVICE_END = 0x04
 CONTROL_UNIT_BUSY = 0x50
 WRITE_DATA = 0x05
+DEVICE_RESERVE, UNCONDITIONAL_RESERVE = 0xB4, 0x14
 NO_SUCH_IMAGE = 4  # LPR reason
 BRIDGE_PROFILE = PROFILES["3990-6"]  # for bridge volumes of a profile without Locate Record Extended
 
@@ -273,18 +273,17 @@ class Subsystem:
         if not command.chained and self.busy.refuses(path, device.settings.unit_address):
             reply(Outcome(CONTROL_UNIT_BUSY, residual=command.count))
             return
-        again = partial(self.start, path, device.settings.unit_address, command, reply)
         claim = self.parallel.wanted(device, path, command)
-        if claim is not None and self.parallel.waits(device, path, command, claim, again):
-            return
-        if command.code == CommandCode.DEVICE_RESERVE and self.parallel.waits_to_reserve(device, path, command, again):
-            return
+        if claim is not None or command.code == DEVICE_RESERVE:
+            again = partial(self.start, path, device.settings.unit_address, command, reply)
+            if self.parallel.waits(device, path, command, claim, again):
+                return
         outcome = device.execute(path, command)
         if claim is not None and outcome.status != BUSY:  # of a chain that has waited the device was taken meanwhile
             device.take_claim(path, claim)
-        if command.code == CommandCode.UNCONDITIONAL_RESERVE and not command.chained:
-            self._take_volume(device, path)
         if not command.chained:  # it has ended what came before
+            if command.code == UNCONDITIONAL_RESERVE:
+                self._take_volume(device, path)
             self.parallel.chain_over(device.settings.volume)
         if outcome.order is not None:
             self._order(path, device, command, sender, outcome, reply)

@@ -147,7 +147,7 @@ def test_claims_never_meet_and_nobody_waits_for_ever(seed: int) -> None:
     [
         ("chain_over", "somebody waits for ever"),
         ("_conflicts", "Claim"),
-        ("waits_to_reserve", "at work beside who has reserved"),
+        ("_others_work", "at work beside who has reserved"),
     ],
 )
 def test_broken_claims_are_caught(broken: str, symptom: str, monkeypatch: pytest.MonkeyPatch) -> None:

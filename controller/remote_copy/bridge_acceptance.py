@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ccw import pprc
+from controller.channel import PathReply
 from controller.remote_copy import orders
 from controller.remote_copy.bridge_links import shared_status_path
 from controller.remote_copy.bridge_receiver import BridgeReceiver, Destination, ReceiverRoute
@@ -21,6 +22,7 @@ from controller.remote_copy.settings import WINDOW_RECORDS, WINDOW_RECORDS_MAX
 from controller.remote_copy.states import BridgeRole, PairState, Reason
 from controller.remote_copy.status_sender import StatusRoute
 
+GIVE_BACK_AGAIN_S = 2.0
 
 def accept_data_bridge(
     core: Core,
@@ -167,12 +169,34 @@ def drop_secondary_bridge(core: Core, bridge: SecondaryBridge, text: str) -> Non
     bridge.receiver.close()
     core.receiving.pop(bridge.number, None)
     core.around.log(None, "secondary bridge dropped", {**_said(bridge), "why": text})
-    path = bridge.status_path
-    port = core.around.links.get(path.said) if path is not None else None
+    if bridge.status_path is not None:
+        _give_back(core, bridge.status_path)
+
+
+def _give_back(core: Core, path: PathEntry) -> None:
+    """Remove the path on a turned link, and again until that is answered: else the other box holds the link as lent."""
+    port = core.around.links.get(path.said)
     link = port.link if port is not None else None
-    shared = any(other.status_path is path for other in core.receiving.values())
-    if link is not None and path is not None and not shared:
-        link.remove_path(path.image, lambda _: None, core.around.clock.now())
+    if link is None:
+        return
+
+    def answered(reply: PathReply) -> None:
+        if reply.failure is not None:
+            core.around.timers.call_at(core.around.clock.now() + GIVE_BACK_AGAIN_S, again)
+
+    def again() -> None:
+        if port is not None and port.link is link:
+            _give_back(core, path)
+
+    if not _in_use(core, path):
+        link.remove_path(path.image, answered, core.around.clock.now())
+
+
+def _in_use(core: Core, path: PathEntry) -> bool:
+    """Does another bridge use the path, or is it one of this box's own?"""
+    own = [entry for paths in core.paths for entry in paths.entries if entry.good]
+    turned = [bridge.status_path for bridge in core.receiving.values() if bridge.status_path is not None]
+    return any((entry.said, entry.image) == (path.said, path.image) for entry in (*own, *turned))
 
 
 def _said(bridge: SecondaryBridge) -> dict[str, object]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 import pytest
 
+from controller.channel import PathReply
 from controller.remote_copy.states import BridgeState, PairState
 from host_emulator import orders
 from host_emulator.session import HostSession
@@ -131,6 +133,31 @@ async def test_a_lost_link_takes_all_bridges_on_it(autojump_clock: object) -> No
         for volume in range(3):
             await format_track(io, volume, 3, "over the other")
             assert core(r.a).primaries[volume].state is PairState.DUPLEX and equal_images(r, volume)
+
+
+async def test_a_turned_link_is_given_back_even_if_that_is_not_heard_at_first(autojump_clock: object) -> None:
+    """The link of the data is lost, and on the other one nothing comes through for a while either."""
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await set_up(to_a, to_b, 1)
+        turned = r.b.running.adapters.by_said[0x21].link
+        assert turned is not None
+        remove, lost = turned.remove_path, []
+
+        def lose(image: int, reply: Callable[[PathReply], None], now: float) -> None:
+            if len(lost) < 3:
+                lost.append(now)
+                reply(PathReply(False, failure="timeout"))
+            else:
+                remove(image, reply, now)
+
+        turned.remove_path = lose  # type: ignore[method-assign]
+        for site, said in ((r.a, 0x10), (r.b, 0x20)):
+            for scope in list(site.running.adapters.by_said[said].scopes.values()):
+                scope.cancel()
+        (paths,) = core(r.a).paths
+        await until(lambda: not core(r.b).receiving)
+        await until(lambda: next(entry for entry in paths.entries if entry.said == 0x11).good, 120)
+        assert len(lost) == 3
 
 
 async def test_a_bridge_without_a_pair_of_links_is_refused(autojump_clock: object) -> None:

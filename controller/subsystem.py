@@ -20,7 +20,7 @@ from controller.channel import PathId
 from controller.channel.busy import ControlUnitBusy
 from controller.commands.device import Device, DeviceSettings
 from controller.commands.device_state import SubsystemModes
-from controller.commands.ending import BUSY
+from controller.commands.ending import BUSY, UNIT_CHECK
 from controller.commands.outcome import Command, Outcome, UnitCheck
 from controller.commands.profiles import PROFILES
 from controller.commands.subsystem_functions import REMOTE_WRITE_PREFIX
@@ -285,18 +285,19 @@ class Subsystem:
             if command.code == UNCONDITIONAL_RESERVE:
                 self._take_volume(device, path)
             self.parallel.chain_over(device.settings.volume)
-        if outcome.order is not None:
-            self._order(path, device, command, sender, outcome, reply)
-        elif outcome.record is not None:
-            self._record(path, device, command, outcome, sender, reply)
-        elif outcome.release is not None:
+        if outcome.release is not None:
             self.releases.complete(device, path, command, outcome, reply)
         elif outcome.writes:
             late = self.remote_copy.gate(device.settings.volume, WRITE_DATA) if sender is None else None
             if late is not None:  # what the volume is has changed while the chain ran
                 reply(device.refuse(path, command, UnitCheck(0, image=late.sense())))
                 return
-            self.writes.complete(device, path, command, outcome, reply)
+            then = partial(self._order_behind, path, device, command, sender, outcome, reply)
+            self.writes.complete(device, path, command, outcome, then if outcome.order is not None else reply)
+        elif outcome.order is not None:
+            self._order(path, device, command, sender, outcome, reply)
+        elif outcome.record is not None:
+            self._record(path, device, command, outcome, sender, reply)
         else:
             reply(outcome)
 
@@ -305,6 +306,25 @@ class Subsystem:
         for device in self.parallel.exposures(taken.settings.volume):
             if device is not taken:
                 self.writes.store(device.give_way(path))
+
+    def _order_behind(
+        self,
+        path: PathId,
+        device: Device,
+        command: Command,
+        sender: BoxName | None,
+        outcome: Outcome,
+        reply: Callable[[Outcome], None],
+        hardened: Outcome,
+    ) -> None:
+        """What the chain wrote before its order is durable, or a unit check says that it is not."""
+        if hardened.status & UNIT_CHECK or device.active_path != path:
+            reply(hardened)
+            return
+        try:
+            self._order(path, device, command, sender, replace(outcome, writes=()), reply)
+        except ArrayFault as fault:
+            reply(device.refuse(path, command, check_of(fault)))
 
     def _order(
         self,

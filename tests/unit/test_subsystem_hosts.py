@@ -8,6 +8,8 @@ from __future__ import annotations
 import pytest
 
 from host_emulator.channel import Response, Start
+from tests.helpers import operator
+from tests.helpers.caller import A, Caller
 from tests.helpers.hosts import GROUP_A, GROUP_B, TRACKS, UNIT, ManyLinks, Program, formatting, reading, writing
 
 SENSE_ID: Program = [(0xE4, 7)]
@@ -177,3 +179,18 @@ def test_control_unit_busy_and_its_end(box: ManyLinks) -> None:
     assert statuses(box, "B1") == [(other, 0x20)]
     assert one(box, "B1", 0xE4, 7, unit=other).status == 0x0C
     assert not channel.busy and channel.result().status == 0x0C
+
+
+@pytest.mark.parametrize(
+    ("order", "status"), [(operator.define_bridge("A", UNIT, 1), 0x0C), (operator.recover(UNIT), 0x0E)]
+)
+def test_what_a_chain_wrote_before_an_order_is_stored(order: bytes, status: int) -> None:
+    """The order is the last command; the write before it is not in a domain, and still to be hardened."""
+    caller = Caller()
+    track = bytes((0, 0, 0, 3))
+    caller.send(A, UNIT, 0x07, b"\0\0" + track, first=True)
+    assert caller.send(A, UNIT, 0x31, track + b"\0")[0].status == 0x4C
+    assert caller.send(A, UNIT, 0x1D, track + b"\1\0\0\x08" + b"written!")[0].status == 0x0C
+    (ended,) = caller.send(A, UNIT, 0x27, order, last=True)
+    assert ended.status == status
+    assert b"written!" in (caller.box.store.read(UNIT, 3) or b"")

@@ -98,10 +98,11 @@ class SharedVolume:
         self.device.paths.reserve(self._holder)
 
     def release(self, session: Client) -> None:
-        """The reservation ends; ownership does with the end of the channel program."""
+        """The reservation ends, unless a host on a channel took it over; ownership does with the channel program."""
         assert self.owner is session
         self.reserved = False
-        self.device.paths.release()
+        if self.device.paths.owner == self._holder:
+            self.device.paths.release()
 
     def leave(self, session: Client) -> None:
         """The client is gone: what it held or waited for is free, its reservation too (S1)."""

@@ -18,7 +18,7 @@ from ccw.shared_dasd import NO_WAIT, TRACK, WRITE_HEAD, Answer, Fault, Query, Re
 from ccw.tracks import null_track
 from controller.array import DiskError
 from controller.channel import PathId
-from controller.commands.outcome import Command
+from controller.commands.outcome import Command, Outcome
 from controller.remote_copy.ports import ArrayFault
 from controller.sharing import ShareServer, ShareSettings
 from host_emulator.program_text import build_program
@@ -208,6 +208,24 @@ async def test_channels_and_clients_exclude_each_other() -> None:
         one.good(Request.RELEASE)
         one.good(Request.END)
         assert device.execute(CHANNEL, Command(0x03, 0, 1)).status == 0x0C
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_a_client_does_not_give_back_the_reservation_of_who_took_the_device_over(lost: bool) -> None:
+    """Unconditional Reserve from a channel; then the client releases, or its connection is gone."""
+    async with shared() as (made, server):
+        one = client(server)
+        one.good(Request.START)
+        one.good(Request.RESERVE)
+        subsystem, answers = made.a.running.subsystem, list[Outcome]()
+        subsystem.start(CHANNEL, 0, Command(0x14, 0x20, 32), answers.append)
+        subsystem.end_chain(CHANNEL, 0)
+        assert answers[0].status == 0x0C
+        if lost:
+            one.session.lost()
+        else:
+            one.good(Request.RELEASE)
+        assert subsystem.devices[0].paths.owner == CHANNEL
 
 
 # Tracks

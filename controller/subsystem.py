@@ -279,7 +279,7 @@ class Subsystem:
             if self.parallel.waits(device, path, command, claim, again):
                 return
         outcome = device.execute(path, command)
-        if claim is not None and outcome.status != BUSY:  # of a chain that has waited the device was taken meanwhile
+        if claim is not None and not outcome.status & (BUSY | UNIT_CHECK):  # else the chain is over, or has not begun
             device.take_claim(path, claim)
         if not command.chained:  # it has ended what came before
             if command.code == UNCONDITIONAL_RESERVE:

@@ -107,9 +107,10 @@ class Device(DeviceState):
     def hold(self, path: Hashable) -> bool:
         """Begin a chain of `path` without a command, for a host that works on whole tracks. `end_chain` ends it.
 
-        False, and nothing is changed, when the device is busy for it.
+        False, and nothing is changed, when the device is busy for it, or reserved; it has lost it so, perhaps.
         """
-        if self._is_busy(path, NO_OPERATION):
+        reserved = self.paths.is_reserved_elsewhere(path) and not self.is_peer(path)
+        if reserved or self._is_busy(path, NO_OPERATION):
             return False
         self._chain = ChainState(self, path)
         return True

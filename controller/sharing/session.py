@@ -37,6 +37,7 @@ Send = Callable[[Parts], None]
 
 UNIT_CHECK_STATUS = 0x0E
 SENSE_STATUS = 0x0C
+TAKEN_OVER = "taken over by a host on a channel"
 EQUIPMENT_CHECK_SENSE = bytes((0x10, 0, 0, 0, 0, 0, 0, 0x10)).ljust(32, b"\0")
 
 
@@ -178,6 +179,8 @@ class Session:
         if not self._active(code):
             return
         dirty, self._dirty = self._dirty, {}
+        if dirty and volume.taken_over:
+            self._poisoned = TAKEN_OVER
         if self._poisoned is not None:
             self._server.log("an end is held unanswered: the client would hide it", {
                 "device": f"{volume.number:04X}", "client": self.identifier, "peer": self.peer, "why": self._poisoned,
@@ -210,7 +213,7 @@ class Session:
             self._error(Fault.INVALID, code, f"a read has 4 bytes of data, not {len(data)}")
             return
         (track,) = TRACK.unpack(data)
-        refused = volume.refusal()
+        refused = TAKEN_OVER if volume.taken_over else volume.refusal()
         if refused is not None:
             self._error(Fault.NO_DEVICE, code, refused)
         elif track >= volume.tracks:
@@ -241,7 +244,7 @@ class Session:
             if code == Request.WRITE_PACKED:
                 data = unpack(flag, data)
             offset, track, piece = split_write(data)
-            refused = volume.refusal(writing=True)
+            refused = TAKEN_OVER if volume.taken_over else volume.refusal(writing=True)
             if refused is not None:
                 raise _Refused(refused)
             if track >= volume.tracks:

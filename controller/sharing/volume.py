@@ -13,6 +13,8 @@ Rules
  S5  A client is told at its start which tracks others changed since its last one; when in doubt: all of them.
  S6  In extended long busy (a consistency group is being frozen) a start waits, and so does the end of a write that the
      secondary does not have.
+ S7  An owner from whom a host on a channel takes the device over reads and writes no more; an end with writes is not
+     answered then (S2).
 Source: hercules-interop.md 1.7, 1.10, rules 5, 11, 14.
 """
 
@@ -75,7 +77,7 @@ class SharedVolume:
 
     def start(self, session: Client, wait: bool) -> bool | None:
         """Give the device to `session`: True at once, None later (by `session.granted`), False: busy, not waiting."""
-        if self.owner is session and not self._long_busy:
+        if self.owner is session and self._hold():
             return True
         if self.owner is None and not self._waiting and self._hold():
             self.owner = session
@@ -128,7 +130,7 @@ class SharedVolume:
 
     def redrive(self) -> None:
         """The device may have become free: let the next in line have it."""
-        if self.owner is not None and self.owner in self._waiting and not self._long_busy:  # it has a reservation
+        if self.owner is not None and self.owner in self._waiting and self._hold():  # it has a reservation
             self._waiting.remove(self.owner)
             self.owner.granted()
         while self.owner is None and self._waiting and self._hold():
@@ -141,13 +143,18 @@ class SharedVolume:
         self.redrive()
 
     @property
+    def taken_over(self) -> bool:
+        """Has a host on a channel taken the device from its owner (Unconditional Reserve)?"""
+        return self._held and self.device.active_path != self._holder
+
+    @property
     def _long_busy(self) -> bool:
         return self._subsystem.state_changes.pending(self.unit_address)
 
     def _hold(self) -> bool:
         if self._long_busy:
             return False
-        if not self._held:
+        if not self._held or self.taken_over:
             self._held = self._subsystem.hold(self._holder, self.unit_address)
         return self._held
 

@@ -228,6 +228,36 @@ async def test_a_client_does_not_give_back_the_reservation_of_who_took_the_devic
         assert subsystem.devices[0].paths.owner == CHANNEL
 
 
+async def test_a_client_whose_device_was_taken_over_writes_no_more() -> None:
+    """S2: its end is not answered, for it would hide an error; others go on when the new owner lets them."""
+    async with shared() as (made, server):
+        one, two = client(server), client(server)
+        subsystem, answers = made.a.running.subsystem, list[Outcome]()
+
+        def alone(code: int) -> None:
+            subsystem.start(CHANNEL, 0, Command(code, 0x20, 32), answers.append)
+            subsystem.end_chain(CHANNEL, 0)
+
+        one.good(Request.START)
+        one.good(Request.RESERVE)
+        one.write(1, RECORD_AT, record_one(1, b"one"))
+        alone(0x14)
+        assert two.ask(Request.START) is None
+        refused = one.ask(Request.READ, 0, TRACK.pack(2))
+        assert refused is not None and b"taken over" in refused.data
+        assert one.ask(Request.END) is None
+        assert made.a.running.store.read(0, 1) is None
+        one.session.lost()
+        assert two.replies[-1].code != Answer.PURGE, "the volume is reserved to the host still"
+        alone(0x94)
+        assert [answer.status for answer in answers] == [0x0C, 0x0C]
+        assert two.replies[-1].code == Answer.PURGE
+        device = subsystem.devices[0]
+        assert device.active_path is not None and device.execute(CHANNEL, Command(0x03, 0, 1)).status == 0x10
+        two.good(Request.END)
+        assert device.active_path is None
+
+
 # Tracks
 
 

@@ -15,7 +15,7 @@ GOAL = 0.15
 
 
 def setting(bridges: bool, pairs: int, seed: int = 1) -> Setting:
-    return Setting(bridges, pairs, rtt_ms=RTT_MS, seconds=100.0, idle_seconds=50.0, think_ms=50.0, seed=seed)
+    return Setting(bridges, pairs, rtt_ms=RTT_MS, seconds=200.0, idle_seconds=100.0, think_ms=50.0, seed=seed)
 
 
 @pytest.mark.parametrize("bridges", [True, False])

@@ -122,7 +122,7 @@ class Core:
     receiving: dict[int, SecondaryBridge] = field(default_factory=dict)
     peers: dict[BoxName, PeerSequences] = field(default_factory=dict)
     marks: dict[int, int] = field(default_factory=dict)
-    busy: set[int] = field(default_factory=set)  # volumes for which a pair order is being carried out
+    busy: set[int | BoxName] = field(default_factory=set)  # volumes, and boxes, for which an order is carried out
     long_busy: dict[int, float] = field(default_factory=dict)  # volumes whose hosts wait: until when
     frozen: set[BoxName] = field(default_factory=set)  # freeze in effect, until run
     duplex_waiters: dict[int, list[Callable[[bool], None]]] = field(default_factory=dict)  # by pair id

@@ -13,7 +13,7 @@ from controller.remote_copy import orders, queries
 from controller.remote_copy.checks import secondary_box
 from controller.remote_copy.core import Core
 from controller.remote_copy.orders import ANY_STATE
-from controller.remote_copy.pair import Pair, VolumeName
+from controller.remote_copy.pair import BoxName, Pair, VolumeName
 from controller.remote_copy.paths import PathEntry
 from controller.remote_copy.procedure import Procedure, Result
 from controller.remote_copy.refusal import FORMAT_REASON, Refused, reject
@@ -25,15 +25,15 @@ SUSPENDED_THERE = FORMAT_REASON << 8 | Reason.DESTINATION_SUSPENDED
 REFUSALS = {NO_SECONDARY: PairEvent.SECONDARY_SIMPLEX, SUSPENDED_THERE: PairEvent.SUSPEND_AT_SECONDARY}
 
 
-def alone(core: Core, volume: int, procedure: Procedure[Result]) -> Procedure[Result]:
-    """Carry out an order for a volume unless another one is being carried out for it. Raises Refused (45)."""
-    if volume in core.busy:
+def alone(core: Core, what: int | BoxName, procedure: Procedure[Result]) -> Procedure[Result]:
+    """Carry out an order for a volume, or the paths to a box, unless another one is under way. Raises Refused (45)."""
+    if what in core.busy:
         raise reject(Reason.STATE)
-    core.busy.add(volume)
+    core.busy.add(what)
     try:
         return (yield from procedure)
     finally:
-        core.busy.discard(volume)
+        core.busy.discard(what)
 
 
 def need_named(header: pprc.PprcHeader, volume: int) -> None:

@@ -7,7 +7,8 @@ Source: pprc-commands 2.2, 4.3, 4.4.
 from ccw import pprc
 from controller.remote_copy.checks import check_boxes, secondary_box
 from controller.remote_copy.core import Core
-from controller.remote_copy.pair import Pair
+from controller.remote_copy.pair import BoxName, Pair
+from controller.remote_copy.pair_acts import alone
 from controller.remote_copy.paths import (
     DEFAULT_ELB_S,
     LINK_ESCON,
@@ -32,6 +33,10 @@ def establish_paths(core: Core, order: pprc.EstablishPath) -> Procedure[None]:
     check_boxes(order.header, core.own, own_is_primary=True)
     _check_bytes(order)
     box = secondary_box(order.header)
+    yield from alone(core, box, _establish(core, order, box))
+
+
+def _establish(core: Core, order: pprc.EstablishPath, box: BoxName) -> Procedure[None]:
     old = core.paths.get(box)
     adding = order.header.selector == 1 and old is not None
     if adding and old is not None and _names_a_bridges_path(old, order):
@@ -147,7 +152,12 @@ def _pairs_with(core: Core, paths: PathSet) -> list[Pair]:
 def delete_paths(core: Core, order: pprc.DeletePath) -> Procedure[None]:
     """D1: all paths of a set, or the listed ones. Live pairs never lose their last path this way."""
     check_boxes(order.header, core.own, own_is_primary=True)
-    paths = core.paths.get(secondary_box(order.header))
+    box = secondary_box(order.header)
+    yield from alone(core, box, _delete(core, order, box))
+
+
+def _delete(core: Core, order: pprc.DeletePath, box: BoxName) -> Procedure[None]:
+    paths = core.paths.get(box)
     if paths is None:
         raise reject(Reason.NO_PATH_SET)
     listed = {descriptor.said for descriptor in order.paths}

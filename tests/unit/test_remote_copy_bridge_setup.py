@@ -12,13 +12,15 @@ from controller.remote_copy.states import BridgeState
 from host_emulator import orders
 from host_emulator.session import HostSession
 from tests.helpers import operator
+from tests.helpers.dead_line import Line
 from tests.helpers.operator import order, query_volume, set_up_bridge
-from tests.helpers.two_systems import PEER_PORTS, rig, until
+from tests.helpers.two_systems import BY_COMMAND, PEER_PORTS, rig, until
 
 STEPS = [
     ("A", 600), ("A", 600), ("B", 600), ("B", 600), ("A", 602), ("B", 604), ("A", 604), ("A", 606), ("B", 606),
     ("A", 608), ("B", 608), ("A", 610), ("B", 610), ("B", 612), ("A", 612), ("A", 614),
 ]  # fmt: skip
+DELETE_PATHS = orders.delete_path(operator.A, operator.B).encode()
 
 
 async def test_steps_in_order(autojump_clock: object) -> None:
@@ -172,3 +174,27 @@ async def test_two_boxes_set_up_bridges_towards_each_other_at_once(autojump_cloc
         assert trio.current_time() - begun < 5
         accepted = [event["box"] for event in r.events if event["step"] == 608]
         assert set(accepted[:2]) == {"A", "B"}  # they did meet
+
+
+async def test_path_orders_for_one_box_are_carried_out_one_at_a_time(autojump_clock: object) -> None:
+    """A host sends its order again, since its link was lost; the first is still asking a line that is dead."""
+    line = Line()
+    async with rig(line.join, copy=BY_COMMAND) as r, r.host(r.a) as first, r.host(r.a) as again:
+        line.dead = True
+        ended: list[bytes] = []
+
+        async def establish() -> None:
+            result = await order(first, 0, operator.establish_path((0x10,)))
+            assert result.sense is not None
+            ended.append(result.sense[7:9])
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(establish)
+            await trio.sleep(0.1)
+            for parameters in (operator.establish_path((0x11,)), DELETE_PATHS):
+                refused = await order(again, 1, parameters)
+                assert refused.sense is not None and refused.sense[7:9] == b"\x0f\x45"
+            assert not ended
+        assert ended == [b"\x0f\x47"]
+        missing = await order(again, 1, DELETE_PATHS)
+        assert missing.sense is not None and missing.sense[7:9] == b"\x0f\x46"

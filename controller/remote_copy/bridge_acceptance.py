@@ -104,10 +104,10 @@ def turn(core: Core, order: pprc.EstablishPath, box: BoxName) -> Procedure[None]
     entry = PathEntry(wanted.said, wanted.link_address, wanted.cu_image, wanted.secondary_port)
     entry.purpose, entry.bridge = STATUS_PURPOSE, bridge.number
     core.around.log(606, "path in the opposite direction", {**_said(bridge), "said": f"{entry.said:04X}"})
+    bridge.status_path = entry  # from now on: the primary box may have the path, though its answer does not come
     yield from establish_path(core.around, core.own, box, entry)
     if not entry.good:
         raise reject(Reason.NO_WORKING_PATH, path_status=int(entry.status))
-    bridge.status_path = entry
 
 
 def establish_status_bridge(core: Core, order: pprc.EstablishPair, volume: int, box: BoxName) -> Procedure[None]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
 import trio
 import trio.testing
 
 from ccw.geometry import Cchh
+from controller.channel import PathReply
 from controller.remote_copy.states import BridgeState
 from host_emulator import orders
 from host_emulator.session import HostSession
@@ -198,3 +200,24 @@ async def test_path_orders_for_one_box_are_carried_out_one_at_a_time(autojump_cl
         assert ended == [b"\x0f\x47"]
         missing = await order(again, 1, DELETE_PATHS)
         assert missing.sense is not None and missing.sense[7:9] == b"\x0f\x46"
+
+
+async def test_a_link_whose_turning_was_not_answered_is_given_back(autojump_clock: object) -> None:
+    """The primary box has the path all the same, and held the link as lent for ever."""
+    async with rig(copy=BY_COMMAND) as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await set_up_bridge(to_a, to_b)
+        assert (await order(to_a, 0xF0, delete_bridge())).completed
+        lent = r.a.running.adapters.by_said[0x11]
+        await until(lambda: not lent.has_host_paths)
+        turned = r.b.running.adapters.by_said[0x21].link
+        assert turned is not None
+        establish = turned.establish_path
+
+        def unheard(image: int, header: bytes, reply: Callable[[PathReply], None], now: float) -> None:
+            establish(image, header, lambda _: reply(PathReply(False, failure="timeout")), now)
+
+        turned.establish_path = unheard  # type: ignore[method-assign]
+        assert not (await order(to_a, 0xF0, operator.establish_bridge())).completed
+        turned.establish_path = establish  # type: ignore[method-assign]
+        await until(lambda: not lent.has_host_paths, 60)
+        assert (await order(to_a, 0xF0, operator.establish_bridge())).completed

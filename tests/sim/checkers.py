@@ -78,6 +78,7 @@ class Checkers:
         self.mirrored_writes = 0
         self.orders_checked = 0
         self._whole: set[int] = set()  # secondaries that have been duplex, and no copy to them has begun since
+        self._ordered: set[int] = set()  # volumes whose copy an operator has ordered, and that were not duplex since
         self._kept: dict[int, tuple[int, bytes]] = {}  # recovered volume: a track, and what B's host has written there
         world.on_boot = self.booted
         world.on_event = self._heard
@@ -184,9 +185,22 @@ class Checkers:
 
     def _secondary_is(self, volume: int, state: PairState) -> None:
         if state is PairState.DUPLEX:
+            if volume in self._ordered:  # it has what depends on writes that never left the volumes of other pairs
+                self._ordered.discard(volume)
+                self._whole -= {other for other in self._whole if self._left_behind(other)}
             self._whole.add(volume)
         elif state in (PairState.DUPLEX_PENDING, PairState.SIMPLEX):
             self._whole.discard(volume)
+
+    def copy_ordered(self, volume: int) -> None:
+        """An operator is about to order the volume's copy. One that begins without an order excuses nothing."""
+        self._ordered.add(volume)
+
+    def _left_behind(self, volume: int) -> bool:
+        """Do hosts write to the volume while its pair is suspended?"""
+        system = self._world.a.system
+        pair = system.subsystem.remote_copy.core.primaries.get(volume) if system is not None else None
+        return pair is None or pair.state.suspended
 
     def look_at_the_order(self) -> None:
         """Does the secondary box hold a beginning of the dependent writes, also if its power failed now?"""

@@ -84,21 +84,25 @@ class Operator:
             await self._look_after(to_a, volume, state)
         return any(state is PairState.SIMPLEX for state in states.values()) or self._scenario.grouped
 
+    async def _establish(self, to_a: HostSession, volume: int, mode: int) -> bool:
+        self._checkers.copy_ordered(volume)
+        return await self._order(to_a, volume, commands.establish_pair(volume, mode))
+
     async def _look_after(self, to_a: HostSession, volume: int, state: PairState) -> None:
         """Establish what is not; take up again what somebody has suspended, or what nobody else may take up."""
         faults_end = self._world.faults_ended_at
         if state is PairState.SIMPLEX:
             self._checkers.may_be_overwritten(volume)  # A's side may have been lost in a crash: this too is an override
-            self.pairs += await self._order(to_a, volume, commands.establish_pair(volume, COPY))
+            self.pairs += await self._establish(to_a, volume, COPY)
         elif state is PairState.SUSPENDED_SECONDARY_SIMPLEX:
             if self._random.random() < 0.5:  # without the override: it is to be refused
-                await self._order(to_a, volume, commands.establish_pair(volume, RESYNC))
+                await self._establish(to_a, volume, RESYNC)
             if faults_end is not None and trio.current_time() > faults_end + COPY_AFTER_S:
                 self._checkers.may_be_overwritten(volume)
                 self._recovered = None
-                self.pairs += await self._order(to_a, volume, commands.establish_pair(volume, COPY))
+                self.pairs += await self._establish(to_a, volume, COPY)
         elif state is PairState.SUSPENDED_PRIMARY_COMMAND or (self._scenario.grouped and state.suspended):
-            self.resyncs += await self._order(to_a, volume, commands.establish_pair(volume, RESYNC))
+            self.resyncs += await self._establish(to_a, volume, RESYNC)
         elif state is PairState.DUPLEX and faults_end is None and self._tries_out():
             await self._order(to_a, volume, commands.suspend_pair(volume))
 

@@ -8,7 +8,7 @@ import pytest
 from controller.commands.device import Device
 from controller.commands.outcome import Command, Outcome
 from controller.links.system import StorageSystem
-from controller.remote_copy import long_busy
+from controller.remote_copy import long_busy, upkeep
 from controller.remote_copy.bridge_sender import BridgeSender
 from controller.remote_copy.pair import Pair
 from controller.remote_copy.records import Records
@@ -102,6 +102,12 @@ def test_a_group_whose_hosts_go_on_after_a_failed_write_is_seen(monkeypatch: pyt
     """One of its two bridges loses its links, and nobody is held off until the freeze."""
     monkeypatch.setattr(long_busy, "write_failed", lambda core, pair: None)
     assert broken_rule(CUTS, (35, 37, 45), GROUP) is Check.ORDERED  # a cut meets a write in few runs
+
+
+def test_a_group_whose_pairs_are_taken_up_by_themselves_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One after the other, while hosts write: only an operator may decide that."""
+    monkeypatch.setattr(upkeep, "grouped", lambda core, pair: False)
+    assert broken_rule(CUTS, (63,), GROUP) is Check.ORDERED
 
 
 def test_a_recovered_secondary_that_is_taken_up_again_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,8 +73,14 @@ async def in_step(
     cgroup: bool = False,
     saids: tuple[int, ...] = PEER_PORTS["A"],
 ) -> None:
-    """Bridge 1 over these ports of A, and duplex pairs of these volumes. flags: of each pair."""
-    await set_up_bridge(to_a, to_b, consistency_group=cgroup, saids=saids)
+    """Bridge 1 over these ports of A, or paths alone if A needs no bridge, and duplex pairs of these volumes.
+
+    flags: of each pair.
+    """
+    if core(r.a).conventional is None:
+        await set_up_bridge(to_a, to_b, consistency_group=cgroup, saids=saids)
+    else:
+        assert (await order(to_a, 0, operator.establish_path(saids, consistency_group=cgroup))).completed
     for volume in volumes:
         assert (await order(to_a, volume, operator.establish_pair(volume, flags=flags))).completed
     await until(lambda: all(duplex(r, volume) for volume in volumes))

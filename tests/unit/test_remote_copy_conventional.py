@@ -16,7 +16,7 @@ from host_emulator.session import HostSession
 from tests.helpers import operator
 from tests.helpers.copying import RESYNC, duplex, equal_images, format_track, state
 from tests.helpers.operator import order, query_volume
-from tests.helpers.two_systems import PEER_PORTS, box, rig, until
+from tests.helpers.two_systems import PEER_PORTS, Rig, box, rig, until
 
 EMPTY = bytes(8)
 
@@ -24,6 +24,12 @@ EMPTY = bytes(8)
 async def establish(session: HostSession, *volumes: int, mode: int = 0) -> None:
     for volume in volumes:
         assert (await order(session, volume, operator.establish_pair(volume, mode=mode))).completed
+
+
+async def one_pair(r: Rig, to_a: HostSession) -> None:
+    assert (await order(to_a, 0, operator.establish_path())).completed
+    await establish(to_a, 0)
+    await until(lambda: duplex(r, 0))
 
 
 def test_paths_are_granted_first_come_first_served() -> None:
@@ -64,9 +70,7 @@ async def test_every_pair_copies_at_once_over_all_paths(autojump_clock: object) 
 async def test_a_write_waits_for_a_secondary_that_is_busy(autojump_clock: object) -> None:
     """Somebody asks the secondary something just then. It took the pair out of step once."""
     async with rig(conventional=True) as r, r.host(r.a) as to_a:
-        assert (await order(to_a, 0, operator.establish_path())).completed
-        await establish(to_a, 0)
-        await until(lambda: duplex(r, 0))
+        await one_pair(r, to_a)
         other = r.b.running.subsystem
         assert other.hold("somebody", 0)
         begun = trio.current_time()
@@ -81,9 +85,7 @@ async def test_a_write_waits_for_a_secondary_that_is_busy(autojump_clock: object
 
 async def test_an_order_waits_for_a_secondary_that_is_busy(autojump_clock: object) -> None:
     async with rig(conventional=True) as r, r.host(r.a) as to_a:
-        assert (await order(to_a, 0, operator.establish_path())).completed
-        await establish(to_a, 0)
-        await until(lambda: duplex(r, 0))
+        await one_pair(r, to_a)
         other = r.b.running.subsystem
         assert other.hold("somebody", 0)
         async with trio.open_nursery() as nursery:
@@ -96,9 +98,7 @@ async def test_an_order_waits_for_a_secondary_that_is_busy(autojump_clock: objec
 
 async def test_a_secondary_that_stays_busy_takes_the_pair_out_of_step(autojump_clock: object) -> None:
     async with rig(conventional=True) as r, r.host(r.a) as to_a:
-        assert (await order(to_a, 0, operator.establish_path())).completed
-        await establish(to_a, 0)
-        await until(lambda: duplex(r, 0))
+        await one_pair(r, to_a)
         assert r.b.running.subsystem.hold("somebody", 0)
         result = await to_a.run_program(0, orders.format_track(Cchh(0, 3), [orders.NewRecord(b"here only")]))
         assert (result.sense[7], state(r, 0).suspended) == (0xFB, True)
@@ -108,9 +108,7 @@ async def test_old_data_of_the_secondary_does_not_survive(autojump_clock: object
     """A track that the primary never wrote becomes an empty one, whatever the secondary had there."""
     async with rig(conventional=True) as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
         await format_track(to_b, 0, 3, "old")
-        assert (await order(to_a, 0, operator.establish_path())).completed
-        await establish(to_a, 0)
-        await until(lambda: duplex(r, 0))
+        await one_pair(r, to_a)
         assert equal_images(r, 0)
 
 
@@ -131,9 +129,7 @@ async def test_hosts_write_while_the_volume_is_copied(autojump_clock: object) ->
 
 async def test_a_duplex_write_ends_only_when_both_have_it(autojump_clock: object) -> None:
     async with rig(conventional=True) as r, r.host(r.a) as to_a:
-        assert (await order(to_a, 0, operator.establish_path())).completed
-        await establish(to_a, 0)
-        await until(lambda: duplex(r, 0))
+        await one_pair(r, to_a)
         for number in range(10):
             await format_track(to_a, 0, number, f"number {number}")
             store = r.b.running.store
@@ -145,9 +141,7 @@ async def test_a_duplex_write_ends_only_when_both_have_it(autojump_clock: object
 
 async def test_suspend_then_resync_copies_only_what_changed(autojump_clock: object) -> None:
     async with rig(conventional=True) as r, r.host(r.a) as to_a:
-        assert (await order(to_a, 0, operator.establish_path())).completed
-        await establish(to_a, 0)
-        await until(lambda: duplex(r, 0))
+        await one_pair(r, to_a)
         assert (await order(to_a, 0, operator.suspend_pair(0))).completed
         for track in (3, 4, 20):
             await format_track(to_a, 0, track, "after the suspension")
@@ -177,9 +171,7 @@ async def test_a_cut_link_moves_the_work_to_the_others(autojump_clock: object) -
 
 async def test_no_path_left_suspends_the_pair_on_the_next_write(autojump_clock: object) -> None:
     async with rig(conventional=True) as r, r.host(r.a) as to_a:
-        assert (await order(to_a, 0, operator.establish_path())).completed
-        await establish(to_a, 0)
-        await until(lambda: duplex(r, 0))
+        await one_pair(r, to_a)
         for said in PEER_PORTS["A"]:
             r.a.running.adapters.by_said[said].scopes[f"{said:04X}/1"].cancel()
         await trio.sleep(1)
@@ -214,9 +206,7 @@ async def test_a_pending_pair_goes_on_when_paths_are_back(autojump_clock: object
 async def test_a_secondary_that_was_recovered_refuses(autojump_clock: object) -> None:
     """The primary hears of it with its next chain, and shows 07."""
     async with rig(conventional=True) as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
-        assert (await order(to_a, 0, operator.establish_path())).completed
-        await establish(to_a, 0)
-        await until(lambda: duplex(r, 0))
+        await one_pair(r, to_a)
         recover = orders.recover_pair(operator.A, operator.B, 0, 0).encode()
         assert (await order(to_b, 0, recover)).completed
         await format_track(to_b, 0, 1, "theirs now")

@@ -83,13 +83,7 @@ async def test_what_was_done_to_the_secondary_is_heard_without_a_write(
     parameters: bytes, learned: PairState, conventional: bool, autojump_clock: object
 ) -> None:
     async with rig(conventional=conventional) as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
-        if conventional:
-            assert (await order(to_a, 0, operator.establish_path())).completed
-            for volume in (0, 1):
-                assert (await order(to_a, volume, operator.establish_pair(volume))).completed
-            await until(lambda: duplex(r, 0) and duplex(r, 1))
-        else:
-            await duplex_pair(r, to_a, to_b, 0, 1)
+        await duplex_pair(r, to_a, to_b, 0, 1)
         assert (await order(to_b, 0, parameters)).completed
         assert duplex(r, 0)
         await until(lambda: core(r.a).primaries[0].state is learned, PAIR_EVERY_S + 2 * TICK_S)

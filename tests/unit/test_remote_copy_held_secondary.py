@@ -58,12 +58,7 @@ async def only_an_order_ends_it(r: Rig, to_a: HostSession, same: Callable[[Rig, 
 async def test_while_the_links_were_cut(conventional: bool, autojump_clock: object) -> None:
     """The primary has an error of its own by then, and would go on by itself."""
     async with rig(conventional=conventional) as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
-        if conventional:
-            assert (await order(to_a, 0, operator.establish_path())).completed
-            assert (await order(to_a, 0, operator.establish_pair(0))).completed
-            await until(lambda: duplex(r, 0))
-        else:
-            await duplex_pair(r, to_a, to_b, 0)
+        await duplex_pair(r, to_a, to_b, 0)
         cut(r.a)
         await suspend_there(to_b)
         assert (await try_to_format(to_a, 0, 3, "missed")).sense is not None
@@ -147,12 +142,7 @@ async def test_a_pair_that_is_suspended_by_an_error_goes_on_by_itself_as_ever(au
 async def test_a_fault_of_the_secondary_is_no_operators_wish(conventional: bool, autojump_clock: object) -> None:
     """Its array took a state that it could not store, say: the primary hears of an error, and goes on by itself."""
     async with rig(conventional=conventional) as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
-        if conventional:
-            assert (await order(to_a, 0, operator.establish_path())).completed
-            assert (await order(to_a, 0, operator.establish_pair(0))).completed
-            await until(lambda: duplex(r, 0))
-        else:
-            await duplex_pair(r, to_a, to_b, 0)
+        await duplex_pair(r, to_a, to_b, 0)
         core(r.b).secondaries[0].state = PairState.SUSPENDED_INTERNAL
         assert (await try_to_format(to_a, 0, 3, "missed")).sense is not None
         assert core(r.a).primaries[0].state is not HELD

@@ -34,8 +34,8 @@ from controller.sharing import Session
 SPIN_S = 0.0005
 RELIEF_S = 0.005  # between two looks whether it is needed yet
 NICER = 5
-"""By so much the nice value of the thread is lower. Observed with four clients on two processors: a tenth more reads
-and writes, a third of the 99th percentile of waiting; 10 gave no more, and took time from who writes."""
+"""By so much the nice value of the thread is lower. Observed with four clients on two busy processors: a tenth more
+reads and writes, a third of the 99th percentile of waiting; 10 gave no more, and took time from who writes."""
 BURST_EVENTS = 64
 RECEIVE_BYTES = HEADER_BYTES + DATA_BYTES_MAX
 AHEAD_BYTES_MAX = 2 * RECEIVE_BYTES

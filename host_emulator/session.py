@@ -241,7 +241,10 @@ class HostSession:
         return link.busy
 
     async def _until_free(self, unit_address: int, response: Response, give_up_at: float) -> bool:
-        """After busy: wait for what makes the device free; False when it took too long."""
+        """After busy: wait for what makes the device free; False when it took too long.
+
+        Raises LinkFailure when the link is lost meanwhile: nothing says then that the device is busy still.
+        """
         pending = response.status & ~UnitStatus.BUSY
         if pending & (UnitStatus.DEVICE_END | UnitStatus.ATTENTION):  # a status owed to us came in place of the answer
             self._statuses.append(Unsolicited(unit_address, int(pending), response.sense or b""))
@@ -252,6 +255,8 @@ class HostSession:
         while freed not in self._freed and trio.current_time() < give_up_at and not self._link.lost:
             with trio.move_on_at(give_up_at):
                 await self._changed.wait()
+        if freed not in self._freed and self._link.lost:
+            raise LinkFailure("the link is lost")
         return freed in self._freed
 
     # Unsolicited status

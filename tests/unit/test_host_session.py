@@ -13,6 +13,7 @@ import pytest
 import trio
 from click.testing import CliRunner
 
+from ccw.ccws import ChannelStatus
 from ccw.frames import Frame
 from ccw.records import RecordReader, encode_record, encode_sequence
 from controller.channel import Link, PathId
@@ -160,6 +161,25 @@ async def test_busy_for_ever_is_the_answer() -> None:
     async with session_with(server, busy_timeout_s=0.05) as (session, _):
         result = await session.run_program(0x10, orders.sense())
         assert (result.unit_status, result.channel_status) == (0x10, 0)
+
+
+async def test_link_lost_while_the_device_is_busy() -> None:
+    """The control unit dies while a host waits for device end: that is what the host is told, not busy."""
+    server = ScriptedServer(outcomes=[Outcome(0x10, residual=32)])
+    async with session_with(server) as (session, shell), trio.open_nursery() as nursery:
+        results = []
+
+        async def run() -> None:
+            results.append(await session.run_program(0x10, orders.sense()))
+
+        nursery.start_soon(run)
+        await ended(server, 1)
+        assert shell.stream is not None
+        await shell.stream.aclose()
+        while not results:
+            await trio.sleep(0.001)
+        assert results[0].channel_status == ChannelStatus.INTERFACE_CONTROL_CHECK
+        assert results[0].problem == "the link is lost"
 
 
 async def test_status_that_comes_in_place_of_the_answer() -> None:

@@ -6,6 +6,7 @@ acknowledged write is there, and both stores are equal.
 
 from __future__ import annotations
 
+import math
 import re
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -31,6 +32,7 @@ VOLUME, CYLINDERS, HEADS = 0x00, 20, 15
 DUPLEX = 2
 SUSPENDED = 0xFB  # sense byte 7: the write is stored, but its copy failed
 GEOMETRY = geometry_for("3390", CYLINDERS)
+PART_OF_A_COPY = 100_000  # bytes; a copy of what `fill` writes is more than twice as long
 
 
 class Rig:
@@ -161,19 +163,27 @@ def generation_of(image: bytes | None) -> int:
 
 
 async def test_kill_a_while_it_synchronises(tmp_path: Path) -> None:
-    with ExitStack() as stack:
-        rig = Rig(tmp_path, stack, lambda listening: listening)
-        await fill(rig)
-        host = Writer(rig, "synchronising")
-        async with trio.open_nursery() as nursery, rig.host(rig.a) as session:
-            nursery.start_soon(host.run)
-            await host.until(lambda: bool(host.acknowledged))
-            await rig.establish(session)
-            await until_half_copied(session)
-            await trio.to_thread.run_sync(rig.kill, "A")
-        assert not synchronised(rig)
-        rig.start_again("A")
-        assert await finish(rig, host) > 0
+    async with trio.open_nursery() as ways:
+        way = CutWay(ways)
+        await way.prepare(len(PEER_PORTS["B"]))
+        with ExitStack() as stack:
+            rig = Rig(tmp_path, stack, way.lead)
+            await fill(rig)
+            host = Writer(rig, "synchronising")
+            async with trio.open_nursery() as nursery, rig.host(rig.a) as session:
+                nursery.start_soon(host.run)
+                await host.until(lambda: bool(host.acknowledged))
+                way.hold_after(PART_OF_A_COPY)
+                await rig.establish(session)
+                await until_partly_copied(session)
+                await way.held.wait()
+                await trio.to_thread.run_sync(rig.kill, "A")
+            assert not synchronised(rig)
+            await way.cut()
+            way.open = True
+            rig.start_again("A")
+            assert await finish(rig, host) > 0
+        ways.cancel_scope.cancel()
 
 
 async def test_kill_a_in_duplex(tmp_path: Path) -> None:
@@ -211,12 +221,17 @@ async def test_kill_b_in_duplex(tmp_path: Path) -> None:
 
 
 class CutWay:
-    """A way from A to B through this process, which can be cut."""
+    """A way from A to B through this process, which can be cut, or held.
+
+    held: set when it holds, that is, when it has passed on to B what `hold_after` allowed.
+    """
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
         self._listeners: list[trio.SocketListener] = []
         self._living: list[trio.SocketStream] = []
+        self._allowed = math.inf  # bytes towards B
+        self.held = trio.Event()
         self.open = True
 
     async def prepare(self, count: int) -> None:
@@ -243,22 +258,35 @@ class CutWay:
         far = await trio.open_tcp_stream(*to)
         self._living += [near, far]
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._pump, near, far)
-            nursery.start_soon(self._pump, far, near)
+            nursery.start_soon(self._pump, near, far, self._allow)
+            nursery.start_soon(self._pump, far, near, lambda _: True)
 
-    async def _pump(self, source: trio.SocketStream, target: trio.SocketStream) -> None:
+    async def _pump(self, source: trio.SocketStream, target: trio.SocketStream, allow: Callable[[bytes], bool]) -> None:
         try:
             async for data in source:
-                await target.send_all(data)
+                if allow(data):
+                    await target.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # cut
         finally:
             await trio.aclose_forcefully(source)
             await trio.aclose_forcefully(target)
 
+    def hold_after(self, count: int) -> None:
+        """Pass `count` bytes on to B and no more, until the way is cut."""
+        self._allowed = count
+
+    def _allow(self, data: bytes) -> bool:
+        """May these bytes go on to B? Those that may not are lost with their connection."""
+        self._allowed -= len(data)
+        if self._allowed < 0:
+            self.held.set()
+        return self._allowed >= 0
+
     async def cut(self) -> None:
         """All connections end now, and none is made until `open`."""
         self.open = False
+        self._allowed = math.inf
         for stream in self._living:
             await trio.aclose_forcefully(stream)
         self._living.clear()
@@ -304,10 +332,10 @@ async def begin(rig: Rig) -> None:
         await rig.wait_duplex(session)
 
 
-async def until_half_copied(session: HostSession) -> None:
-    """Wait until the first copy is well under way."""
+async def until_partly_copied(session: HostSession) -> None:
+    """Wait until B has said of a part of the first copy that it has it."""
     with trio.fail_after(30):
-        while (await query(session)).out_of_sync_tracks > GEOMETRY.tracks // 2:
+        while (await query(session)).out_of_sync_tracks == GEOMETRY.tracks:
             pass
 
 

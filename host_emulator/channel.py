@@ -295,12 +295,14 @@ class _Channel:
         return Start(code, int(flags), operation.count, data, bool(self._executed), counts)
 
     def _gather(self, operation: _Operation) -> bytes:
-        parts = [
-            self._storage.fetch(address, length)
-            for segment in operation.segments
-            for address, length in self._areas(segment.ccw)
-        ]
-        return b"".join(parts)[:MAX_COUNT_BYTES]
+        """What an output operation may send. No more is fetched than that: a data chain can come back to itself."""
+        data = bytearray()
+        for segment in operation.segments:
+            for address, length in self._areas(segment.ccw):
+                data += self._storage.fetch(address, length)
+            if len(data) >= MAX_COUNT_BYTES:
+                break
+        return bytes(data[:MAX_COUNT_BYTES])
 
     def _areas(self, ccw: Ccw) -> list[tuple[int, int]]:
         """The storage areas of one CCW, as (address, length). Raises AddressingError (also for a bad IDAW)."""

@@ -128,6 +128,26 @@ def test_where_a_data_chain_ends(wanted: int, channel_status: int, residual: int
     assert result.ccw_address == ORIGIN + 8 * ccws
 
 
+class CountingStorage(MainStorage):
+    """Main storage that counts the bytes that were fetched of it."""
+
+    fetched = 0
+
+    def fetch(self, address: int, length_bytes: int) -> bytes:
+        self.fetched += length_bytes
+        return super().fetch(address, length_bytes)
+
+
+def test_a_data_chain_that_comes_back_to_itself_is_fetched_no_further_than_its_count() -> None:
+    storage = CountingStorage()
+    storage.store(ORIGIN, encode_ccw(Ccw(0x05, CD, 4000, AREA), 1))
+    storage.store(ORIGIN + 8, encode_ccw(Ccw(0x08, 0, 0, ORIGIN), 1))
+    start = next(run_program(ChannelProgram(storage, ORIGIN)))
+    assert start.count == len(start.data) == 65_535
+    ccws = 3 * 8 * RUNAWAY_LIMIT  # each CCW of the chain behind its transfer in channel
+    assert storage.fetched <= ccws + 65_535 + 4000
+
+
 def test_status_modifier_skips_one_ccw() -> None:
     """The search loop of eckd-commands 1.9; vector 1: four searches, then the read."""
     given = program(

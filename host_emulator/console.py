@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import NamedTuple
 
 from ccw.errors import FormatError
-from ccw.geometry import Cchh
+from ccw.geometry import HEADS, Cchh
 from ccw.tracks import Record
 from host_emulator import orders
 from host_emulator.channel import ChannelProgram, InterfaceControlCheck, ProgramResult
@@ -229,10 +229,8 @@ class Console:
         label = label_of(await self._records(Cchh(0, 0)))
         records = await self._records(label.vtoc)
         first, last = vtoc_extent(records)
-        track = first
-        while track < last:
-            track = Cchh(track.cylinder, track.head + 1) if track.head < 14 else Cchh(track.cylinder + 1, 0)
-            records += await self._records(track)
+        for track in range(_track_number(first) + 1, _track_number(last) + 1):
+            records += await self._records(Cchh(*divmod(track, HEADS)))
         return {**report, "lines": list(contents_lines(label, (first, last), records))}
 
     async def _records(self, address: Cchh) -> list[Record]:
@@ -242,6 +240,10 @@ class Console:
             why = ending(result).get("sense_text") or result.problem or "not completed"
             raise FormatError("track", f"{address.cylinder},{address.head} cannot be read: {why}", b"")
         return records_of(address, result.data)
+
+
+def _track_number(address: Cchh) -> int:
+    return address.cylinder * HEADS + address.head
 
 
 def help_lines(word: str) -> list[str]:

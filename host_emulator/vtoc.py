@@ -58,7 +58,10 @@ def vtoc_extent(records: Iterable[Record]) -> tuple[Cchh, Cchh]:
     """First and last track of the VTOC, from its format-4 DSCB. Raises FormatError."""
     for record in records:
         if _format(record) == 4:
-            return next(_extents(record.data[61:71]))
+            extent = next(_extents(record.data[61:71]), None)
+            if extent is None:
+                raise FormatError("VTOC", "its format-4 DSCB names no extent", record.data, 61)
+            return extent
     raise FormatError("VTOC", "no format-4 DSCB on its first track", b"")
 
 

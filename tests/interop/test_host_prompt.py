@@ -15,7 +15,7 @@ import pexpect
 import pytest
 
 from tests.helpers.configurations import CONFIG
-from tests.helpers.vtoc_volume import FORMAT_LABEL, FORMAT_VTOC
+from tests.helpers.vtoc_volume import FORMAT_LABEL, FORMAT_VTOC, extent
 
 COMMAND = [sys.executable, "-m", "tools", "host", "--target", "in-process"]
 PATIENCE_S = 45
@@ -161,6 +161,13 @@ def test_a_volume_without_label() -> None:
     ended = run("device 00\nvtoc\n")
     assert ended.returncode == 1
     assert "no VOL1 label on track 0,0" in ended.stdout
+
+
+def test_a_table_of_contents_that_does_not_say_where_it_is() -> None:
+    nowhere = FORMAT_VTOC.replace(extent(1, (0, 1), (0, 2)), extent(0, (0, 1), (0, 2)))
+    ended = run("\n".join(["device 00", FORMAT_LABEL, nowhere, "vtoc"]))
+    assert (ended.returncode, ended.stderr) == (1, "")
+    assert "VTOC: its format-4 DSCB names no extent" in ended.stdout
 
 
 @pytest.mark.skipif(shutil.which("dasdload") is None, reason="dasdload is not installed")

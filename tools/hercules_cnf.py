@@ -45,8 +45,9 @@ def dasd_lines(path: Path) -> list[DasdLine]:
 
 
 def _statements(path: Path, above: tuple[Path, ...]) -> Iterator[tuple[str, str]]:
-    """(file:line, text) of every statement, comments left out, INCLUDE followed."""
-    if path in above:
+    """(file:line, text) of every statement, comments left out, INCLUDE followed. `above`: the files that led here."""
+    itself = path.resolve()  # however it is named
+    if itself in above:
         raise ConfigError(f"{path}: includes itself")
     try:
         lines = path.read_text(encoding="latin-1").splitlines()
@@ -58,7 +59,7 @@ def _statements(path: Path, above: tuple[Path, ...]) -> Iterator[tuple[str, str]
             continue
         words = text.split()
         if words[0].upper() == "INCLUDE" and len(words) > 1:
-            yield from _statements(path.parent / words[1], (*above, path))
+            yield from _statements(path.parent / words[1], (*above, itself))
         else:
             yield f"{path}:{number}", text
 
@@ -70,6 +71,8 @@ def _device(where: str, text: str) -> Iterator[DasdLine]:
     if _REMOTE.fullmatch(words[2]):
         return  # shared by another server already
     numbers = _numbers(words[0])
+    if not numbers:
+        raise ConfigError(f"{where}: {words[0]} names no device")
     if len(numbers) > 1:
         raise ConfigError(f"{where}: {len(numbers)} devices cannot have one image")
     base = Path(where.rpartition(":")[0]).parent

@@ -45,13 +45,17 @@ def test_disks_are_found_and_other_lines_passed_over(tmp_path: Path) -> None:
         ("0120 3390 a.ckd\n0120 3390 b.ckd\n", "my.cnf:2: device 0120 is defined twice, first in "),
         ("0120-0122 3390 a.ckd\n", "my.cnf:1: 3 devices cannot have one image"),
         ("0120.4 3390 a.ckd\n", "my.cnf:1: 4 devices cannot have one image"),
+        ("0124-0120 3390 a.ckd\n", "my.cnf:1: 0124-0120 names no device"),
+        ("0120.0 3390 a.ckd\n", "my.cnf:1: 0120.0 names no device"),
         ("INCLUDE my.cnf\n", "my.cnf: includes itself"),
+        ("INCLUDE sub/../my.cnf\n", "sub/../my.cnf: includes itself"),
         ("INCLUDE none.cnf\n", "none.cnf: No such file or directory"),
     ],
 )
 def test_one_line_says_what_and_where(text: str, message: str, tmp_path: Path) -> None:
     cnf = tmp_path / "my.cnf"
     cnf.write_text(text)
+    (tmp_path / "sub").mkdir()
     with pytest.raises(ConfigError) as error:
         dasd_lines(cnf)
     assert message in str(error.value)

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from tools.bad_input import BadInput
+from tools.bad_input import BadInput, first_of
 from tools.bench_established import established
 
 STAGES = ("bulk", "status", "shaped", "writes", "hosts")
@@ -96,7 +96,7 @@ def frames(links: int, records: tuple[int, ...], rounds: int, seconds: float, as
 def shared(rounds: int, seconds: float, only: str, as_json: bool) -> None:
     """Race the server for shared devices against Hercules' own, with the same clients on the same volumes, by turns."""
     from tools import bench_shared
-    from tools.hercules import PROGRAM
+    from tools.hercules import PROGRAM, HerculesError
 
     races = [race for race in bench_shared.RACES if only in race.title]
     if not bench_shared.MEMORY.is_dir():
@@ -105,7 +105,10 @@ def shared(rounds: int, seconds: float, only: str, as_json: bool) -> None:
         raise BadInput(f"{PROGRAM} is not installed: there is nothing to race against")
     if not races:
         raise BadInput(f"--only: no line has {only!r} in its title")
-    found, sync_ms = bench_shared.measure(rounds, seconds, races, lambda title: click.echo(title, err=True))
+    try:
+        found, sync_ms = bench_shared.measure(rounds, seconds, races, lambda title: click.echo(title, err=True))
+    except (HerculesError, RuntimeError, OSError) as error:
+        raise BadInput(str(error)) from error
     if as_json:
         rows = [figures.as_json() for figures in found]
         click.echo(json.dumps({"load": _load(), "sync_ms": round(sync_ms, 3), "races": rows}, indent=2))
@@ -148,7 +151,7 @@ def bridge(stages: tuple[str, ...], folder: Path | None, quick: bool, as_json: b
         try:
             found = trio.run(measure)
         except* (RuntimeError, OSError) as group:
-            raise BadInput(str(group.exceptions[0])) from group
+            raise BadInput(str(first_of(group))) from group
     if as_json:
         click.echo(json.dumps({"load": _load(), "quick": quick, **found}, indent=2))
         return

@@ -9,13 +9,10 @@ server is raced the others stand still.
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,6 +28,7 @@ from ccw.geometry import Geometry, geometry_for
 from ccw.plain_images import plain_header
 from ccw.tracks import END_MARK, null_track
 from host_emulator.shared_client import SharedClient
+from tools.demo_sites import start_serving
 from tools.hercules import Hercules
 from tools.measuring import durable_write_ms, percentile, processor_s
 
@@ -216,18 +214,11 @@ class Clients:
 
 @contextmanager
 def our_server(folder: Path, images: dict[int, Path]) -> Iterator[Server]:
-    """`trackbridge serve` over a new store."""
-    command = [sys.executable, "-m", "tools", "serve", "--store", str(folder / "store"), "--json"]
-    command += [f"--import={device:04X}={path}" for device, path in images.items()] + ["--shared-dasd", "127.0.0.1:0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        host, _, port = json.loads(process.stdout.readline())["listening"]["shared-dasd"].rpartition(":")
-        yield Server(process.pid, (host, int(port)))
-    finally:
-        process.terminate()
-        process.wait(30)
-        process.stdout.close()
+    """`trackbridge serve` over a new store. Raises RuntimeError when it does not start."""
+    imports = (f"--import={device:04X}={path}" for device, path in images.items())
+    arguments = ("--store", str(folder / "store"), *imports, "--shared-dasd", "127.0.0.1:0")
+    with start_serving(folder, "ours", arguments) as site:
+        yield Server(site.process.pid, site.shared_address)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from tools.addresses import tcp_address
-from tools.bad_input import BadInput
+from tools.bad_input import BadInput, first_of
 from tools.conformance import report
 from tools.conformance.bench import Target, open_bench
 from tools.conformance.case import DEVICES, PROFILES, CaseError, Chapter, load_chapters
@@ -138,9 +138,7 @@ def _results(
     try:
         return trio.run(run)
     except* TargetError as group:
-        first: BaseException = group
-        while isinstance(first, BaseExceptionGroup):
-            first = first.exceptions[0]
+        first = first_of(group)
         raise BadInput(f"{target}: {first}") from first
 
 

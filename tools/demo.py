@@ -20,7 +20,8 @@ import trio
 from rich.console import Console
 from rich.table import Table
 
-from tools.bad_input import BadInput
+from host_emulator.channel import InterfaceControlCheck
+from tools.bad_input import BadInput, first_of
 from tools.demo_session import Bars, DemoSession
 from tools.demo_sites import Plan, start_site, write_config
 from tools.demo_verify import Verdict, compare_stores
@@ -66,10 +67,10 @@ def demo(as_json: bool, keep: Path | None) -> None:
         recording = load_recording(RECORDING)
         with _folder(keep) as folder:
             figures = trio.run(_run, recording, folder, console)
-    except RecordingError as error:
-        raise BadInput(str(error)) from error
-    except RuntimeError as error:
-        console.print(f"[red]demo failed:[/red] {error}")
+    except* RecordingError as group:
+        raise BadInput(str(first_of(group))) from group
+    except* (RuntimeError, OSError, InterfaceControlCheck, trio.TooSlowError) as group:
+        console.print(f"[red]demo failed:[/red] {str(first_of(group)) or 'it took too long'}")
         sys.exit(1)
     click.echo(json.dumps(asdict(figures))) if as_json else Console().print(_table(figures))
     sys.exit(1 if figures.failed else 0)

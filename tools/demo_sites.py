@@ -119,10 +119,12 @@ class SiteProcess:
                     yield json.loads(line)
 
     async def stop(self) -> dict[str, Any]:
-        """End it in order; its closing statistics."""
+        """End it in order; its closing statistics. Raises RuntimeError when it does not end, or ends otherwise."""
         self.process.terminate()
-        with trio.fail_after(STOP_TIMEOUT_S):
-            await trio.to_thread.run_sync(self.process.wait)
+        try:
+            await trio.to_thread.run_sync(self.process.wait, STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired as error:
+            raise RuntimeError(f"system {self.name} has not ended {STOP_TIMEOUT_S:g} s after it was told to") from error
         if self.process.returncode != 0:
             raise RuntimeError(f"system {self.name} ended with status {self.process.returncode}")
         return [event for event in self.events() if event["text"] == "system stopped"][-1]
@@ -130,12 +132,19 @@ class SiteProcess:
 
 @contextmanager
 def start_site(folder: Path, config: Path, *options: str) -> Iterator[SiteProcess]:
-    """Start one system and wait until it listens; it is gone at the end of the block. Raises RuntimeError.
+    """Start the system of a configuration. `options`: more options of `trackbridge serve`. As `start_serving`."""
+    with start_serving(folder, config.stem, (*options, str(config))) as site:
+        yield site
 
-    `options`: more options of `trackbridge serve`.
+
+@contextmanager
+def start_serving(folder: Path, name: str, arguments: Iterable[str]) -> Iterator[SiteProcess]:
+    """Run `trackbridge serve` and wait until it listens; it is gone at the end of the block. Raises RuntimeError.
+
+    What it has to complain of is kept in `folder`, under its name.
     """
-    command = [sys.executable, "-m", "tools", "serve", "--json", *options, str(config)]
-    with (folder / f"{config.stem}.stderr").open("w+", encoding="utf-8") as errors:
+    command = [sys.executable, "-m", "tools", "serve", "--json", *arguments]
+    with (folder / f"{name}.stderr").open("w+", encoding="utf-8") as errors:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
         try:
             assert process.stdout is not None
@@ -143,11 +152,11 @@ def start_site(folder: Path, config: Path, *options: str) -> Iterator[SiteProces
             if not line:
                 process.wait()
                 errors.seek(0)
-                raise RuntimeError(f"system {config.stem} did not start: {errors.read().strip()}")
+                raise RuntimeError(f"system {name} did not start: {errors.read().strip()}")
             where = json.loads(line)["listening"]
             shared, management = where.pop("shared-dasd", ""), where.pop("management", "")
             listening = {int(said, 16): address for said, address in where.items()}
-            yield SiteProcess(config.stem, folder, process, listening, shared, management)
+            yield SiteProcess(name, folder, process, listening, shared, management)
         finally:
             if process.poll() is None:
                 process.kill()

@@ -16,7 +16,7 @@ from controller.channel.no_devices import NoDevices
 from controller.links.director import DirectorShell
 from controller.links.stream_link import Tap
 from controller.toml_fields import ConfigError
-from tools.bad_input import BadInput
+from tools.bad_input import BadInput, first_of
 from tools.captures import CaptureFile, capture_option, capturing
 from tools.director_config import DirectorConfig, load_director_config
 
@@ -42,9 +42,7 @@ def director(config: Path, check: bool, capture: Path | None, as_json: bool) -> 
         with capturing(capture) as file:
             trio.run(_serve, settings, as_json, file)
     except* (ConfigError, OSError) as group:
-        first: BaseException = group
-        while isinstance(first, BaseExceptionGroup):
-            first = first.exceptions[0]
+        first = first_of(group)
         text = first.strerror or str(first) if isinstance(first, OSError) else str(first)
         raise BadInput(text if text.startswith(str(config)) else f"{config}: {text}") from first
 

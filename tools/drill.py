@@ -15,7 +15,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,8 +28,9 @@ from ccw.geometry import geometry_for
 from ccw.plain_images import plain_header
 from ccw.tracks import null_track
 from host_emulator import orders
+from host_emulator.channel import InterfaceControlCheck
 from host_emulator.session import open_session
-from tools.bad_input import BadInput
+from tools.bad_input import BadInput, first_of
 from tools.demo_sites import (
     BRIDGE,
     DATA_BRIDGE,
@@ -190,8 +191,10 @@ def run_round(folder: Path, number: int, seed: int) -> Round:
 
 @contextmanager
 def _folder(keep: Path | None) -> Iterator[Path]:
-    temporary = tempfile.TemporaryDirectory(prefix="trackbridge-drill-")
-    with temporary if keep is None else nullcontext(str(keep)) as name:
+    if keep is not None:
+        yield keep
+        return
+    with tempfile.TemporaryDirectory(prefix="trackbridge-drill-") as name:
         yield Path(name)
 
 
@@ -215,8 +218,9 @@ def drill(rounds: int, seed: int | None, failback: bool, keep: Path | None, as_j
             try:
                 one_round = run_journey if failback else run_round
                 done.append(one_round(folder / f"round-{number}", number, seed + number))
-            except (HerculesError, RuntimeError, trio.TooSlowError) as error:
-                raise BadInput(f"round {number} (seed {seed}): {error}") from error
+            except* (HerculesError, RuntimeError, OSError, InterfaceControlCheck, trio.TooSlowError) as group:
+                why = str(first_of(group)) or "it took too long"
+                raise BadInput(f"round {number} (seed {seed}): {why}") from group
             if console.is_terminal:
                 console.print(f"round {number} of {rounds}: {len(done[-1].lost)} lost")
     good = all(one.good for one in done)

@@ -25,7 +25,7 @@ from controller.config import (
 )
 from controller.links.stream_link import Tap
 from controller.links.system import StorageSystem
-from tools.bad_input import BadInput
+from tools.bad_input import BadInput, first_of
 from tools.captures import CaptureFile, capture_option, capturing, say_on_stderr
 from tools.plain_store import listen_at, parse_import, settings_for
 
@@ -70,9 +70,7 @@ def serve(
         with capturing(capture) as file:
             trio.run(_serve, settings, as_json, file)
     except* (ConfigError, StoreError, OSError) as group:
-        first: BaseException = group
-        while isinstance(first, BaseExceptionGroup):
-            first = first.exceptions[0]
+        first = first_of(group)
         text = str(first)
         raise BadInput(text if text.startswith((where, "--")) else f"{where}: {text}") from first
 

@@ -37,6 +37,8 @@ class SystemClient:
             token = token_file.read_text(encoding="utf-8").strip() if token_file else os.environ.get(TOKEN_VARIABLE, "")
         except (OSError, UnicodeDecodeError) as error:
             raise BadInput(f"{token_file}: {error}") from error
+        if not token.isascii():
+            raise BadInput(f"{token_file or TOKEN_VARIABLE}: a token has no characters outside ASCII")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     def get(self, path: str) -> dict[str, Any]:
@@ -55,7 +57,7 @@ class SystemClient:
                 if answer.is_error:
                     answer.read()
                     raise self._refusal(answer)
-                length, done = int(answer.headers["content-length"]), 0
+                length, done = self._length(answer), 0
                 with partial.open("wb") as file:
                     for piece in answer.iter_bytes():
                         file.write(piece)
@@ -78,17 +80,20 @@ class SystemClient:
         headers = {"Content-Length": str(length), "Content-Type": "application/octet-stream"}
         return self._ask("POST", path, content=pieces, headers=headers)
 
-    @staticmethod
-    def _text(answer: httpx.Response) -> str:
+    def _length(self, answer: httpx.Response) -> int:
+        text = answer.headers.get("content-length", "")
+        if not text.isdecimal():
+            raise BadInput(f"{self._url}: the answer does not say how long it is")
+        return int(text)
+
+    def _refusal(self, answer: httpx.Response) -> BadInput:
+        """What a system says that it refuses; the HTTP status where it says nothing."""
         try:
             found = answer.json()
         except ValueError:
             found = None
         text = found.get("error") if isinstance(found, dict) else None
-        return str(text or f"HTTP status {answer.status_code}")
-
-    def _refusal(self, answer: httpx.Response) -> BadInput:
-        return BadInput(f"{self._url}: {self._text(answer)}")
+        return BadInput(f"{self._url}: {text or f'HTTP status {answer.status_code}'}")
 
     def post(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Change."""
@@ -104,12 +109,14 @@ class SystemClient:
                 method, self._url + path, headers={**self._headers, **(headers or {})}, timeout=TIMEOUT_S,
                 trust_env=False, **body,
             )  # fmt: skip
-            found = answer.json()
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise BadInput(f"{self._url}: {error}") from error
+        try:
+            found = answer.json()
         except ValueError as error:
             raise BadInput(f"{self._url}: the answer is not JSON (HTTP status {answer.status_code})") from error
         if answer.is_error:
             raise self._refusal(answer)
-        assert isinstance(found, dict)
+        if not isinstance(found, dict):
+            raise BadInput(f"{self._url}: the answer is not a JSON object")
         return found

@@ -64,6 +64,8 @@ def create(
         raise BadInput("--raw: a volume without a label has no serial" if raw else "--volser: a serial is needed")
     if system is not None:
         _alone(store, config)
+        if owner or vtoc_tracks:
+            raise BadInput("--owner, --vtoc-tracks: go without --system, a running system makes the usual label")
         body = {"device": f"{device:04X}", "model": model, "cylinders": cylinders, "volser": volser}
         made = {name: value for name, value in body.items() if value is not None}
         row = SystemClient(system, token_file).post("/v1/volumes", made)

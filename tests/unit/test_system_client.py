@@ -9,8 +9,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from tools.bad_input import BadInput
+from tools.cli import main
 from tools.system_client import TOKEN_VARIABLE, SystemClient
 
 
@@ -63,3 +65,12 @@ def test_a_token_that_cannot_be_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(TOKEN_VARIABLE, "schlüssel")
     with pytest.raises(BadInput, match=f"{TOKEN_VARIABLE}: a token has no characters outside ASCII"):
         SystemClient("http://127.0.0.1:1", None)
+
+
+@pytest.mark.parametrize("option", [("--owner", "ME"), ("--vtoc-tracks", "30")])
+def test_what_a_running_system_would_pass_over_is_refused(option: tuple[str, str]) -> None:
+    given = ["volume", "create", "0A", "--model", "3390-1", "--volser", "TST001", "--system", "http://127.0.0.1:1"]
+    ended = CliRunner().invoke(main, [*given, *option])
+    assert (ended.exit_code, ended.output) == (
+        2, "trackbridge: --owner, --vtoc-tracks: go without --system, a running system makes the usual label\n"
+    )  # fmt: skip

@@ -234,14 +234,20 @@ def _paths_commas(fields: dict[str, Any]) -> list[str]:
 
 
 def _link_rows(fields: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Port, adapter status (0 it has connections, 2 offline, 3 unusable), where its paths lead."""
-    found: dict[str, tuple[str, list[str]]] = {}
+    """Port, adapter status, where its paths lead.
+
+    The status: 0 a path works, 1 none does, 2 the link is offline, 3 there is no such port, or it cannot be used.
+    """
+    found: dict[str, tuple[list[str], list[str]]] = {}
     for secondary in fields["secondaries"]:
         for path in secondary["paths"]:
-            status = {"08": "2", "10": "3"}.get(path["status"], "0" if path["status"] in _GOOD else "1")
-            _, targets = found.setdefault(path["said"], (status, []))
+            states, targets = found.setdefault(path["said"], ([], []))
+            states.append({"08": "2", "10": "3"}.get(path["status"], "0" if path["status"] in _GOOD else "1"))
             targets.append(f"{secondary['ssid']}/{path['dest']}")
-    return [(said, status, " ".join(targets)) for said, (status, targets) in sorted(found.items())]
+    return [
+        (said, "0" if "0" in states else states[0], " ".join(targets))
+        for said, (states, targets) in sorted(found.items())
+    ]
 
 
 def _link_box(fields: dict[str, Any]) -> list[str]:

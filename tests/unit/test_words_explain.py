@@ -172,6 +172,12 @@ def test_the_report_of_paths() -> None:
     assert lines == ["LINKINFO REPORT", "000000012345,0100,", "0010,0,0200/0000,", "0011,2,0200/C102,"]
 
 
+def test_a_port_has_connections_when_any_of_its_paths_works() -> None:
+    one_port = paths(replace(OFFLINE, status=3), replace(GOOD, said=OFFLINE.said), OFFLINE)
+    lines, _ = report(Query(5, "LINKINFO", formatted=False), VOLUME, one_port)
+    assert lines[2:] == ["0011,0,0200/C102 0200/0000 0200/C102,"]
+
+
 @pytest.mark.parametrize(
     ("volume", "state"),
     [

@@ -43,7 +43,7 @@ class Reply(NamedTuple):
 
 
 class SharedError(Exception):
-    """The server refused a request, or said something that is no answer to it."""
+    """The server refused a request, or the device is busy and was not to be waited for."""
 
     def __init__(self, reply: Reply, text: str) -> None:
         super().__init__(text)
@@ -70,7 +70,6 @@ class SharedClient:
     ) -> None:
         self.device = device
         self.identifier = identifier
-        self.algorithms = algorithms
         self._socket = _connected(address, timeout_s)
         self._incoming = bytearray()
         self.server_release = 0
@@ -80,7 +79,7 @@ class SharedClient:
                 self.server_release = reply.status & 0x0F
                 self.identifier = int.from_bytes(reply.data, "big")
             if algorithms or level:
-                self.level = int.from_bytes(self.ask(Request.COMPRESS, algorithms << 4 | level).data, "big")
+                self.ask(Request.COMPRESS, algorithms << 4 | level)
         except BaseException:
             self._socket.close()
             raise

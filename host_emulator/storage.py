@@ -2,7 +2,6 @@
 
 PAGE_BYTES = 4096
 FORMAT_0_BYTES = 1 << 24
-FORMAT_1_BYTES = 1 << 31
 
 
 class AddressingError(Exception):

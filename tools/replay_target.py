@@ -7,30 +7,20 @@ control unit model here knows; older ones record by record (`tools.track_reader`
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any, Protocol
 
 from ccw.characteristics import device_characteristics
 from ccw.geometry import Geometry
 from host_emulator.channel import InterfaceControlCheck, Response, Start
 from tools.recorded_devices import device_geometry, device_settings
 from tools.recording import RecordedDevice, Recording
-from tools.track_reader import tracks_by_record
+from tools.track_reader import END_OF_TRACK, LONGEST_TRACK_BYTES, Session, tracks_by_record
 
 TRACKS_PER_PROGRAM = 15
-LONGEST_TRACK_BYTES = 65_535
-END_OF_TRACK = b"\xff" * 8
 DEFINE_EXTENT, LOCATE_RECORD, READ_TRACK = 0x63, 0x47, 0xDE
 READ_CHARACTERISTICS, CHARACTERISTICS_BYTES = 0x64, 64
 SHAPE = (slice(3, 5), slice(12, 14), slice(14, 16), slice(48, 52))  # device type, cylinders, heads, cylinders if more
 CHAIN, SUPPRESS_LENGTH = 0x40, 0x20
 NORMAL_END = 0x0C
-
-
-class Session(Protocol):
-    """What a host session must offer: carry one channel program, given as a generator, to a device."""
-
-    async def run(self, unit_address: int, program: Generator[Start, Response, Any], /) -> Any:
-        """Return what the generator returns."""
 
 
 class OtherDevice(Exception):

@@ -21,8 +21,9 @@ from tools.follower import follow
 from tools.recorded_devices import PATH, InProcess, Work
 from tools.recording import RecordedDevice, RecordedProgram, Recording
 from tools.replay_report import ReplayReport
-from tools.replay_target import Session, all_tracks
+from tools.replay_target import all_tracks
 from tools.sense_programs import leaving_sense, with_sense_program
+from tools.track_reader import Session
 
 Advance = Callable[[int], None]  # called with the number of programs done since the last call
 

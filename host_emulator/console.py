@@ -29,7 +29,7 @@ from host_emulator.mnemonics import MNEMONICS, mnemonic_help
 from host_emulator.parameters import ProgramError, Word, Words, place, record_id
 from host_emulator.program_text import build_program, no_such_command
 from host_emulator.runner import Report, ending, run_step
-from host_emulator.script import VERBS, ScriptError, parse_script
+from host_emulator.script import VERBS, ScriptError, parse_script, verb_help
 from host_emulator.session import HostSession
 from host_emulator.track_text import dump_lines, records_of, track_lines
 from host_emulator.vtoc import contents_lines, label_of, vtoc_extent
@@ -113,7 +113,7 @@ def parse_line(raw: str, number: int = 1, file: str = "line", has_device: bool =
 def _check_own(word: str, text: str) -> None:
     """Raises ProgramError."""
     start = text.index(text.split()[0])
-    arguments = [Word(match.start() + 1, match[0]) for match in re.finditer(r"(?:[^\s']|'[^']*'?)+", text)][1:]
+    arguments = _words_of(text)[1:]
     end = start + len(word) + 1
     if word == "device":
         if len(arguments) != 1 or not re.fullmatch("[0-9A-Fa-f]{1,2}", arguments[0].text):
@@ -126,6 +126,11 @@ def _check_own(word: str, text: str) -> None:
         _put(Words(end, arguments))
     elif word == "record" and len(arguments) != 1:
         raise ProgramError(end, "record FOLDER, or record off")
+
+
+def _words_of(text: str) -> list[Word]:
+    """The words of a line, blanks inside quotation marks included."""
+    return [Word(match.start() + 1, match[0]) for match in re.finditer(r"(?:[^\s']|'[^']*'?)+", text)]
 
 
 def _put(words: Words) -> tuple[bytes, bytes]:
@@ -220,8 +225,7 @@ class Console:
         return {**report, **ending(result), "records": shown, "lines": list(track_lines(address, records))}
 
     async def _write(self, line: Line, report: Report) -> Report:
-        words = [Word(match.start() + 1, match[0]) for match in re.finditer(r"(?:[^\s']|'[^']*'?)+", line.text)][1:]
-        identifier, data = _put(Words(1, words))
+        identifier, data = _put(Words(1, _words_of(line.text)[1:]))
         result = await self._program(orders.put_record(identifier, data))
         return {**report, **ending(result)}
 
@@ -252,7 +256,7 @@ def help_lines(word: str) -> list[str]:
         return [mnemonic_help(MNEMONICS[word])]
     if word.lower() in WORDS:
         return help_of(WORDS[word.lower()])
-    matches = [_verb_help(verb) for verb in VERBS if verb == word or verb.split()[0] == word]
+    matches = [verb_help(verb) for verb in VERBS if verb == word or verb.split()[0] == word]
     if matches:
         return matches
     if word:
@@ -261,8 +265,3 @@ def help_lines(word: str) -> list[str]:
     known = [word.name for word in WORDS.values()]
     lists = ("programs: " + " ".join(MNEMONICS), "commands: " + ", ".join(VERBS), "remote copy: " + " ".join(known))
     return [*own, "", *lists]
-
-
-def _verb_help(verb: str) -> str:
-    options = [f"[{name}={o.form}]" if o.optional else f"{name}={o.form}" for name, o in VERBS[verb].items()]
-    return " ".join([verb, *options])

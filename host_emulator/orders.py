@@ -6,6 +6,7 @@ Source: eckd-commands 3 (parameters), pprc-commands 2-4 (orders, golden vectors 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple, Protocol
@@ -63,6 +64,12 @@ class System(NamedTuple):
     ssid: int
     lss: int
     serial: str  # up to 12 characters 0-9, A-Z
+
+    @classmethod
+    def of_text(cls, text: str) -> System | None:
+        """What SSID:LSS:SERIAL names (4 and 2 hexadecimal digits, 1 to 12 of 0-9 A-Z); None for any other text."""
+        match = re.fullmatch("([0-9A-Fa-f]{4}):([0-9A-Fa-f]{2}):([0-9A-Z]{1,12})", text)
+        return None if match is None else cls(int(match[1], 16), int(match[2], 16), match[3])
 
     @property
     def identity(self) -> bytes:

@@ -315,10 +315,10 @@ def pprc_order(words: Words) -> bytes:
 def _system(word: Word | None) -> System | None:
     if word is None:
         return None
-    match = re.fullmatch("([0-9A-Fa-f]{4}):([0-9A-Fa-f]{2}):([0-9A-Z]{1,12})", word.text)
-    if not match:
+    system = System.of_text(word.text)
+    if system is None:
         raise ProgramError(word.column, f"{word.text!r} is not SSID:LSS:SERIAL")
-    return System(int(match[1], 16), int(match[2], 16), match[3])
+    return system
 
 
 def patched(data: bytes, patches: Iterable[tuple[Word, int, bytes]]) -> bytes:

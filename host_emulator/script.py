@@ -89,10 +89,10 @@ def _choice(**values: Any) -> Callable[[str], Any]:
 
 
 def _system(text: str) -> System:
-    match = re.fullmatch("([0-9A-Fa-f]{4}):([0-9A-Fa-f]{2}):([0-9A-Z]{1,12})", text)
-    if not match:
+    system = System.of_text(text)
+    if system is None:
         raise _BadValue(f"{text!r} is not SSID:LSS:SERIAL (4 and 2 hexadecimal digits, 1 to 12 of 0-9 A-Z)")
-    return System(int(match[1], 16), int(match[2], 16), match[3])
+    return system
 
 
 def _ports(text: str) -> tuple[int, ...]:
@@ -113,8 +113,6 @@ def _bridge(text: str) -> tuple[int, int]:
     if not match:
         raise _BadValue(f"{text!r} is not data:N or status:N with N from 1 to 8")
     return (1 if match[1] == "data" else 2), int(match[2])
-
-
 
 
 def _serial(text: str) -> str:
@@ -198,15 +196,13 @@ VERBS: dict[str, dict[str, Option]] = {
 }
 
 
-def _help() -> str:
-    lines = []
-    for verb, options in VERBS.items():
-        words = [f"[{name}={o.form}]" if o.optional else f"{name}={o.form}" for name, o in options.items()]
-        lines.append(" ".join([verb, *words]))
-    return "\n".join(lines)
+def verb_help(verb: str) -> str:
+    """One line: a command with its options, those in brackets that may be left out. KeyError for no command."""
+    options = [f"[{name}={o.form}]" if o.optional else f"{name}={o.form}" for name, o in VERBS[verb].items()]
+    return " ".join([verb, *options])
 
 
-HELP = _help()
+HELP = "\n".join(map(verb_help, VERBS))
 
 
 def parse_script(text: str, file: str = "script") -> list[Step]:

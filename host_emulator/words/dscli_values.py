@@ -13,9 +13,9 @@ from host_emulator.words.vocabulary import serial
 
 def system(word: Word) -> Naming:
     """A serial number, or SSID:LSS:SERIAL."""
-    match = re.fullmatch("([0-9A-Fa-f]{4}):([0-9A-Fa-f]{2}):([0-9A-Z]{1,12})", word.text)
-    if match:
-        return Naming(*System(int(match[1], 16), int(match[2], 16), match[3]))
+    whole = System.of_text(word.text)
+    if whole is not None:
+        return Naming(*whole)
     if ":" in word.text:
         raise ProgramError(word.column, f"{word.text!r} is not SSID:LSS:SERIAL, nor a serial number")
     return Naming(serial=serial(word))

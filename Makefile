@@ -29,6 +29,7 @@ test: lint
 soak: install
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,soak]'
 	$(BIN)/pytest -m soak
+	$(BIN)/pytest tests/properties tests/model -m "not soak" --hypothesis-profile=drawn
 
 bench: install
 	$(BIN)/pytest --benchmark-only --benchmark-disable-gc -o addopts=

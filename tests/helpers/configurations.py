@@ -24,10 +24,19 @@ listen = "127.0.0.1:0"
 """
 
 
+_HELD: list[socket.socket] = []  # as long as this process lives
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of this process's own, for a server that sets SO_REUSEADDR: nobody else is given it any more.
+
+    A socket that is bound and never listens keeps it, from other binds to any port and from outgoing connections.
+    """
+    keeper = socket.socket()
+    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    keeper.bind(("127.0.0.1", 0))
+    _HELD.append(keeper)
+    return int(keeper.getsockname()[1])
 
 
 def copy_examples(folder: Path) -> dict[str, int]:

@@ -17,6 +17,7 @@ from controller.config import Address, SharedConfig
 from controller.links.shared_dasd import SharedDasdServer
 from controller.sharing import ShareServer, ShareSettings
 from host_emulator.shared_client import Reply, SharedClient, unpacked
+from tests.helpers.patience import PATIENCE_S
 from tests.helpers.two_systems import Site
 
 DEVICE = 0x0120
@@ -97,7 +98,7 @@ class Server:
 
     def client(self, **options: Any) -> SharedClient:
         """A new connection; for a worker thread."""
-        return SharedClient(self.address, DEVICE, timeout_s=10.0, **options)
+        return SharedClient(self.address, DEVICE, timeout_s=PATIENCE_S, **options)
 
 
 @asynccontextmanager
@@ -114,7 +115,7 @@ async def serving(**config: Any) -> AsyncIterator[Server]:
             site.running.committer,
         )
         await nursery.start(server.run)
-        with trio.fail_after(60):
+        with trio.fail_after(PATIENCE_S):
             yield Server(site, server)
         nursery.cancel_scope.cancel()
 

@@ -13,6 +13,7 @@ from ccw.shared_dasd import TRACK, Request
 from ccw.tracks import null_track
 from controller.array import DiskError, VirtualArrayStore
 from host_emulator.shared_client import SharedError, unpacked
+from tests.helpers.patience import PATIENCE_S
 from tests.helpers.shared import RECORD_AT, Server, call, image_with, record_one, serving
 from tests.helpers.two_systems import until
 
@@ -29,6 +30,7 @@ async def test_an_end_whose_sync_fails_is_held_while_the_rest_is_answered() -> N
             writer.start()
             writer.write(4, RECORD_AT, record_one(4, b"never hardened"))
             writer.send(Request.END)
+            trio.from_thread.run(until, lambda: server.site.running.committer.fenced)
             writer._socket.settimeout(1.5)
             with pytest.raises(TimeoutError):
                 writer.receive()
@@ -55,7 +57,7 @@ async def test_ends_are_answered_when_the_sync_returns_and_not_before() -> None:
             sync = server.site.medium.sync
 
             def slow(segment: int) -> None:
-                synced.wait(20)
+                synced.wait(PATIENCE_S)
                 sync(segment)
 
             server.site.medium.sync = slow  # type: ignore[method-assign]
@@ -69,7 +71,7 @@ async def test_ends_are_answered_when_the_sync_returns_and_not_before() -> None:
                 client._socket.settimeout(0.3)
                 with pytest.raises(TimeoutError):
                     client.receive()
-                client._socket.settimeout(10.0)
+                client._socket.settimeout(PATIENCE_S)
             synced.set()
             assert writer.receive().code == 0
             assert unpacked(reader.receive()) == image_with(4, b"new")
@@ -113,7 +115,7 @@ async def test_what_nobody_waits_for_is_durable_soon_also_after_a_rest() -> None
         for value in (b"1", b"2"):
             await trio.sleep(0.2)  # the thread that commits finds nothing to do meanwhile
             sequence = store.put("key", value)
-            with trio.fail_after(10):
+            with trio.fail_after(PATIENCE_S):
                 while store.durable < sequence:
                     await trio.sleep(0.01)
 
@@ -142,7 +144,7 @@ async def test_only_clients_that_wait_for_nothing_are_ended_for_their_silence() 
     synced = threading.Event()
 
     def hold(_segment: int) -> None:
-        synced.wait(20)
+        synced.wait(PATIENCE_S)
 
     async with serving(idle_timeout_s=120.0) as server:
         began = time.monotonic()

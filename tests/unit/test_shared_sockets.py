@@ -21,6 +21,7 @@ from controller.links import shared_dasd
 from controller.links.shared_traffic import Traffic, preferred
 from controller.links.threads import CoreLock, run_in_thread
 from host_emulator.shared_client import SharedClient, SharedError
+from tests.helpers.patience import PATIENCE_S
 from tests.helpers.shared import DEVICE, RECORD_AT, CoreClient, Server, call, image_with, record_one, serving
 from tests.helpers.two_systems import until
 
@@ -122,7 +123,7 @@ async def test_only_addresses_on_the_list_are_let_in() -> None:
         assert server.server.counters.refused == 1
 
         def from_seven() -> bytes:
-            with socket.create_connection(server.address, 5, ("127.0.0.7", 0)) as sock:
+            with socket.create_connection(server.address, PATIENCE_S, ("127.0.0.7", 0)) as sock:
                 sock.sendall(HEADER.pack(Request.CONNECT, 1, DEVICE, 0, 0))
                 return sock.recv(100)
 
@@ -133,7 +134,7 @@ async def test_the_local_socket_leads_to_the_same_volumes_and_goes_with_the_serv
     """What Hercules uses when the host of a device line is `localhost`."""
 
     def at(path: str) -> bytes:
-        with SharedClient(path, DEVICE, timeout_s=10.0) as client, client.program():
+        with SharedClient(path, DEVICE, timeout_s=PATIENCE_S) as client, client.program():
             return client.read(3)
 
     async with serving() as server:
@@ -206,7 +207,7 @@ async def test_garbage_ends_nothing_but_its_own_connection() -> None:
     def garbage(server: Server, seed: int) -> None:
 
         random = Random(seed)
-        with socket.create_connection(server.address, 5) as sock:
+        with socket.create_connection(server.address, PATIENCE_S) as sock:
             sock.settimeout(0.2)
             try:
                 for _ in range(20):
@@ -280,7 +281,7 @@ async def test_an_error_of_our_own_is_not_hidden_where_a_stuck_thread_is_relieve
             while not hasattr(commits, "relieve"):
                 await trio.sleep(0.001)
             with socket.create_connection(listener.getsockname()), pytest.raises(ValueError, match="a bug"):
-                with trio.fail_after(20):
+                with trio.fail_after(PATIENCE_S):
                     await trio.to_thread.run_sync(relieve, abandon_on_cancel=True)
             nursery.cancel_scope.cancel()
         traffic.close()

@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from controller.links.threads import Bell, CoreLock, run_in_thread
+from tests.helpers.patience import PATIENCE_S
 
 
 async def test_tasks_and_threads_never_have_the_core_at_once_and_both_get_their_turn() -> None:
@@ -34,7 +35,7 @@ async def test_tasks_and_threads_never_have_the_core_at_once_and_both_get_their_
             visit("task")
             await trio.lowlevel.checkpoint()
 
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(task)
             nursery.start_soon(trio.to_thread.run_sync, thread)
@@ -67,14 +68,14 @@ async def test_what_is_deferred_is_done_when_the_core_is_let_go_by_whoever_has_i
             core.defer(lambda: done.append("thread"))
             assert done == ["task"]
 
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE_S):
         await trio.to_thread.run_sync(thread)
     assert done == ["task", "thread"]
 
 
 async def test_a_bell_is_heard_from_any_thread_and_is_silent_again() -> None:
     bell = Bell()
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE_S):
         await trio.to_thread.run_sync(bell.ring)
         await bell.wait()
         bell.ring()
@@ -86,7 +87,7 @@ async def test_a_bell_is_heard_from_any_thread_and_is_silent_again() -> None:
 
 async def test_a_thread_is_stopped_when_its_task_is_cancelled() -> None:
     stop = threading.Event()
-    with trio.fail_after(10), trio.move_on_after(0.05) as scope:
+    with trio.fail_after(PATIENCE_S), trio.move_on_after(0.05) as scope:
         await run_in_thread(stop.wait, stop.set)
     assert scope.cancelled_caught and stop.is_set()
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import trio
 from click.testing import CliRunner
+from trio.testing import memory_stream_pair
 
 from ccw.ccws import ChannelStatus
 from ccw.frames import Frame
@@ -21,12 +22,13 @@ from controller.commands.outcome import Command, Outcome
 from host_emulator import orders
 from host_emulator.channel import InterfaceControlCheck, Response, Start, run_program
 from host_emulator.link import HostLinkSettings, LinkFailure, NoPath, Unsolicited
-from host_emulator.session import HostSession, open_session
+from host_emulator.session import HostSession, open_session, session_over
+from tests.helpers.patience import PATIENCE_S
 from tests.helpers.wire import NODE, ScriptedServer, normal_end, read
 from tools.host import host as host_command
 
 PATH = PathId("L0", 0x0100, 0)
-QUICK = HostLinkSettings(link_timeout_s=0.2, recovery_s=0.02, device_timeout_s=0.3)
+PATIENT = HostLinkSettings(link_timeout_s=PATIENCE_S, device_timeout_s=PATIENCE_S)  # over a network that loses nothing
 
 
 class Shell:
@@ -80,7 +82,7 @@ class Shell:
 @asynccontextmanager
 async def listening(server: ScriptedServer) -> AsyncIterator[tuple[Shell, int]]:
     shell = Shell(server)
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
             nursery.start_soon(trio.serve_listeners, shell.serve, [listener])
@@ -90,18 +92,18 @@ async def listening(server: ScriptedServer) -> AsyncIterator[tuple[Shell, int]]:
 
 @asynccontextmanager
 async def session_with(
-    server: ScriptedServer, settings: HostLinkSettings | None = None, busy_timeout_s: float = 5.0
+    server: ScriptedServer, busy_timeout_s: float = PATIENCE_S
 ) -> AsyncIterator[tuple[HostSession, Shell]]:
     async with (
         listening(server) as (shell, port),
-        open_session("127.0.0.1", port, settings=settings, busy_timeout_s=busy_timeout_s) as session,
+        open_session("127.0.0.1", port, settings=PATIENT, busy_timeout_s=busy_timeout_s) as session,
     ):
         yield session, shell
 
 
 async def ended(server: ScriptedServer, count: int) -> None:
     """That many chains have ended; the last acceptance may still be under way."""
-    with trio.fail_after(5.0):
+    with trio.fail_after(PATIENCE_S):
         while server.count("end") < count:
             await trio.sleep(0.001)
     assert server.count("end") == count
@@ -200,22 +202,28 @@ async def test_attentions() -> None:
         assert session.attentions() == []
 
 
-async def test_retries_only_when_asked_for() -> None:
+async def test_retries_only_when_asked_for(autojump_clock: object) -> None:
     """An answer that is lost for ever: interface control check, the program is repeated as often as allowed."""
     server = ScriptedServer(outcomes=[None, None, Outcome(0x0C, data=bytes(32))])
-    async with session_with(server, QUICK) as (session, _):
-        once = await session.run_program(0x10, orders.sense())
-        assert once.channel_status == 0x02 and once.problem
-        again = await session.run_program(0x10, orders.sense(), retries=2)
-        assert again.completed
-        assert len(server.commands) == 3
+    host_end, unit_end = memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(Shell(server).serve, unit_end)
+        async with session_over(host_end) as session:
+            once = await session.run_program(0x10, orders.sense())
+            assert once.channel_status == 0x02 and once.problem
+            again = await session.run_program(0x10, orders.sense(), retries=2)
+            assert again.completed
+            assert len(server.commands) == 3
 
 
 async def test_cancelled_in_the_middle() -> None:
     server = ScriptedServer(outcomes=[None])
     async with session_with(server) as (session, _):
-        with trio.move_on_after(0.05):
-            await session.run_program(0x10, orders.sense())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(session.run_program, 0x10, orders.sense())
+            while not server.commands:
+                await trio.sleep(0.001)
+            nursery.cancel_scope.cancel()
         assert (await session.run_program(0x10, orders.sense())).completed
         await ended(server, 2)
 

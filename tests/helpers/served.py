@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from controller.app import TOKEN_FILE
+from tests.helpers.patience import PATIENCE_S
 
 
 class Served(NamedTuple):
@@ -39,7 +40,7 @@ def serve(store: Path, *options: str) -> Iterator[Served]:
         yield Served(process, (host, int(port)), listening["management"], store / TOKEN_FILE)
     finally:
         process.terminate()
-        status = process.wait(30)
+        status = process.wait(PATIENCE_S)
         assert process.stdout is not None
         process.stdout.close()
     assert status in (0, -signal.SIGKILL)

@@ -19,6 +19,7 @@ from controller.channel import Link
 from controller.links.stream_link import run_link
 from host_emulator import orders
 from host_emulator.session import session_over
+from tests.helpers.patience import PATIENCE_S
 from tests.helpers.wire import NODE, ScriptedServer
 from tools import captures
 from tools.captures import CaptureFile, capturing
@@ -63,7 +64,7 @@ async def test_both_ends_of_a_link_see_the_same_records(tmp_path: Path) -> None:
     path = tmp_path / "a.pcapng"
     left, right = memory_stream_pair()
     link = Link("L0", ScriptedServer(), NODE, own_address=2, peer_address=1)
-    with CaptureFile(path) as capture, trio.fail_after(10):
+    with CaptureFile(path) as capture, trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run_link, link, right, capture.tap("unit"))
             async with session_over(left, tap=capture.tap("host")) as session:
@@ -123,15 +124,16 @@ def test_one_writer_only(tmp_path: Path) -> None:
 async def test_a_failing_disk_is_said_once_and_leaves_whole_blocks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, said, room = tmp_path / "a.pcapng", list[str](), 1 << 20
+    path, said, room, writes = tmp_path / "a.pcapng", list[str](), 1 << 20, 0
     real_write = os.write
 
     def write(file: int, data: bytes) -> int:
-        nonlocal room
+        nonlocal room, writes
         if room == 0:
             raise OSError(28, "No space left on device")
         done = real_write(file, data[:room])
         room -= done
+        writes += 1
         return done
 
     monkeypatch.setattr("tools.captures.os.write", write)
@@ -139,13 +141,16 @@ async def test_a_failing_disk_is_said_once_and_leaves_whole_blocks(
         tap = capture.tap("one")
         assert tap is not None
         tap(True, RECORD, trio.current_time())
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE_S):
             while room == 1 << 20 or not packets(path):  # the first record is on the disk
                 await trio.sleep(0.001)
         room = 300
         for _ in range(50):
+            before = writes
             tap(True, RECORD, trio.current_time())
-            await trio.sleep(0.001)
+            with trio.fail_after(PATIENCE_S):
+                while writes == before and capture.problem is None:  # each is written by itself: some whole, one torn
+                    await trio.sleep(0.001)
     assert said == [f"capture {path}: No space left on device; records are missing"]
     assert 1 < len(packets(path)) < 51
     assert capture.dropped > 0
@@ -157,7 +162,7 @@ async def test_a_disk_that_takes_nothing_holds_nobody_up(tmp_path: Path, monkeyp
     real_write = os.write
 
     def write(file: int, data: bytes) -> int:
-        assert released.wait(30)
+        assert released.wait(PATIENCE_S)
         return real_write(file, data)
 
     monkeypatch.setattr("tools.captures.os.write", write)
@@ -170,7 +175,7 @@ async def test_a_disk_that_takes_nothing_holds_nobody_up(tmp_path: Path, monkeyp
     assert said == [f"capture {capture.path}: the disk is too slow; records are missing"]
     late = capture.tap("two")           # an interface is never dropped: packets name it by its place
     released.set()
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE_S):
         while capture._queue:
             await trio.sleep(0.01)
     assert late is not None

@@ -17,6 +17,7 @@ from controller.links.stream_link import Tap, run_link
 from host_emulator import orders
 from host_emulator.link import HostLinkSettings
 from host_emulator.session import open_session
+from tests.helpers.patience import PATIENCE_S
 from tests.helpers.wire import NODE, ScriptedServer
 from tools.captures import CaptureFile
 
@@ -33,7 +34,7 @@ async def site(
     shell = DirectorShell(director, make_tap)
     server = ScriptedServer()
     link = Link("L0", server, NODE, own_address=2, peer_address=1, settings=LinkSettings(acquire_address=True))
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             await nursery.start(shell.run, dict.fromkeys((HOST, OTHER_HOST, UNIT), ("127.0.0.1", 0)))
             stream = await trio.open_tcp_stream(*shell.addresses[UNIT])

@@ -25,6 +25,7 @@ from host_emulator import orders
 from host_emulator.session import HostSession, open_session
 from host_emulator.shared_client import SharedClient
 from tests.helpers.configurations import CONFIG
+from tests.helpers.patience import PATIENCE_S
 from tests.helpers.shared import RECORD_AT, record_one
 
 
@@ -32,7 +33,7 @@ async def on_system(folder: Path, more: str, body: Callable[[HostSession, Storag
     """Run a system with `more` in its configuration, and `body` with a session to it."""
     path = folder / "one.toml"
     path.write_text(CONFIG + more)
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             system: StorageSystem = await nursery.start(app.serve, load_config(path))
             (adapter,) = system.adapters.by_said.values()

@@ -20,6 +20,7 @@ from controller.links.system import StorageSystem
 from host_emulator import orders
 from host_emulator.session import open_session
 from tests.helpers.configurations import CONFIG
+from tests.helpers.patience import PATIENCE_S
 from tools.captures import capturing
 from tools.cli import main
 from tools.hercules_log import HerculesLog
@@ -301,7 +302,7 @@ async def captured(folder: Path) -> Path:
     path = folder / "session.pcapng"
     config = folder / "one.toml"
     config.write_text(CONFIG)
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             system: StorageSystem = await nursery.start(app.serve, load_config(config))
             (adapter,) = system.adapters.by_said.values()
@@ -346,7 +347,7 @@ async def replayed_at_target(folder: Path, options: tuple[str, ...]) -> Result:
     """Replay a log against a running system, whose volume 10 is a 3390 of five cylinders."""
     config = folder / "one.toml"
     config.write_text(CONFIG)
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             system: StorageSystem = await nursery.start(app.serve, load_config(config))
             (adapter,) = system.adapters.by_said.values()

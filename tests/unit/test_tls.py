@@ -18,6 +18,7 @@ from controller.config import ConfigError, TlsConfig
 from controller.links.tls import Refused, Tls, system_name
 from host_emulator import orders
 from host_emulator.session import open_session
+from tests.helpers.patience import PATIENCE_S
 from tools.bridge_bench.sites import Plan, write_config
 from tools.cli import main
 from tools.demo_sites import SYSTEMS, start_site
@@ -54,7 +55,7 @@ async def meet(opens: Tls, accepts: Tls) -> tuple[str, str]:
             said[name] = str(error) or type(error).__name__
             await trio.aclose_forcefully(stream)
 
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(end, "opens", left, opens, True)
             nursery.start_soon(end, "accepts", right, accepts, False)
@@ -153,14 +154,14 @@ async def test_two_systems_over_tls(folder: Path) -> None:
         host, _, port = b.listening[0x20].rpartition(":")
         with socket.create_connection((host, int(port))) as plain:
             plain.sendall(b"GET / HTTP/1.0\r\n\r\n")
-            plain.settimeout(20)
+            plain.settimeout(PATIENCE_S)
             while plain.recv(100):
                 pass
         config_a = secured("A", "0100-000000012345", "0200:000000067890", b.listening)
         with start_site(folder, config_a) as a:
             async with open_session(*a.host_address) as to_a:
                 order = orders.pprc(orders.establish_path(SYSTEMS["A"], SYSTEMS["B"], (0x10, 0x11)))
-                with trio.fail_after(30):
+                with trio.fail_after(PATIENCE_S):
                     while not (await to_a.run_program(0, order)).completed:
                         await trio.sleep(0.2)
         (refused,) = [event for event in b.events() if event["text"] == "connection refused"]

@@ -31,6 +31,7 @@ from tests.helpers.image_files import (
     stored,
     track_image,
 )
+from tests.helpers.patience import PATIENCE_S
 from tools.cli import main
 
 CONFIG = """
@@ -210,13 +211,13 @@ def test_an_import_that_is_killed_leaves_no_volume(shell: Shell) -> None:
     path.write_bytes(Compressed("3390", 100, images).bytes())
     command = [sys.executable, "-m", "tools", "volume", "import", "0A", str(path), "--store", str(shell.store)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     segment = shell.store / "segment-00000001"
     while not segment.exists() and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.001)
     os.kill(process.pid, signal.SIGKILL)
-    process.wait(30)
+    process.wait(PATIENCE_S)
     with shell.open() as store:
         there = [info.number for info in host_volumes(store)]
         if there:  # it had finished: all of it is there

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 import httpx
 
+from controller.array.images.output import Output
 from tools.bad_input import BadInput
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -46,33 +47,29 @@ class SystemClient:
         return self._ask("GET", path)
 
     def download(self, path: str, target: Path, *, replace: bool, progress: Callable[[int, int], None] | None) -> int:
-        """Write what `path` gives to the file `target`, which appears when it is complete; its length in bytes."""
-        if target.exists() and not replace:
-            raise BadInput(f"{target} exists (--replace)")
-        partial = target.with_name(target.name + ".part")
-        try:
-            with httpx.stream(
-                "GET", self._url + path, headers=self._headers, timeout=TIMEOUT_S, trust_env=False
-            ) as answer:
-                if answer.is_error:
-                    answer.read()
-                    raise self._refusal(answer)
-                length, done = self._length(answer), 0
-                with partial.open("wb") as file:
+        """Write what `path` gives to the file `target`, which appears when it is complete; its length in bytes.
+
+        Raises ImageError for a file that cannot be made.
+        """
+        with Output([target], replace=replace) as output:
+            try:
+                with httpx.stream(
+                    "GET", self._url + path, headers=self._headers, timeout=TIMEOUT_S, trust_env=False
+                ) as answer:
+                    if answer.is_error:
+                        answer.read()
+                        raise self._refusal(answer)
+                    length, done = self._length(answer), 0
                     for piece in answer.iter_bytes():
-                        file.write(piece)
+                        output.files[0].append(piece)
                         done += len(piece)
                         if progress is not None:
                             progress(done, length)
-                    file.flush()
-                    os.fsync(file.fileno())
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                raise BadInput(f"{self._url}: {error}") from error
             if done != length:
                 raise BadInput(f"{self._url}: {done} of {length} bytes came")
-            partial.replace(target)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            raise BadInput(f"{self._url}: {error}") from error
-        finally:
-            partial.unlink(missing_ok=True)
+            output.finish()
         return length
 
     def upload(self, path: str, length: int, pieces: Iterable[bytes]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from controller.array.in_place import shadow_of
 from controller.array.snapshots import SnapshotCatalog
 from controller.array.volumes import create_volume, delete_volume, host_volumes, unfinished
 from tools.bad_input import BadInput
-from tools.stores import StorePlace, progress_bar, store_options, volume_number, why_not_replaced
+from tools.stores import StorePlace, progress_bar, store_errors, store_options, volume_number, why_not_replaced
 from tools.system_client import SystemClient, system_options
 
 DAMAGE_LISTED_MAX = 50
@@ -139,7 +139,9 @@ def import_(
     """
     if system is not None:
         _alone(store, config)
-        _report(as_json, device, _upload(SystemClient(system, token_file), device, image, sf), "imported from")
+        with store_errors(str(image)):
+            report = _upload(SystemClient(system, token_file), device, image, sf)
+        _report(as_json, device, report, "imported from")
         return
     place = StorePlace(store, config)
     with place.open(write=True, create=True) as opened, progress_bar(f"import {image.name}") as advance:
@@ -189,7 +191,7 @@ def export(
         if snapshot is None or form != ExportForm.PLAIN.value:
             raise BadInput("--system: a running system exports a snapshot (--snapshot) as a plain image (ckd)")
         path = f"/v1/volumes/{device:04X}/snapshots/{snapshot}/image"
-        with progress_bar(f"export {image.name}") as advance:
+        with store_errors(str(image)), progress_bar(f"export {image.name}") as advance:
             length = SystemClient(system, token_file).download(path, image, replace=replace, progress=advance)
         figures = {"device": f"{device:02X}", "snapshot": snapshot, "file": str(image), "bytes": length}
         _say(as_json, figures, f"volume {device:02X}: snapshot {snapshot} exported to {image}, {length:,} bytes")

@@ -253,6 +253,33 @@ def test_a_volume_is_imported_into_a_running_system_used_and_deleted(served: Ser
     assert ask(served, "POST", "/v1/check").json()["damaged"] == []
 
 
+def test_an_image_file_that_cannot_be_read_or_made_is_one_line(served: Served, tmp_path: Path) -> None:
+    where = ("--system", served.url, "--token-file", str(served.token_file))
+    image, folder = tmp_path / "in.ckd", tmp_path / "folder"
+    data = bytearray(small_image(image))
+    data[512 + 31 * SLOTS["3390"] + 2] ^= 1  # found when half of it has been sent
+    image.write_bytes(data)
+    folder.mkdir()
+    trackbridge("snap", "create", "0201", "to-export", *where)
+
+    def said(*arguments: str) -> str:
+        line = trackbridge("volume", *arguments, *where, status=2)
+        assert line.count("\n") == 1
+        return line
+
+    assert said("import", "0520", f"{folder}/none") == f"trackbridge: image {folder}/none: No such file or directory\n"
+    assert "track 31" in said("import", "0520", str(image))
+    assert "there is no such shadow file" in said("import", "0520", str(image), "--sf", str(tmp_path / "none_1"))
+    assert ask(served, "GET", "/v1/volumes/0520").status_code == 404
+    out = ("--snapshot", "to-export", "--replace")
+    assert said("export", "0201", str(folder), *out) == f"trackbridge: image {folder}: a directory, not a file\n"
+    assert "a directory" in said("export", "0201", ".", *out)
+    nowhere = tmp_path / "nowhere" / "out.ckd"
+    assert said("export", "0201", str(nowhere), *out) == (
+        f"trackbridge: image {nowhere}.partial: No such file or directory\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("what", "text"),
     [

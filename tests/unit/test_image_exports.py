@@ -139,6 +139,17 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
             export_volume(store, 1, tmp_path / "nowhere" / "volume", ExportForm.PLAIN)
 
 
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_directory_is_not_replaced_by_an_image(tmp_path: Path, replace: bool) -> None:
+    with new_store() as store:
+        create_volume(store, 1, geometry_for("3390", 1), {})
+        for directory in (tmp_path, Path(".")):
+            with pytest.raises(ImageError) as caught:
+                export_volume(store, 1, directory, ExportForm.PLAIN, replace=replace)
+            assert str(caught.value) == f"image {directory}: a directory, not a file"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_compressed_file_stops_at_4_gib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Offsets of 4 bytes end there; the limit is lowered, the rule is the same."""
     import controller.array.images.writers as writers

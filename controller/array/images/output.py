@@ -57,11 +57,13 @@ class OutputFile:
 class Output:
     """The files of one image. Left in order (`finish` was called), they exist; otherwise none was ever there.
 
-    Raises ImageError for a file that exists already, unless `replace`.
+    Raises ImageError for a directory, and for a file that exists already, unless `replace`.
     """
 
     def __init__(self, paths: Sequence[Path], *, replace: bool) -> None:
         for path in paths:
+            if path.is_dir():
+                raise ImageError(path, "a directory, not a file")
             if path.exists() and not replace:
                 raise ImageError(path, "the file exists already")
         self.files: list[OutputFile] = []

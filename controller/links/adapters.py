@@ -127,8 +127,8 @@ class Adapters:
 
     # Connections
 
-    async def serve_stream(self, said: int, stream: trio.abc.Stream, *, opened: bool) -> None:
-        """Run one link of a port over `stream` until it ends. Owns the stream."""
+    async def serve_stream(self, said: int, stream: trio.abc.Stream, *, opened: bool) -> bool:
+        """Run one link of a port over `stream` until it ends; did a frame come over it? Owns the stream."""
         adapter = self.by_said[said]
         adapter.made += 1
         link_id = f"{said:04X}/{adapter.made}"
@@ -160,6 +160,7 @@ class Adapters:
             self.say("link down", {"link": link_id})
             if config.kind == "peer" and was_current:
                 self.link_lost(said)
+        return link.counters.frames_in > 0
 
     def _end_links(self, adapter: Adapter) -> None:
         """End the link of a peer port, with everything that relied on it."""
@@ -217,12 +218,12 @@ class Adapters:
             adapter.refused = False
             _keep_alive(stream)
             if await self._serve_known(adapter, stream, opened=True):
-                delay = RECONNECT_FIRST_S
+                delay = RECONNECT_FIRST_S  # one that is taken and closed again is no better than one that is refused
             await trio.sleep(delay)
             delay = min(delay * 2, RECONNECT_MAX_S)
 
     async def _serve_known(self, adapter: Adapter, stream: trio.abc.Stream, *, opened: bool) -> bool:
-        """Run a link once its other end is known, where the port asks for that (TLS); False: it is a stranger."""
+        """Run a link once its other end is known, where the port asks for that (TLS); did a frame come over it?"""
         if adapter.tls is not None:
             try:
                 stream = await adapter.tls.secure(stream, opened=opened)
@@ -232,8 +233,7 @@ class Adapters:
             if adapter.link is not None:
                 await trio.aclose_forcefully(stream)  # another was quicker
                 return False
-        await self.serve_stream(adapter.said, stream, opened=opened)
-        return True
+        return await self.serve_stream(adapter.said, stream, opened=opened)
 
 
 def _refused(error: OSError) -> bool:

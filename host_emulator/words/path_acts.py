@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ccw.pprc_codes import BridgeState
+from ccw.pprc_codes import BridgeRole, BridgeState
 from ccw.pprc_flags import PairFlag
 from ccw.pprc_query import BridgeEntry, SecondaryFlag, SecondaryPaths, VolumeFlag
 from host_emulator import orders
 from host_emulator.orders import System
-from host_emulator.words.desk import Desk
+from host_emulator.words.desk import Desk, NotNamed
 from host_emulator.words.doing import do, said
 from host_emulator.words.explain import fault_text, is_good, is_ready, used
 from host_emulator.words.outcome import Outcome, Verdict
@@ -143,13 +143,28 @@ async def _bridge(desk: Desk, number: int) -> BridgeEntry | None:
     return next((bridge for bridge in (await desk.queue()).bridges if bridge.bridge_number == number), None)
 
 
+async def _check_bridge(desk: Desk, task: EstablishBridge | DeleteBridge) -> None:
+    """What is said of a bridge that is up has to name its own data bridge volumes. Raises NotNamed.
+
+    An order for another volume would be about that: a delete ends its pair.
+    """
+    volume = await desk.need_volume(task.device)
+    if (volume.bridge_role, volume.bridge_number) != (BridgeRole.PRIMARY_DATA, task.number):
+        raise NotNamed(f"{task.device:02X} is not the primary data volume of bridge {task.number}")
+    if volume.secondary_cca != task.other:
+        raise NotNamed(f"bridge {task.number} leads from {task.device:02X} to {volume.secondary_cca:02X}")
+
+
 async def establish_bridge(desk: Desk, task: EstablishBridge) -> Outcome:
     """Set a bridge up."""
     source, target = await desk.names(task.primary, task.secondary)
 
     async def so() -> str:
         bridge = await _bridge(desk, task.number)
-        return f"bridge {task.number} is up already" if bridge is not None and is_ready(bridge) else ""
+        if bridge is None or not is_ready(bridge):
+            return ""
+        await _check_bridge(desk, task)
+        return f"bridge {task.number} is up already"
 
     order = orders.establish_pair(
         source,
@@ -170,8 +185,10 @@ async def delete_bridge(desk: Desk, task: DeleteBridge) -> Outcome:
 
     async def so() -> str:
         bridge = await _bridge(desk, task.number)
-        down = bridge is None or bridge.bridge_state <= BridgeState.DEFINED
-        return f"bridge {task.number} is down already" if down else ""
+        if bridge is None or bridge.bridge_state <= BridgeState.DEFINED:
+            return f"bridge {task.number} is down already"
+        await _check_bridge(desk, task)
+        return ""
 
     order = orders.delete_pair(source, target, task.device, task.other, unconditional=task.unconditional)
     return await do(desk, task.device, order, task.subject, so, lambda: said(f"bridge {task.number} is down"))

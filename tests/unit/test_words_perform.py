@@ -89,6 +89,19 @@ async def test_a_bridge_in_use_is_not_taken_down(autojump_clock: object) -> None
         assert await verdicts(to_a, "rmbridge F0:F0") == ["already"]
 
 
+async def test_a_bridge_is_meant_only_by_its_own_volumes(autojump_clock: object) -> None:
+    """A word for a bridge that names the volume of a pair must not end that pair, nor say that the bridge is up."""
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await set_up_by_words(to_a, to_b)
+        assert await verdicts(to_a, "mkpprc -wait 00:00") == ["done"]
+        for volumes in ("00:F0", "00:00", "F1:F0", "F0:F1"):
+            for text in (f"rmbridge {volumes}", f"rmbridge -unconditional {volumes}", f"mkbridge {volumes}"):
+                (outcome,) = await say(to_a, text)
+                assert (outcome.verdict.value, outcome.order) == ("bad-input", b""), text
+        assert duplex(r, 0)
+        assert await verdicts(to_a, "mkbridge F0:F0") == ["already"]
+
+
 async def test_names_are_found_or_asked_for(autojump_clock: object) -> None:
     async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
         (unknown,) = await say(to_a, "mkpprc 00:00")

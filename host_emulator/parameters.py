@@ -80,10 +80,10 @@ class Words:
         return default if word is None else _data(word)
 
 
-def number(word: Word, last: int) -> int:
+def number(word: Word, last: int, first: int = 0) -> int:
     """A decimal number. Raises ProgramError."""
-    if not re.fullmatch("[0-9]{1,9}", word.text) or int(word.text) > last:
-        raise ProgramError(word.column, f"{word.text!r} is not a number from 0 to {last}")
+    if not re.fullmatch("[0-9]{1,9}", word.text) or not first <= int(word.text) <= last:
+        raise ProgramError(word.column, f"{word.text!r} is not a number from {first} to {last}")
     return int(word.text)
 
 

@@ -102,14 +102,7 @@ def digits(count: int) -> Callable[[Word], int]:
 
 def decimal(first: int, last: int) -> Reader:
     """A decimal number."""
-
-    def read(word: Word) -> int:
-        value = number(word, last)
-        if value < first:
-            raise ProgramError(word.column, f"{word.text!r} is not a number from {first} to {last}")
-        return value
-
-    return one(read)
+    return one(lambda word: number(word, last, first))
 
 
 def serial(word: Word) -> str:

@@ -109,6 +109,8 @@ def test_several_pairs_are_several_tasks() -> None:
         ("mkpprc 05:15 -mode", 14, "-mode needs full|nocp"),
         ("mkpprc -wait -wait 05:15", 14, "-wait is given twice"),
         ("mkpprc -pace 0 05:15", 14, "from 1 to 255"),
+        ("mkpprc -pace 256 05:15", 14, "from 1 to 255"),
+        ("mkbridge -number 9 F0:F0", 18, "'9' is not a number from 1 to 8"),
         ("mkpprc -dev 0100:00:000000012345 -srcss 0101 05:15", 1, "the source has two SSIDs"),
         ("mkpprc -dev 0100:00 05:15", 13, "is not SSID:LSS:SERIAL"),
         ("mkpprc -dev lower 05:15", 13, "is not a serial number"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def cert(folder: Path, systems: tuple[str, ...], days: int, as_json: bool) -> No
     named = [_parsed(system) for system in systems]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        authority = _authority(folder)
+        authority = _authority(folder / AUTHORITY, folder / AUTHORITY_KEY)
         made = {f"{ssid:04X}:{serial}": str(_issue(authority, folder, ssid, serial, days)) for ssid, serial in named}
     except (OSError, ValueError) as error:
         raise BadInput(f"{folder}: {error}") from error
@@ -51,14 +52,29 @@ def _parsed(system: str) -> tuple[int, str]:
     return int(match[1], 16), match[2].rjust(12, "0")
 
 
-def _authority(folder: Path) -> trustme.CA:
-    certificate, key = folder / AUTHORITY, folder / AUTHORITY_KEY
-    if certificate.exists() and key.exists():
-        return trustme.CA.from_pem(certificate.read_bytes(), key.read_bytes())
+def _authority(certificate: Path, key: Path) -> trustme.CA:
+    """The authority of these files; a new one where neither is there. Raises BadInput.
+
+    Half of one is not made whole: a new authority would not be that of the certificates which systems have.
+    """
+    if certificate.exists() != key.exists():
+        here, missing = (certificate, key) if certificate.exists() else (key, certificate)
+        raise BadInput(f"{here} is there and {missing} is not: bring it, or name another folder for a new authority")
+    if certificate.exists():
+        return _read_authority(certificate, key)
     authority = trustme.CA(organization_name="Trackbridge", organization_unit_name="links between sites")
     _write_secret(key, authority.private_key_pem.bytes())
     certificate.write_bytes(authority.cert_pem.bytes())
     return authority
+
+
+def _read_authority(certificate: Path, key: Path) -> trustme.CA:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except ssl.SSLError as error:
+        why = (error.reason or str(error)).replace("_", " ").lower()
+        raise BadInput(f"{certificate}, {key}: not a certificate and its own key: {why}") from error
+    return trustme.CA.from_pem(certificate.read_bytes(), key.read_bytes())
 
 
 def _issue(authority: trustme.CA, folder: Path, ssid: int, serial: str, days: int) -> Path:

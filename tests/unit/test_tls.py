@@ -123,6 +123,31 @@ def test_keys_are_for_their_owner_alone(folder: Path) -> None:
     assert (folder / "ours" / "authority.pem").read_bytes() == before
 
 
+@pytest.mark.parametrize("missing", ["authority.key", "authority.pem"])
+def test_half_an_authority_is_not_replaced(folder: Path, missing: str) -> None:
+    """The certificates that systems have would be those of another: the key is kept elsewhere, as it should be."""
+    ours = folder / "ours"
+    (ours / missing).unlink()
+    before = {path.name: path.read_bytes() for path in ours.iterdir()}
+    ended = CliRunner().invoke(main, ["cert", str(ours), "0400:D"])
+    assert (ended.exit_code, ended.output.count("\n")) == (2, 1), ended.output
+    assert f"{missing} is not" in ended.output
+    assert {path.name: path.read_bytes() for path in ours.iterdir()} == before
+
+
+@pytest.mark.parametrize("broken", ["authority.key", "authority.pem", "another's key"])
+def test_an_authority_that_cannot_be_read_is_one_line_that_names_its_files(folder: Path, broken: str) -> None:
+    ours, other = folder / "ours", folder / "other"
+    if broken == "another's key":
+        (ours / "authority.key").write_bytes((other / "authority.key").read_bytes())
+    else:
+        (ours / broken).write_text("rubbish")
+    ended = CliRunner().invoke(main, ["cert", str(ours), "0400:D"])
+    assert (ended.exit_code, ended.output.count("\n")) == (2, 1), ended.output
+    assert f"{ours / 'authority.pem'}, {ours / 'authority.key'}: not a certificate and its own key: " in ended.output
+    assert not (ours / "0400-00000000000D.pem").exists()
+
+
 @pytest.mark.parametrize("system", ["0100", "XX:1", "0100:lower", "0100:1234567890123"])
 def test_a_system_that_is_none(tmp_path: Path, system: str) -> None:
     ended = CliRunner().invoke(main, ["cert", str(tmp_path), system])

@@ -55,6 +55,17 @@ REASONS = {
     0x6C: "status packet invalid",
 }
 
+# Program action codes of the 32-byte layout: what the host does now.
+ACTIONS = {
+    0x00: "none",
+    0x01: "permanent error",
+    0x02: "intervention required",
+    0x0F: "length mismatch",
+    0x10: "not related to this program: start again",
+    0x1D: "state change pending: wait for attention",
+    0x1E: "busy: wait briefly",
+}
+
 # Format 0 messages.
 MESSAGES = {
     0x01: "invalid command",
@@ -74,10 +85,11 @@ def describe_sense(sense: bytes) -> str:
     """One line: the condition bits by name, the message, the reason. Shorter than 24 bytes: the bytes in hex."""
     if len(sense) < 24:
         return sense.hex(" ").upper()
-    parts = [name for flags in _conditions(sense) for name in flags]
     if not is_compatible(sense.ljust(32, b"\0")):
-        parts.append(f"32-byte sense, program action {sense[25]:02X}" if len(sense) > 25 else "32-byte sense")
-        return ", ".join(parts)
+        parts = [name for flags in _conditions(sense[:2]) for name in flags]  # byte 2 is the control unit's code
+        action = f", program action {sense[25]:02X} {ACTIONS.get(sense[25], '')}".rstrip() if len(sense) > 25 else ""
+        return ", ".join([*parts, f"32-byte sense{action}"])
+    parts = [name for flags in _conditions(sense) for name in flags]
     message = sense[7]
     if message:
         parts.append(f"message {message:02X} {MESSAGES.get(message, '')}".rstrip())

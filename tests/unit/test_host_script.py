@@ -6,6 +6,7 @@ import pytest
 
 from ccw.ccws import Ccw, decode_ccw
 from ccw.geometry import Cchh
+from ccw.sense import state_change_pending
 from host_emulator import orders
 from host_emulator.runner import plain, program_for
 from host_emulator.script import HELP, VERBS, ScriptError, parse_script
@@ -153,7 +154,8 @@ def test_sense_for_people() -> None:
     assert describe_sense(bytes(sense)).endswith("reason 47 no working path, path status 08")
     sense[7], sense[8], sense[9] = 0x04, 0, 17
     assert describe_sense(bytes(sense)).endswith("message 04 invalid parameter, parameter byte 17")
-    assert "32-byte sense, program action 1D" in describe_sense(bytes(25) + b"\x1d" + bytes(6))
+    waits = state_change_pending(0x1F, 0x05, 0x0100, Cchh(0, 1))
+    assert describe_sense(waits) == "32-byte sense, program action 1D state change pending: wait for attention"
     assert describe_sense(b"\x80\x01") == "80 01"
 
 

@@ -24,7 +24,8 @@ _SUSPENDED: dict[int, tuple[str, str, str]] = {
                                             "suspended by a host's command to the secondary"),
     PairState.SUSPENDED_BY_PRIMARY_CONTROL: ("primary-system", "", "suspended by the primary system"),
     PairState.SUSPENDED_INTERNAL: ("error", "suspended by an error of either system or of the link between them", ""),
-    PairState.SUSPENDED_SECONDARY_SIMPLEX: ("secondary-simplex", "suspended because the secondary is simplex", ""),
+    PairState.SUSPENDED_SECONDARY_SIMPLEX: ("secondary-simplex",
+                                            "suspended: its secondary was recovered, deleted or failed over", ""),
     PairState.SUSPENDED_SECONDARY_INTERNAL: ("secondary-error", "suspended by an error of the secondary", ""),
     PairState.SUSPENDED_POWER: ("power", "suspended because a system was restarted", ""),
     PairState.SUSPENDED_FREEZE: ("frozen", "suspended by freeze", ""),
@@ -34,7 +35,7 @@ _RESUMED = frozenset(  # a system resynchronises these by itself, unless they ar
 )
 _LAST: dict[int, str] = {  # what makes it duplex again
     PairState.SUSPENDED_PRIMARY_COMMAND: "resumepprc (failbackpprc after a failover)",
-    PairState.SUSPENDED_SECONDARY_SIMPLEX: "rmpprc and mkpprc",
+    PairState.SUSPENDED_SECONDARY_SIMPLEX: "after a failover failbackpprc there; else rmpprc and mkpprc",
 }
 _STATUS_WORDS = {
     PathStatus.NONE: "no path",
@@ -63,7 +64,7 @@ CODES: dict[str, str] = {
     "host-command-secondary": "suspended by a host's command to the secondary",
     "primary-system": "a secondary that its primary system suspended",
     "error": "suspended by an error of either system or of the link between them",
-    "secondary-simplex": "the secondary is simplex: it was recovered, or deleted",
+    "secondary-simplex": "the secondary is none any more: it was recovered, deleted or failed over",
     "secondary-error": "suspended by an error of the secondary",
     "power": "a system was restarted; duplex is never assumed after that",
     "frozen": "suspended by freeze",

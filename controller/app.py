@@ -16,6 +16,7 @@ from ccw.geometry import Geometry, geometry_for
 from ccw.link_control import NodeDescriptor
 from ccw.profiles import PROFILES as PRESENTATIONS
 from ccw.profiles import DeviceIdentity
+from controller.added_volumes import added_volumes
 from controller.array import FileDisk, VirtualArrayStore
 from controller.array.images import ImageError, import_image, open_image
 from controller.array.in_place import ImageFile, InPlaceVolume, physical_volumes, shadow_of
@@ -324,6 +325,10 @@ async def serve(
     adapters.make_tap = make_tap
     adapters.sleep_until = precise_sleep_until
     try:
+        added = added_volumes(store, config)
+        for volume in added:
+            _remember_address(store, volume)
+        config = replace(config, volumes=config.volumes + added)
         with event_stream(config) as stream:
             system = StorageSystem(
                 box_settings(config),

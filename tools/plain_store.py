@@ -16,7 +16,7 @@ from xxhash import xxh3_64_intdigest
 from ccw.geometry import Geometry
 from controller.array import FileDisk, StoreError, VirtualArrayStore
 from controller.array.images import ImageError, open_image
-from controller.array.volumes import UNIT_ADDRESS, host_volumes
+from controller.array.volumes import READ_ONLY, UNIT_ADDRESS, host_volumes
 from controller.config import Address, ConfigError, SharedConfig, SystemConfig, VolumeConfig
 
 UNIT_ADDRESSES = 256
@@ -44,10 +44,14 @@ def settings_for(directory: Path, imports: Sequence[Import], shared: SharedConfi
     An image of a device that exists already is left alone.
     """
     known: dict[int, tuple[Geometry, int | None]] = {}
+    read_only = set()
     if directory.is_dir() and any(directory.iterdir()):
         with VirtualArrayStore.open(FileDisk(directory, read_only=True)) as store:
             for info in host_volumes(store):
-                known[info.number] = info.geometry, store.attributes(info.number).get(UNIT_ADDRESS)
+                attributes = store.attributes(info.number)
+                known[info.number] = info.geometry, attributes.get(UNIT_ADDRESS)
+                if attributes.get(READ_ONLY):
+                    read_only.add(info.number)
     images: dict[int, Path] = {}
     for device, path in imports:
         if device in images:
@@ -65,6 +69,7 @@ def settings_for(directory: Path, imports: Sequence[Import], shared: SharedConfi
             addresses[device],
             f"{geometry.device_type:04X}",
             geometry.cylinders,
+            read_only=device in read_only,
             image=images.get(device),
             device_number=device,
         )

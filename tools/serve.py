@@ -131,11 +131,13 @@ def _ready(settings: SystemConfig, system: StorageSystem, as_json: bool) -> str:
         listening["management"] = "http://{}:{}".format(*system.management_address)
     if as_json:
         return json.dumps({"name": settings.name, "listening": listening})
-    lines = [f"{settings.name}: {len(settings.volumes)} volumes, store {settings.store}"]
+    volumes = system.subsystem.volumes
+    numbers = [address if volume.number is None else volume.number for address, volume in volumes.items()]
+    lines = [f"{settings.name}: {len(numbers)} volumes, store {settings.store}"]
     shared, management = (listening.pop(name, None) for name in ("shared-dasd", "management"))
     lines += [f"port {said} listens at {where}" for said, where in listening.items()]
     if shared is not None:
-        lines.append(f"shared devices at {shared}: {', '.join(f'{volume.number:04X}' for volume in settings.volumes)}")
+        lines.append(f"shared devices at {shared}: {', '.join(f'{number:04X}' for number in numbers)}")
     if management is not None:
         lines.append(f"management at {management}")
     return "\n".join(lines)

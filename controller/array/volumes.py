@@ -10,6 +10,8 @@
     unit_address           where a system gave it one that is not its number
     cylinders, heads       its shape. A volume without `cylinders` is none yet: something that was cut off
     importing              of an unfinished volume: what was being made
+    added                  true: a running system was given it, and serves it at every start
+    read_only              true: hosts may only read it
 
 A volume is made in three steps: it is defined without `cylinders`, it gets its tracks, it is defined with all its
 attributes. The last step is one record of the log, so a volume is there with all its tracks or it is not a volume.
@@ -36,6 +38,8 @@ FIRST_SNAPSHOT = 1 << 31
 CYLINDERS = "cylinders"
 SNAPSHOT_OF = "snapshot_of"
 UNIT_ADDRESS = "unit_address"
+ADDED = "added"
+READ_ONLY = "read_only"
 
 
 class VolumeExistsError(StoreError):

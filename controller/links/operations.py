@@ -22,6 +22,8 @@ from controller.array.images.transfer import STEP_BYTES
 from controller.array.in_place import shadow_of
 from controller.array.snapshots import Snapshot, SnapshotCatalog, SnapshotError
 from controller.array.volumes import (
+    ADDED,
+    READ_ONLY,
     UNIT_ADDRESS,
     VolumeExistsError,
     VolumeInfo,
@@ -266,9 +268,11 @@ class Operations:
     # Inside
 
     async def _serve(self, number: int, address: int, geometry: Geometry, *, read_only: bool) -> None:
-        """A volume of the store becomes a device, when what was done to it is durable."""
-        attributes = self._store.attributes(number)
-        await self._durable(self._store.define_volume(number, {**attributes, UNIT_ADDRESS: address}))
+        """A volume of the store becomes a device, now and at every start, when what was done to it is durable."""
+        attributes = {**self._store.attributes(number), UNIT_ADDRESS: address, ADDED: True}
+        if read_only:
+            attributes[READ_ONLY] = True
+        await self._durable(self._store.define_volume(number, attributes))
         like = next(iter(self._system.subsystem.volumes.values()))
         settings = VolumeSettings(
             unit_address=address,

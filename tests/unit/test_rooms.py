@@ -28,6 +28,7 @@ ROOMS = (
     "controller.copy_config",
     "controller.port_config",
     "controller.toml_fields",
+    "controller.added_volumes",
     "controller.app",
     "host_emulator",
     "traces",
@@ -62,6 +63,7 @@ MAY_IMPORT = {
     "controller.copy_config": {"controller.remote_copy", "controller.toml_fields"},
     "controller.port_config": {"controller.toml_fields"},
     "controller.toml_fields": set(),
+    "controller.added_volumes": {"controller.array", "controller.config"},
     "controller.links": {
         "ccw", "controller.array", "controller.box", "controller.channel", "controller.commands", "controller.config",
         "controller.models", "controller.remote_copy", "controller.sharing", "controller.subsystem",

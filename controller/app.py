@@ -1,14 +1,16 @@
 """Wiring of one storage system from its configuration: store, volumes, devices, adapters, event log."""
 
+import errno
 import json
 import os
 import secrets
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import TextIO
+from io import FileIO
 
 import trio
 
@@ -235,11 +237,16 @@ def _same_shape(volume: VolumeConfig, known: Mapping[str, object]) -> None:
 
 
 class EventLog:
-    """Writes events as JSON lines: time since start in seconds, step number, text, fields."""
+    """Writes events as JSON lines: time since start in seconds, step number, text, fields.
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    A log that cannot be written, for its disk is full, stops nothing: stderr is told, and the log how many events it
+    lacks as soon as it takes them again. Its lines are always whole.
+    """
+
+    def __init__(self, file: FileIO) -> None:
+        self._file = file
         self._start = trio.current_time()
+        self._lost = 0
 
     def __call__(self, now: float, step: int | None, text: str, fields: Mapping[str, object]) -> None:
         event: dict[str, object] = {"t": round(now - self._start, 6)}
@@ -247,15 +254,31 @@ class EventLog:
             event["step"] = step
         event["text"] = text
         event.update(fields)
-        self._stream.write(json.dumps(event) + "\n")
-        self._stream.flush()
+        try:
+            if self._lost:
+                told = {"t": event["t"], "text": "events were lost: the log could not be written", "events": self._lost}
+                self._append(told)
+                self._lost = 0
+            self._append(event)
+        except OSError as error:
+            if not self._lost:
+                print(f"the event log cannot be written: {error}", file=sys.stderr)
+            self._lost += 1
+
+    def _append(self, event: Mapping[str, object]) -> None:
+        """Write one line or nothing. Raises OSError."""
+        line = json.dumps(event).encode() + b"\n"
+        done = self._file.write(line)
+        if done != len(line):
+            os.ftruncate(self._file.fileno(), os.fstat(self._file.fileno()).st_size - done)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @contextmanager
-def event_stream(config: SystemConfig) -> Iterator[TextIO]:
+def event_file(config: SystemConfig) -> Iterator[FileIO]:
     """The event log file beside the store, opened to append."""
-    with (config.store / EVENT_LOG).open("a", encoding="utf-8") as stream:
-        yield stream
+    with FileIO(config.store / EVENT_LOG, "a") as file:
+        yield file
 
 
 def node_descriptor(config: SystemConfig) -> NodeDescriptor:
@@ -329,13 +352,13 @@ async def serve(
         for volume in added:
             _remember_address(store, volume)
         config = replace(config, volumes=config.volumes + added)
-        with event_stream(config) as stream:
+        with event_file(config) as file:
             system = StorageSystem(
                 box_settings(config),
                 adapters,
                 store,
                 node_descriptor(config),
-                EventLog(stream),
+                EventLog(file),
                 time.time(),
                 shared=_shared(config),
                 meter=_meter(config),

@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 import re
 import signal
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -24,15 +26,19 @@ from controller.array import FileDisk, VirtualArrayStore
 from host_emulator import orders
 from host_emulator.channel import ChannelProgram, ProgramResult
 from host_emulator.session import HostSession, open_session
+from tests.helpers.patience import PATIENCE_S
 from tools.demo import RECORDING
 from tools.demo_sites import DATA_BRIDGE, PEER_PORTS, STATUS_BRIDGE, Plan, SiteProcess, start_site, write_config
+from tools.operator import LINK_RETRIES
 from tools.recording import load_recording
 
 VOLUME, CYLINDERS, HEADS = 0x00, 20, 15
 DUPLEX = 2
 SUSPENDED = 0xFB  # sense byte 7: the write is stored, but its copy failed
 GEOMETRY = geometry_for("3390", CYLINDERS)
-PART_OF_A_COPY = 100_000  # bytes; a copy of what `fill` writes is more than twice as long
+A_FEW = 30  # writes
+PART_OF_A_COPY = 15_000  # bytes on one connection; a copy of what `fill` writes takes 43,000 there
+ANSWERS = 10_000  # bytes on all others together while B tells what it has; far less than the rest of the copy
 
 
 class Rig:
@@ -61,7 +67,7 @@ class Rig:
     def kill(self, name: str) -> None:
         site = {"A": self.a, "B": self.b}[name]
         site.process.send_signal(signal.SIGKILL)
-        assert site.process.wait(10) == -signal.SIGKILL
+        assert site.process.wait(PATIENCE_S) == -signal.SIGKILL
 
     def start_again(self, name: str) -> None:
         setattr(self, name.lower(), self._start(name))
@@ -82,7 +88,7 @@ class Rig:
             ):
                 await run(session, device, orders.pprc(orders.define_bridge(system, device, role, 1)))
             paths = orders.establish_path(self.a_name, self.b_name, PEER_PORTS["A"])
-            with trio.fail_after(20):
+            with trio.fail_after(PATIENCE_S):
                 while not (await to_a.run_program(VOLUME, orders.pprc(paths))).completed:
                     await trio.sleep(0.1)
             pair = orders.establish_pair(
@@ -94,13 +100,13 @@ class Rig:
         await run(session, VOLUME, orders.pprc(orders.establish_pair(self.a_name, self.b_name, VOLUME, VOLUME)))
 
     async def wait_duplex(self, session: HostSession) -> None:
-        with trio.fail_after(60):
+        with trio.fail_after(PATIENCE_S):
             while (await query(session)).state != DUPLEX:
                 await trio.sleep(0.05)
 
 
 async def run(session: HostSession, device: int, program: ChannelProgram) -> ProgramResult:
-    result = await session.run_program(device, program)
+    result = await session.run_program(device, program, LINK_RETRIES)
     assert result.completed, result
     return result
 
@@ -116,8 +122,8 @@ def text(track: int, generation: int) -> bytes:
 class Writer:
     """A host that writes random tracks until A is gone, or it is stopped.
 
-    acknowledged: the last such generation of each track; not_copied: writes that ended with unit check because the
-    secondary could not be reached. Those are not acknowledged; a host repeats them.
+    acknowledged: the last such generation of each track; writes: how many were; not_copied: writes that ended with unit
+    check because the secondary could not be reached. Those are not acknowledged; a host repeats them.
     """
 
     def __init__(self, rig: Rig, seed: str) -> None:
@@ -125,6 +131,7 @@ class Writer:
         self._random = Random(seed)
         self._stop = trio.Event()
         self.acknowledged: dict[int, int] = {}
+        self.writes = 0
         self.not_copied = 0
 
     def stop(self) -> None:
@@ -137,11 +144,13 @@ class Writer:
                 generation += 1
                 track = self._random.randrange(GEOMETRY.tracks)
                 records = [orders.NewRecord(text(track, generation))] * 3
-                result = await session.run_program(VOLUME, orders.format_track(Cchh(*divmod(track, HEADS)), records))
+                program = orders.format_track(Cchh(*divmod(track, HEADS)), records)
+                result = await session.run_program(VOLUME, program, LINK_RETRIES)
                 if result.channel_status == ChannelStatus.INTERFACE_CONTROL_CHECK:
                     return  # the link went down with the process
                 if result.completed:
                     self.acknowledged[track] = generation
+                    self.writes += 1
                 else:
                     assert result.sense is not None
                     assert result.sense[7] == SUSPENDED, result
@@ -149,9 +158,14 @@ class Writer:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait while it writes."""
-        with trio.fail_after(30):
+        with trio.fail_after(PATIENCE_S):
             while not condition():
                 await trio.sleep(0.001)
+
+    async def go_on(self) -> None:
+        """Wait until a few more writes are acknowledged."""
+        enough = self.writes + A_FEW
+        await self.until(lambda: self.writes >= enough)
 
 
 def generation_of(image: bytes | None) -> int:
@@ -194,7 +208,7 @@ async def test_kill_a_in_duplex(tmp_path: Path) -> None:
         host = Writer(rig, "duplex")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(host.run)
-            await trio.sleep(0.4)
+            await host.go_on()
             await trio.to_thread.run_sync(rig.kill, "A")
         assert synchronised(rig) and host.not_copied == 0
         rig.start_again("A")
@@ -210,10 +224,10 @@ async def test_kill_b_in_duplex(tmp_path: Path) -> None:
         host = Writer(rig, "duplex")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(host.run)
-            await trio.sleep(0.4)
+            await host.go_on()
             await trio.to_thread.run_sync(rig.kill, "B")
             await host.until(lambda: host.not_copied > 0)
-            await trio.sleep(0.4)
+            await host.go_on()
             host.stop()
         rig.start_again("B")
         copied = await finish(rig, host)
@@ -223,14 +237,17 @@ async def test_kill_b_in_duplex(tmp_path: Path) -> None:
 class CutWay:
     """A way from A to B through this process, which can be cut, or held.
 
-    held: set when it holds, that is, when it has passed on to B what `hold_after` allowed.
+    held: set when it holds, that is, when it has passed on to B what `hold_after` allowed to one connection.
     """
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
         self._listeners: list[trio.SocketListener] = []
         self._living: list[trio.SocketStream] = []
-        self._allowed = math.inf  # bytes towards B
+        self._allowed = math.inf  # bytes towards B on each connection
+        self._passed: Counter[trio.SocketStream] = Counter()
+        self._full: trio.SocketStream | None = None  # the connection that has passed on what it may
+        self._rest = ANSWERS
         self.held = trio.Event()
         self.open = True
 
@@ -258,14 +275,16 @@ class CutWay:
         far = await trio.open_tcp_stream(*to)
         self._living += [near, far]
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._pump, near, far, self._allow)
-            nursery.start_soon(self._pump, far, near, lambda _: True)
+            nursery.start_soon(self._pump, near, far, partial(self._allowed_of, near))
+            nursery.start_soon(self._pump, far, near, lambda data: data)
 
-    async def _pump(self, source: trio.SocketStream, target: trio.SocketStream, allow: Callable[[bytes], bool]) -> None:
+    async def _pump(
+        self, source: trio.SocketStream, target: trio.SocketStream, allowed_of: Callable[[bytes], bytes]
+    ) -> None:
         try:
             async for data in source:
-                if allow(data):
-                    await target.send_all(data)
+                if allowed := allowed_of(data):
+                    await target.send_all(allowed)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # cut
         finally:
@@ -273,20 +292,32 @@ class CutWay:
             await trio.aclose_forcefully(target)
 
     def hold_after(self, count: int) -> None:
-        """Pass `count` bytes on to B and no more, until the way is cut."""
+        """Pass `count` bytes on to B on one connection, then no more there, and little on others, until the way is cut.
+
+        So what B says of the part of a copy that it has is still answered.
+        """
+        self._passed.clear()
         self._allowed = count
 
-    def _allow(self, data: bytes) -> bool:
-        """May these bytes go on to B? Those that may not are lost with their connection."""
-        self._allowed -= len(data)
-        if self._allowed < 0:
-            self.held.set()
-        return self._allowed >= 0
+    def _allowed_of(self, way: trio.SocketStream, data: bytes) -> bytes:
+        """What of these bytes may go on to B. Those that may not are lost with their connection."""
+        if way is self._full:
+            return b""
+        if self._full is not None:
+            self._rest -= len(data)
+            return data if self._rest >= 0 else b""
+        room = self._allowed - self._passed[way]
+        self._passed[way] += len(data)
+        if len(data) <= room:
+            return data
+        self._full = way
+        self.held.set()
+        return data[: int(room)]
 
     async def cut(self) -> None:
         """All connections end now, and none is made until `open`."""
         self.open = False
-        self._allowed = math.inf
+        self._allowed, self._full = math.inf, None
         for stream in self._living:
             await trio.aclose_forcefully(stream)
         self._living.clear()
@@ -304,10 +335,10 @@ async def test_cut_all_links(tmp_path: Path) -> None:
             async with trio.open_nursery() as nursery, rig.host(rig.a) as session:
                 nursery.start_soon(host.run)
                 for cuts in range(1, 4):
-                    await trio.sleep(0.3)
+                    await host.go_on()
                     await way.cut()
                     await host.until(lambda met=cuts: host.not_copied >= met)
-                    await trio.sleep(0.3)
+                    await host.go_on()
                     way.open = True
                     await rig.wait_duplex(session)
                 host.stop()
@@ -334,7 +365,7 @@ async def begin(rig: Rig) -> None:
 
 async def until_partly_copied(session: HostSession) -> None:
     """Wait until B has said of a part of the first copy that it has it."""
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         while (await query(session)).out_of_sync_tracks == GEOMETRY.tracks:
             pass
 

@@ -23,7 +23,7 @@ SMALL_CYLINDERS = 20
 DATA_BRIDGE, STATUS_BRIDGE = 0xF0, 0xF1
 BRIDGE = Bridge(1, DATA_BRIDGE, STATUS_BRIDGE)
 SYSTEMS = {"A": System(0x0100, 0, "000000012345"), "B": System(0x0200, 0, "000000067890")}  # where no recording says
-STOP_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)

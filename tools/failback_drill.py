@@ -26,14 +26,15 @@ from host_emulator.link import LinkFailure, NoPath
 from host_emulator.session import HostSession, open_session
 from host_emulator.words.tasks import Action
 from tools.demo_sites import PEER_PORTS, SYSTEMS, SiteProcess, port_lines, start_site, write_toml
-from tools.operator import Bridge, establish_bridge, send, until_duplex
+from tools.operator import LINK_RETRIES, POLL_S, Bridge, establish_bridge, send, until_duplex
 
 CYLINDERS, HEADS, BASE, DATA = 10, 15, 0x00, 0x23  # a path is checked at the device with address 00
 TRACKS = CYLINDERS * HEADS
 GEOMETRY = geometry_for("3390", CYLINDERS)
 BRIDGES = {"A": Bridge(1, 0xF0, 0xF1), "B": Bridge(2, 0xF2, 0xF3)}  # by the side that sends
 LINKS = {"A": PEER_PORTS["A"][:2], "B": PEER_PORTS["B"][2:]}  # and its ports
-FIRST_KILL_S, LAST_KILL_S, GO_ON_S, WAIT_S = 0.3, 1.5, 0.4, 60.0
+FIRST_KILL_S, LAST_KILL_S, GO_ON_S, WAIT_S = 0.3, 1.5, 0.4, 180.0
+A_FEW = 10  # writes at each stage at least: a slow machine makes none in the time
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,7 @@ class Host:
     def __init__(self, sites: Sites) -> None:
         self._sites = sites
         self._number = 0
+        self._writes = 0
         self.acknowledged: dict[int, int] = {}  # track: number
 
     async def write(self, name: str, stop: trio.Event) -> int:
@@ -111,16 +113,25 @@ class Host:
                     track = self._number % TRACKS
                     record = orders.NewRecord(f"{self._number:08d}".ljust(400).encode("cp037"))
                     program = orders.format_track(Cchh(*divmod(track, HEADS)), [record])
-                    result = await session.run_program(DATA, program)
+                    result = await session.run_program(DATA, program, LINK_RETRIES)
                     if result.channel_status & ChannelStatus.INTERFACE_CONTROL_CHECK:
                         break  # the system is gone
                     if not result.completed:
                         raise RuntimeError(f"{name} refused a write: sense {(result.sense or b'').hex().upper()}")
                     self.acknowledged[track] = self._number
+                    self._writes += 1
                     count += 1
         except (OSError, LinkFailure, NoPath):
             pass  # gone as well
         return count
+
+    async def _work(self, seconds: float) -> None:
+        """Wait so long, and until a few writes are acknowledged."""
+        enough = self._writes + A_FEW
+        await trio.sleep(seconds)
+        with trio.move_on_after(WAIT_S):  # it has ended by itself, perhaps
+            while self._writes < enough:
+                await trio.sleep(POLL_S)
 
     async def write_for(self, name: str, seconds: float) -> int:
         """Write at a system for so long."""
@@ -131,7 +142,7 @@ class Host:
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(work)
-            await trio.sleep(seconds)
+            await self._work(seconds)
             stop.set()
         return counts[0]
 
@@ -144,7 +155,7 @@ class Host:
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(work)
-            await trio.sleep(seconds)
+            await self._work(seconds)
             await trio.to_thread.run_sync(self._sites.kill_a)
         return counts[0]
 

@@ -25,6 +25,8 @@ from ccw.frames import CommandFrame, ControlFrame, DataFrame, Frame, StatusFrame
 from ccw.link_control import decode_link_control
 from ccw.pcapng import LINKTYPE_FC_2, PcapngReader, encode_interface, encode_packet, encode_section
 from tests.helpers.configurations import copy_examples
+from tests.helpers.light import until_lit
+from tests.helpers.patience import PATIENCE_S
 from tools.cli import main
 from tools.demo_sites import SiteProcess, start_site
 
@@ -56,7 +58,7 @@ class Recorded(NamedTuple):
 
 def host(folder: Path, port: int, script: Path, *options: str) -> int:
     command = [sys.executable, "-m", "tools", "host", *options, "--target", f"tcp://127.0.0.1:{port}", str(script)]
-    return subprocess.run(command, capture_output=True, timeout=60, check=False).returncode
+    return subprocess.run(command, capture_output=True, timeout=PATIENCE_S, check=False).returncode
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +70,10 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     capture = ("--capture", str(folder / "host.pcapng"))
     with ExitStack() as stack:
         for name in ("b", "a"):
-            site = start_site(folder, folder / f"{name}.toml", "--capture", str(folder / f"{name}.pcapng"))
-            stack.enter_context(stopping(stack.enter_context(site)))
+            starting = start_site(folder, folder / f"{name}.toml", "--capture", str(folder / f"{name}.pcapng"))
+            site = stack.enter_context(starting)
+            stack.enter_context(stopping(site))
+        until_lit(site, 0x10, 0x11)  # A, which connects
         assert host(folder, ports["4001"], folder / "bridge-at-b.txt") == 0
         assert host(folder, ports["4000"], folder / "mirror.txt") == 0
         assert host(folder, ports["4000"], folder / "session.txt", *capture) == 0
@@ -88,7 +92,7 @@ class stopping:
 
     def __exit__(self, *_: object) -> None:
         self._site.process.terminate()
-        assert self._site.process.wait(20) == 0
+        assert self._site.process.wait(PATIENCE_S) == 0
 
 
 def trackbridge(*arguments: str) -> str:
@@ -100,7 +104,7 @@ def trackbridge(*arguments: str) -> str:
 def tshark(capture: Path) -> Iterator[dict[str, str]]:
     options = [part for name in FIELDS for part in ("-e", name)]
     command = ["tshark", "-r", str(capture), "-T", "fields", "-E", "separator=;", "-E", "occurrence=f", *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
     for line in done.stdout.splitlines():
         yield dict(zip(FIELDS, line.split(";"), strict=True))
 

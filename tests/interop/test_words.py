@@ -14,16 +14,18 @@ from typing import Any, NamedTuple
 
 import pexpect
 import pytest
+import trio
 
 from ccw.geometry import Cchh
 from host_emulator import orders
 from host_emulator.session import HostSession, open_session
 from tests.helpers.configurations import copy_examples, free_port
+from tests.helpers.light import until_lit
+from tests.helpers.patience import PATIENCE_S
 from tests.helpers.words import verdicts as say_words
 from tools import words_reference
 from tools.demo_sites import SiteProcess, start_site
 
-PATIENCE_S = 60
 TO_B = "-remotedev 0200:00:000000067890"
 BRIDGE_AT_B = "mkbridgevol -role secondary-data F0\nmkbridgevol -role primary-status F1\n"
 BRIDGE_AT_A = "mkbridgevol -role primary-data F0\nmkbridgevol -role secondary-status F1\n"
@@ -47,6 +49,7 @@ def sites(tmp_path: Path) -> Iterator[Sites]:
     with ExitStack() as stack:
         b = stack.enter_context(start_site(tmp_path, tmp_path / "b.toml"))
         a = stack.enter_context(start_site(tmp_path, tmp_path / "a.toml"))
+        until_lit(a, 0x10, 0x11)
         targets = [f"tcp://127.0.0.1:{ports[port]}" for port in ("4000", "4001")]
         yield Sites(a, b, *targets, a.management)
 
@@ -136,13 +139,15 @@ async def test_failover_failback_and_home_again(tmp_path: Path) -> None:
         stack.enter_context(start_site(tmp_path, tmp_path / "b.toml"))
         async with open_session("127.0.0.1", ports["4001"]) as to_b:
             with start_site(tmp_path, tmp_path / "a.toml") as a:
+                await trio.to_thread.run_sync(until_lit, a, 0x10, 0x11)
                 async with open_session("127.0.0.1", ports["4000"]) as to_a:
                     await mirrored(to_a, to_b)
                     assert await said(to_b, "failbackpprc 15:05") == ["refused"], "not yet a primary"
                     a.process.kill()
             assert await said(to_b, "failoverpprc 15:05", "failoverpprc 15:05") == ["done", "already"]
             await write(to_b, 0x15, 2, 0xC2)
-            stack.enter_context(start_site(tmp_path, tmp_path / "a.toml"))
+            a = stack.enter_context(start_site(tmp_path, tmp_path / "a.toml"))
+            await trio.to_thread.run_sync(until_lit, a, 0x10, 0x11, 0x12, 0x13)
             async with open_session("127.0.0.1", ports["4000"]) as to_a:
                 await back_and_home(to_a, to_b)
 
@@ -194,7 +199,7 @@ def test_what_goes_wrong_has_an_exit_status(sites: Sites) -> None:
     assert "has to be named whole" in word(a, "pair mkpprc 05:15", 2)["results"][0]["text"]
     assert word(a, f"path mkpprcpath {TO_B} 0099", 1)["results"][0]["sense"][14:18] == "0F47"
     assert "link offline" not in word(a, f"path mkpprcpath {TO_B} 0010 0011")["results"][0]["text"]
-    late = word(a, "pair mkpprc --wait --timeout 0.5 05:15", 4)["results"][0]
+    late = word(a, "pair mkpprc --wait --timeout 5 05:15", 4)["results"][0]
     assert late["verdict"] == "not-yet" and "waiting for a bridge: none is defined" in late["text"]
     with on_a_terminal("pair", "mkpprc", "--target", a, "-wait", "05:15") as waiting:
         waiting.expect("waiting for a bridge")

@@ -8,13 +8,14 @@ Source: System/370 principles of operation (restart, BC-mode PSW, CAW at 48, CSW
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ccw.ccws import CcwFlag, CommandCode
 from ccw.plain_images import split_image_file
+from tests.helpers.patience import PATIENCE_S
+from tests.helpers.utilities import utility
 from tools.follower import Followed, follow
 from tools.guest import DONE_ADDRESS, FAULT_ADDRESS, ORIGIN, Assembler
 from tools.hercules import Hercules
@@ -26,7 +27,6 @@ TABLE, ENTRY_BYTES = 0x2000, 24  # device, CCW address, CSW (8), address of the 
 CHAINS, STORAGE_BYTES = 0x40000, 0xF0_0000
 INPUT = STORAGE_BYTES - 0x20000  # where all reads go
 SENSE_BYTES, SLOT_BYTES = 32, 16
-PATIENCE_S = 60
 RESTART_PSW, PROGRAM_PSW, IO_PSW = 0x00, 0x68, 0x78
 MODELS = {"3390": "3390-1", "9345": "9345-1"}  # what dasdinit calls them, where the type alone is no model
 
@@ -146,8 +146,7 @@ def record(folder: Path, devices: Mapping[int, tuple[str, int]], chains: Sequenc
     for number, (device_type, cylinders) in devices.items():
         before = folder / f"before-{number:04X}.ckd"
         model = MODELS.get(device_type, device_type)
-        making = ["dasdinit", str(before), model, f"TB{number:04X}", str(cylinders)]
-        subprocess.run(making, check=True, capture_output=True)
+        utility("dasdinit", before, model, f"TB{number:04X}", cylinders, makes=before)
         shutil.copy(before, folder / f"disk-{number:04X}.ckd")
         lines.append(f"{number:04X} {device_type} disk-{number:04X}.ckd nosyncio")
     (folder / "storage.bin").write_bytes(storage(chains))

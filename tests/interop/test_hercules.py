@@ -22,8 +22,10 @@ from ccw.plain_images import plain_header
 from ccw.tracks import null_track, parse_track
 from host_emulator.shared_client import SharedClient
 from tests.helpers.configurations import free_port
+from tests.helpers.patience import PATIENCE_S
 from tests.helpers.served import serve
 from tests.helpers.shared import RECORD_AT, record_one
+from tests.helpers.utilities import utility
 from tools.guest import (
     DONE_ADDRESS,
     MISSING,
@@ -58,7 +60,7 @@ def boot_image(path: Path, program: bytes, device_type: str = "3390") -> Path:
 def run(folder: Path, devices: Sequence[str], ipl: int) -> list[str]:
     """Boot from `ipl` and run to the end: what the guest printed."""
     with Hercules(folder, devices, [f"ipl {ipl:04X}"]) as guest:
-        assert guest.wait_state(90) == DONE_ADDRESS, guest.log[-12:]
+        assert guest.wait_state(PATIENCE_S) == DONE_ADDRESS, guest.log[-12:]
         return guest.printed()
 
 
@@ -104,12 +106,12 @@ def test_two_guests_share_a_volume_under_reserve_and_release(tmp_path: Path) -> 
                     lines = [shared_device(number, "3390", served.address) for number in (device, OTHER)]
                     guest = Hercules(tmp_path / f"guest-{device:04X}", lines, [f"ipl {device:04X}"])
                     guests.append(stack.enter_context(guest))
-                deadline = time.monotonic() + 60
+                deadline = time.monotonic() + PATIENCE_S
                 while system.get(f"/v1/volumes/{OTHER:04X}")["clients"] < 3:
                     assert time.monotonic() < deadline and all(guest.running for guest in guests)
                     time.sleep(0.05)
                 time.sleep(BOOTED_S)
-            assert [guest.wait_state(120) for guest in guests] == [DONE_ADDRESS] * 2
+            assert [guest.wait_state(PATIENCE_S) for guest in guests] == [DONE_ADDRESS] * 2
         with SharedClient(served.address, OTHER) as client, client.program():
             total = int.from_bytes(parse_track(client.read(16))[1].data[:4], "big")
         assert total == 2 * additions
@@ -123,7 +125,7 @@ def test_volumes_made_by_its_own_tools_are_served_unchanged(
     """dasdinit's volume through our server, track by track, is the volume that its own server gives."""
     image = tmp_path / "made.ckd"
     options = [compression] if compression else []
-    subprocess.run(["dasdinit", *options, str(image), model, "ABC123", "10"], check=True, capture_output=True)
+    utility("dasdinit", *options, image, model, "ABC123", 10, makes=image)
     tracks = [0, 1, 2, geometry_for(kind, 10).tracks - 1]
     with serve(tmp_path / "store", f"--import={WRITER:04X}={image}") as served, SharedClient(
         served.address, WRITER
@@ -131,7 +133,7 @@ def test_volumes_made_by_its_own_tools_are_served_unchanged(
         ours = [client.read(track) for track in tracks]
     port = free_port()
     with Hercules(tmp_path / "theirs", [f"SHRDPORT {port}", f"{WRITER:04X} {kind} {image}"]) as hercules:
-        hercules.wait_for("shared device requests", 30)
+        hercules.wait_for("shared device requests", PATIENCE_S)
         with SharedClient(("127.0.0.1", port), WRITER) as client, client.program():
             theirs = [client.read(track) for track in tracks]
     assert ours == theirs
@@ -139,10 +141,11 @@ def test_volumes_made_by_its_own_tools_are_served_unchanged(
 
 
 def test_a_snapshot_while_a_guest_writes_is_the_volume_at_one_instant(tmp_path: Path) -> None:
-    """The records in it are 1 to n without a gap, and it is served as a volume of its own while the guest goes on."""
-    task = Task(WRITER, PRINTER, first_track=15, tracks=270, count=270)
+    """The last record in it is n, none before it is missing, and it is served as a volume while the guest goes on."""
+    tracks = 270
+    task = Task(WRITER, PRINTER, first_track=15, tracks=tracks, count=1_000_000)  # it never comes to the end
     writer = boot_image(tmp_path / "writer.ckd", writer_program(task))
-    reader = boot_image(tmp_path / "reader.ckd", reader_program(replace(task, disk=OTHER)))
+    reader = boot_image(tmp_path / "reader.ckd", reader_program(replace(task, disk=OTHER, count=tracks)))
     with serve(tmp_path / "store", f"--import={WRITER:04X}={writer}", f"--import={READER:04X}={reader}") as served:
         client = SystemClient(served.url, served.token_file)
         line = shared_device(WRITER, "3390", served.address)
@@ -154,16 +157,28 @@ def test_a_snapshot_while_a_guest_writes_is_the_volume_at_one_instant(tmp_path: 
             client.post(f"/v1/volumes/{WRITER:04X}/snapshots", {"name": "live"})
             after = len(guest.printed())
             client.post(f"/v1/volumes/{WRITER:04X}/snapshots/live/clone", {"target": f"{OTHER:04X}"})
-            assert guest.wait_state(90) == DONE_ADDRESS
+            while len(written := guest.printed()) < after + 20:
+                assert guest.running
+                time.sleep(0.01)
+            assert written == [f"{number:08d}" for number in range(1, len(written) + 1)]
         lines = [shared_device(number, "3390", served.address) for number in (READER, OTHER)]
         found = run(tmp_path / "reading", lines, READER)
-        there = found.index(MISSING)
-        assert found == [f"{number:08d}" for number in range(1, there + 1)] + [MISSING] * (270 - there)
-        assert seen <= there <= after + 1
+        newest = max(int(text) for text in found if text != MISSING)
+        assert found == records_of(newest, tracks)
+        assert seen <= newest <= after + 1
         client.post(f"/v1/volumes/{WRITER:04X}/snapshots/live/restore")
         with SharedClient(served.address, WRITER) as shared, shared.program():
-            assert len(parse_track(shared.read(15 + there))) == 1
-            assert len(parse_track(shared.read(14 + there))) == 2
+            for track, text in enumerate(found, start=15):
+                records = parse_track(shared.read(track))[1:]
+                assert [record.data[:8].decode("cp037") for record in records] == [text] * (text != MISSING)
+
+
+def records_of(newest: int, tracks: int) -> list[str]:
+    """What lies on each track when a writer has written the records up to `newest`, one a track, over and over."""
+    found = [MISSING] * tracks
+    for number in range(1, newest + 1):
+        found[(number - 1) % tracks] = f"{number:08d}"
+    return found
 
 
 def test_the_race_against_its_own_server_gives_figures_for_both() -> None:

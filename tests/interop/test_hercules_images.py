@@ -25,6 +25,8 @@ from controller.array.images import ExportForm, ImageError, export_volume, impor
 from controller.array.volumes import create_volume, volume_of
 from tests.helpers.configurations import free_port
 from tests.helpers.image_files import END, null_image, read_plain, some_images, track_image
+from tests.helpers.patience import PATIENCE_S
+from tests.helpers.utilities import utility
 
 UTILITIES = ("dasdinit", "dasdload", "dasdls", "dasdcat", "dasdcopy", "cckdcdsk", "hercules")
 MISSING = [name for name in UTILITIES if shutil.which(name) is None]
@@ -32,22 +34,6 @@ pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"{', '.join(MISSING)} not
 
 FORMS_OF_3_13 = [form for form in ExportForm if form is not ExportForm.COMPRESSED_64]
 SIZES = [("3390", 20), ("3380", 20), ("3350", 10), ("3330", 15), ("3340", 20), ("3375", 20), ("2314", 10), ("2311", 20)]
-
-
-def run(*arguments: object, folder: Path | None = None, makes: Path | None = None) -> str:
-    """Run a utility to its end; what it said. AssertionError when it failed.
-
-    `makes`: the file it makes. Observed: dasdload and dasdcopy of 3.13 sometimes die of a double free in their own end;
-    only such a death, by a signal, is tried again.
-    """
-    for _ in range(5):
-        if makes is not None:
-            makes.unlink(missing_ok=True)
-        done = subprocess.run(list(map(str, arguments)), capture_output=True, text=True, cwd=folder, timeout=120)
-        if done.returncode >= 0:
-            break
-    assert done.returncode == 0, (arguments, done.stdout, done.stderr)
-    return done.stdout + done.stderr
 
 
 def new_store() -> VirtualArrayStore:
@@ -66,7 +52,7 @@ def contents(store: VirtualArrayStore, volume: int) -> list[bytes]:
 def copied(image: Path, slot: int, *shadow: str) -> list[bytes]:
     """Every track of an image as dasdcopy reads it."""
     out = image.with_name("copied.ckd")
-    run("dasdcopy", "-q", "-o", "CKD", image, *shadow, out, makes=out)
+    utility("dasdcopy", "-q", "-o", "CKD", image, *shadow, out, makes=out)
     try:
         return read_plain(out, slot)
     finally:
@@ -76,7 +62,7 @@ def copied(image: Path, slot: int, *shadow: str) -> list[bytes]:
 def check_accepted(image: Path, form: ExportForm) -> None:
     """The checker of compressed images finds nothing at its strictest level."""
     if form is not ExportForm.PLAIN:
-        assert run("cckdcdsk", "-3", "-ro", image).strip() == ""
+        assert utility("cckdcdsk", "-3", "-ro", image).strip() == ""
 
 
 @pytest.mark.parametrize(
@@ -86,7 +72,7 @@ def check_accepted(image: Path, form: ExportForm) -> None:
 )
 def test_images_of_dasdinit(tmp_path: Path, device: str, cylinders: int, option: str) -> None:
     image = tmp_path / "volume.dasd"
-    run("dasdinit", *([option] if option else []), image, device, "TST001", cylinders, makes=image)
+    utility("dasdinit", *([option] if option else []), image, device, "TST001", cylinders, makes=image)
     geometry = geometry_for(device, cylinders)
     with new_store() as store:
         import_image(store, 1, image)
@@ -125,7 +111,7 @@ def test_an_initialised_volume_of_every_model_has_a_label_and_a_vtoc(tmp_path: P
         store.sync()
         export_volume(store, 1, image, ExportForm.COMPRESSED_ZLIB)
     check_accepted(image, ExportForm.COMPRESSED_ZLIB)
-    said = run("dasdls", image)
+    said = utility("dasdls", image)
     assert "VOLSER=TST001" in said and "not found" not in said
 
 
@@ -137,8 +123,8 @@ CONTROL = "DASD02 {device} 20\nSYS1.PARM EMPTY CYL 2 1 4 PO FB 80 800\nSYS1.DATA
 def test_volumes_of_dasdload_with_a_member_written_by_us(tmp_path: Path, device: str, option: str) -> None:
     (tmp_path / "control").write_text(CONTROL.format(device=device))
     image = tmp_path / "volume.dasd"
-    run("dasdload", option, "control", image, folder=tmp_path, makes=image)
-    listed = run("dasdls", "-info", image)
+    utility("dasdload", option, "control", image, folder=tmp_path, makes=image)
+    listed = utility("dasdls", "-info", image)
     assert "SYS1.PARM" in listed and "SYS1.DATA" in listed
     with new_store() as store:
         import_image(store, 1, image)
@@ -149,7 +135,7 @@ def test_volumes_of_dasdload_with_a_member_written_by_us(tmp_path: Path, device:
             out = tmp_path / "out.dasd"
             export_volume(store, 1, out, form, replace=True)
             check_accepted(out, form)
-            assert run("dasdls", "-info", out).replace("out.dasd", "volume.dasd") == listed
+            assert utility("dasdls", "-info", out).replace("out.dasd", "volume.dasd") == listed
             listing = subprocess.run(["dasdcat", "-i", out, "SYS1.PARM/HELLO:ca"], capture_output=True, text=True)
             assert listing.stdout.split("\n")[:10] == [f"card {number}" for number in range(10)]
 
@@ -177,7 +163,7 @@ def write_member(store: VirtualArrayStore, track: int, device: str, data: bytes)
 def end_in_order(process: subprocess.Popen[bytes]) -> None:
     """SIGTERM until it is gone. Observed: 3.13 now and then overhears the first one."""
     try:
-        for _ in range(10):
+        for _ in range(60):
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 process.wait(3)
@@ -216,7 +202,7 @@ class SharedClient:
     """A client of the shared-device protocol: writes whole tracks into the volume of a Hercules."""
 
     def __init__(self, port: int) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
                 self._socket = socket.create_connection(("127.0.0.1", port))
@@ -255,7 +241,7 @@ class SharedClient:
 
 
 def test_shadow_files_of_a_real_hercules(tmp_path: Path) -> None:
-    run("dasdinit", "-z", tmp_path / "base.cckd", "3390", "TST001", 20)
+    utility("dasdinit", "-z", tmp_path / "base.cckd", "3390", "TST001", 20)
     first = some_images("3390", (3, 7, 280), seed=12)
     second = some_images("3390", (7, 8, 299), seed=13)
     for number, images in enumerate((first, second), 1):
@@ -281,7 +267,7 @@ def size_of(path: Path) -> int:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline, "Hercules does not do what is waited for"
         time.sleep(0.05)

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from ccw.geometry import geometry_for
 from ccw.plain_images import plain_header
 from ccw.tracks import null_track
+from tests.helpers.patience import PATIENCE_S
 from tools.cli import main
 from tools.guest import Task, boot_track, writer_program
 from tools.hercules import PRINTER, PROGRAM, Hercules
@@ -35,7 +36,7 @@ def test_a_log_of_the_real_thing(tmp_path: Path) -> None:
     shutil.copy(tmp_path / "before.ckd", tmp_path / "disk.ckd")
     commands = [f"t+{DEVICE:04X}", f"ipl {DEVICE:04X}"]
     with Hercules(tmp_path, [f"{DEVICE:04X} 3390 disk.ckd"], commands) as guest:
-        guest.wait_state(60)
+        guest.wait_state(PATIENCE_S)
         log = guest.log
     (tmp_path / "hercules.log").write_text("\n".join(log), "latin-1")
     device = f"{DEVICE:04X}=3390:5:{tmp_path / 'before.ckd'}"

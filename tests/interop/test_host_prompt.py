@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,12 +15,17 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from ccw.ccws import UnitStatus
+from ccw.frames import StatusFrame, decode_device, decode_frame
+from ccw.pcapng import PcapngReader
 from tests.helpers.configurations import CONFIG
+from tests.helpers.patience import PATIENCE_S
+from tests.helpers.utilities import utility
 from tests.helpers.vtoc_volume import FORMAT_LABEL, FORMAT_VTOC, extent
 
 COMMAND = [sys.executable, "-m", "tools", "host", "--target", "in-process"]
-PATIENCE_S = 45
-UNDER_WAY_S = 2  # long after a command that is not kept waiting has ended
+UNDER_WAY_S = 1  # a command that was told busy goes on waiting
+FRAME = 1  # first byte of a record that is a frame
 
 
 def run(text: str, *options: str) -> subprocess.CompletedProcess[str]:
@@ -59,19 +65,26 @@ def test_a_session_at_the_prompt(prompt: pexpect.spawn[str], tmp_path: Path) -> 
 
 def test_an_interrupt_ends_a_command_under_way_and_not_the_session(tmp_path: Path) -> None:
     """A device that another host has reserved is busy: its command waits, up to a minute, when the interrupt comes."""
-    with serving(tmp_path) as target, at_prompt(tmp_path, target) as holder, at_prompt(tmp_path, target) as prompt:
+    heard = tmp_path / "prompt.pcapng"
+    with (
+        serving(tmp_path) as target,
+        at_prompt(tmp_path, target) as holder,
+        at_prompt(tmp_path, target, "--capture", str(heard)) as prompt,
+    ):
         for host in (holder, prompt):
             host.sendline("device 10")
             host.expect_exact("host 10> ")
         holder.sendline("reserve")
         holder.expect("reserve          ok")
         prompt.sendline("seek 0,0; rha")
+        until_told_busy(heard, 1)
         with pytest.raises(pexpect.TIMEOUT):
             prompt.expect_exact("host 10> ", timeout=UNDER_WAY_S)
         prompt.sendintr()
         prompt.expect_exact("interrupted")
         prompt.expect_exact("host 10> ")
         prompt.sendline("nop")  # busy still: a second interrupt ends the second command
+        until_told_busy(heard, 2)
         with pytest.raises(pexpect.TIMEOUT):
             prompt.expect_exact("host 10> ", timeout=UNDER_WAY_S)
         prompt.sendintr()
@@ -84,6 +97,23 @@ def test_an_interrupt_ends_a_command_under_way_and_not_the_session(tmp_path: Pat
         prompt.expect(pexpect.EOF)
         prompt.close()
         assert prompt.exitstatus == 0
+
+
+def until_told_busy(capture: Path, times: int) -> None:
+    """Wait until a prompt, which records `capture`, has been told so often that its device is busy."""
+    give_up_at = time.monotonic() + PATIENCE_S
+    while told_busy(capture) < times:
+        assert time.monotonic() < give_up_at, "the device is not busy"
+        time.sleep(0.02)
+
+
+def told_busy(capture: Path) -> int:
+    found = 0
+    for packet in PcapngReader().feed(capture.read_bytes()):
+        if packet.data[0] == FRAME and not (frame := decode_frame(packet.data[4:])).link_control:
+            device = decode_device(frame.information)
+            found += isinstance(device, StatusFrame) and bool(device.unit_status & UnitStatus.BUSY)
+    return found
 
 
 @contextmanager
@@ -99,16 +129,16 @@ def serving(folder: Path) -> Iterator[str]:
         yield f"tcp://{listening['0001']}"
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(PATIENCE_S)
         assert process.stdout is not None
         process.stdout.close()
 
 
 @contextmanager
-def at_prompt(folder: Path, target: str) -> Iterator[pexpect.spawn[str]]:
+def at_prompt(folder: Path, target: str, *options: str) -> Iterator[pexpect.spawn[str]]:
     """A prompt on a terminal of its own."""
     environment = {**os.environ, "XDG_STATE_HOME": str(folder), "TERM": "dumb", "NO_COLOR": "1"}
-    command = ["-m", "tools", "host", "--target", target]
+    command = ["-m", "tools", "host", "--target", target, *options]
     child = pexpect.spawn(
         sys.executable, command, env=environment, encoding="utf-8", timeout=PATIENCE_S, dimensions=(50, 200)
     )
@@ -176,7 +206,7 @@ def test_the_contents_of_a_volume_made_by_dasdload(tmp_path: Path) -> None:
     text = "TSTVOL 3390-1 *\nSYSVTOC VTOC CYL 2\nUSER.DATA EMPTY TRK 5 0 0 PS FB 80 800\n"
     control.write_text(text, encoding="ascii")
     image = tmp_path / "volume.cckd"
-    subprocess.run(["dasdload", "-z", str(control), str(image)], capture_output=True, check=True, timeout=PATIENCE_S)
+    utility("dasdload", "-z", control, image, makes=image)
     ended = run("device 00\nvtoc\n", "--volume", str(image))
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "volume TSTVOL" in ended.stdout

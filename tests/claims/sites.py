@@ -21,6 +21,7 @@ from controller.remote_copy.core import Core
 from controller.remote_copy.states import PairState
 from host_emulator.session import HostSession, open_session
 from tests.helpers.copying import format_track
+from tests.helpers.patience import PATIENCE_S
 from tests.helpers.physical import make_image
 
 CYLINDERS = 2
@@ -97,13 +98,13 @@ class Sites:
         pair = self.core.primaries.get(volume)
         return pair.state if pair is not None else PairState.SIMPLEX
 
-    async def until_duplex(self, *volumes: int, within_s: float = 60.0) -> None:
+    async def until_duplex(self, *volumes: int, within_s: float = PATIENCE_S) -> None:
         """Wait until all of these are in synchronisation."""
         with trio.fail_after(within_s):
             while not all(self.state(volume) is PairState.DUPLEX for volume in volumes):
                 await trio.sleep(0.02)
 
-    async def until_linked(self, within_s: float = 30.0) -> None:
+    async def until_linked(self, within_s: float = PATIENCE_S) -> None:
         """Wait until both systems have light at all of their ports to each other."""
         ports = [(site, int(said, 16)) for site, name in ((self.a, "A"), (self.b, "B")) for said in PORTS[name]]
         with trio.fail_after(within_s):

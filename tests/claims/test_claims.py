@@ -15,6 +15,7 @@ from tests.claims.sites import GEOMETRY, sites, write
 from tests.helpers import operator
 from tests.helpers.copying import core, duplex, equal, format_track
 from tests.helpers.operator import order, set_up_bridge
+from tests.helpers.patience import PATIENCE_S
 from tests.helpers.physical import slot_of
 from tests.helpers.two_systems import Rig, rig, until
 
@@ -176,7 +177,7 @@ async def test_claim_07_which_are_disk_drives(tmp_path: Path) -> None:
     async with sites(tmp_path, physical=True) as s, s.host() as host:
         await write(host, 0, 3, text)
         await s.until_duplex(0)
-        with trio.fail_after(30):
+        with trio.fail_after(PATIENCE_S):
             while not all(text.encode("cp037") in slot_of(s.image(site, 0), 3, GEOMETRY) for site in ("A", "B")):
                 await trio.sleep(0.05)  # until it is written through from the log
         assert slot_of(s.image("A", 0), 3, GEOMETRY) == slot_of(s.image("B", 0), 3, GEOMETRY)
@@ -267,7 +268,7 @@ async def test_claim_15_whose_devices_are_disk_drives(tmp_path: Path) -> None:
     async with sites(tmp_path, physical=True) as s, s.host() as host:
         await write(host, 1, 5, "on the drive")
         await s.until_duplex(1)
-        with trio.fail_after(30):
+        with trio.fail_after(PATIENCE_S):
             while "on the drive".encode("cp037") not in slot_of(s.image("B", 1), 5, GEOMETRY):
                 await trio.sleep(0.05)
 

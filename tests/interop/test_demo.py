@@ -13,7 +13,7 @@ STEPS = {600, 602, 604, 606, 608, 610, 612, 614, 700, 702, 704, 706, 708}
 def test_demo(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     command = [sys.executable, "-m", "tools", "demo", "--json", "--keep", str(kept)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     figures = json.loads(done.stdout)
     assert figures["programs_replayed"] == 266

@@ -18,6 +18,7 @@ from host_emulator import orders
 from host_emulator.link import HostLinkSettings
 from host_emulator.orders import System
 from host_emulator.session import HostSession, open_session
+from tests.helpers.patience import PATIENCE_S
 from tools.demo_sites import start_site
 
 HOST, OTHER_HOST, A_HOST, B_HOST, A_PEERS, B_PEERS = 0x40, 0x41, 0x60, 0x70, (0x61, 0x62), (0x71, 0x72)
@@ -58,7 +59,7 @@ def directing(config: Path) -> Iterator[dict[int, str]]:
         yield {int(port, 16): where for port, where in json.loads(process.stdout.readline())["listening"].items()}
     finally:
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE_S) == 0
         process.stdout.close()
 
 
@@ -78,7 +79,7 @@ async def test_host_and_pair_through_a_director(tmp_path: Path) -> None:
     with directing(director_file(tmp_path)) as at:
         a_file = site_file(tmp_path, "A", A, at, {A_HOST: None, **dict(zip(A_PEERS, B_PEERS, strict=True))})
         b_file = site_file(tmp_path, "B", B, at, {B_HOST: None, **dict(zip(B_PEERS, A_PEERS, strict=True))})
-        with start_site(tmp_path, a_file), start_site(tmp_path, b_file), trio.fail_after(60):
+        with start_site(tmp_path, a_file), start_site(tmp_path, b_file), trio.fail_after(PATIENCE_S):
             async with (
                 open_session(*split(at[HOST]), settings=HostLinkSettings(control_unit_address=A_HOST)) as to_a,
                 open_session(*split(at[OTHER_HOST]), settings=HostLinkSettings(control_unit_address=B_HOST)) as to_b,
@@ -112,7 +113,7 @@ def test_host_command_names_the_port(tmp_path: Path) -> None:
         with start_site(tmp_path, config):
             def host(port: int, target: str) -> subprocess.CompletedProcess[str]:
                 command = [sys.executable, "-m", "tools", "host", "--target", f"tcp://{at[port]}{target}", str(script)]
-                return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+                return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
             done = host(HOST, "/60")
             assert done.returncode == 0, done.stderr
@@ -138,6 +139,6 @@ def test_host_command_names_the_port(tmp_path: Path) -> None:
 )
 def test_bad_settings_in_one_line(tmp_path: Path, extra: str, said: str) -> None:
     command = [sys.executable, "-m", "tools", "director", "--check", str(director_file(tmp_path, extra))]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert said in done.stderr

@@ -19,6 +19,7 @@ from host_emulator.shared_client import SharedClient, SharedError
 from tests.helpers.crash_script import check_contents
 from tests.helpers.load_writer import operate
 from tests.helpers.oracle import DictStore
+from tests.helpers.patience import PATIENCE_S
 from tests.helpers.shared import RECORD_AT, image_with, record_one
 
 DEVICE, TRACKS = 0x0124, 60
@@ -91,7 +92,7 @@ def write_until_killed(server: subprocess.Popen[str], address: str, written: dic
     number = max((numbers[-1] for numbers in written.values()), default=0)
     killed = False
     try:
-        with SharedClient((host, int(port)), DEVICE, timeout_s=10.0) as client:
+        with SharedClient((host, int(port)), DEVICE, timeout_s=PATIENCE_S) as client:
             while True:
                 number += 1
                 track = number % TRACKS

@@ -19,6 +19,7 @@ from ccw.tracks import null_track
 from controller.links.management import VERBS
 from host_emulator.shared_client import SharedClient, SharedError
 from tests.helpers.image_files import SLOTS, null_image, plain, some_images
+from tests.helpers.patience import PATIENCE_S
 from tests.helpers.served import Served, serve
 from tests.helpers.shared import RECORD_AT, image_with, record_one
 
@@ -47,8 +48,9 @@ def ask(served: Served, method: str, path: str, body: Any = None, token: str | N
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     content = body if isinstance(body, bytes) else None
     return httpx.request(
-        method, served.url + path, json=None if content else body, content=content, headers=headers, trust_env=False
-    )
+        method, served.url + path, json=None if content else body, content=content, headers=headers, trust_env=False,
+        timeout=PATIENCE_S,
+    )  # fmt: skip
 
 
 def write(served: Served, track: int, data: bytes) -> None:
@@ -113,7 +115,7 @@ def test_a_restore_waits_for_the_channel_program(served: Served) -> None:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(1.5)
         client.end()
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=PATIENCE_S)
         assert json.loads(out) == {"device": "201", "name": "empty"} and process.returncode == 0
     assert read(served, OTHER, 40) == null_track(2, 10)
 
@@ -310,7 +312,7 @@ def test_an_image_that_cannot_be_imported_leaves_no_volume(
         assert answer.status_code == 400 and text is not None and text in answer.json()["error"]
     else:
         upload_half(served, length, bytes(data))
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_S
     while ask(served, "POST", "/v1/volumes/0510/image", b"").json()["error"].endswith("is being imported"):
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -327,9 +329,9 @@ def upload_half(served: Served, length: int, data: bytes) -> None:
         f"POST /v1/volumes/0510/image HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n"
         f"Content-Length: {length}\r\n\r\n"
     )
-    with socket.create_connection((host, int(port)), 10) as sock:
+    with socket.create_connection((host, int(port)), PATIENCE_S) as sock:
         sock.sendall(head.encode() + data)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_S
         while "is being imported" not in ask(served, "POST", "/v1/volumes/0510/image", b"").json()["error"]:
             assert time.monotonic() < deadline, "another import of the same volume is refused meanwhile"
             time.sleep(0.05)

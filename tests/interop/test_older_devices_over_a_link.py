@@ -19,6 +19,7 @@ from host_emulator.channel import Response, Start
 from host_emulator.session import session_over
 from tests.helpers.devices import VOLUME, Bench
 from tests.helpers.older import restored
+from tests.helpers.patience import PATIENCE_S
 from tools.recorded_devices import MemoryTracks, device_geometry, device_settings
 from tools.recording import load_recording
 from tools.replayer import Replayer
@@ -68,7 +69,7 @@ async def test_sense_of_six_and_24_bytes_comes_over_the_link() -> None:
     replayer = Replayer(load_recording(recording_folder("dasdi-seek-errors")))
     link = Link("host", Devices("dasdi-seek-errors"), bytes(32), own_address=0x01, peer_address=0x11)
     host, control_unit = memory_stream_pair()
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run_link, link, control_unit)
             async with session_over(host) as session:

@@ -22,6 +22,7 @@ from controller.commands.device import Device
 from controller.commands.outcome import Command, Outcome
 from controller.links.stream_link import run_link
 from host_emulator.session import session_over
+from tests.helpers.patience import PATIENCE_S
 from tools.deviations import DEVIATIONS, explain
 from tools.follower import first_difference
 from tools.found import Found
@@ -246,7 +247,7 @@ async def test_over_a_link_the_answers_are_the_same() -> None:
     replayer = Replayer(recording)
     link = Link("host", OneDevice(recording), bytes(32), own_address=0x01, peer_address=0x11)
     host, control_unit = memory_stream_pair()
-    with trio.fail_after(150):
+    with trio.fail_after(5 * PATIENCE_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run_link, link, control_unit)
             async with session_over(host) as session:
@@ -263,7 +264,7 @@ async def test_a_link_without_the_device_is_a_difference() -> None:
     replayer = Replayer(short)
     link = Link("host", OneDevice(recording), bytes(32), own_address=0x01, peer_address=0x11)
     host, control_unit = memory_stream_pair()
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run_link, link, control_unit)
             async with session_over(host) as session:

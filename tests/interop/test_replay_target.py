@@ -20,6 +20,7 @@ from controller.links.system import StorageSystem
 from host_emulator.channel import run_program
 from host_emulator.orders import NewRecord, format_track, read_record
 from host_emulator.session import HostSession, open_session
+from tests.helpers.patience import PATIENCE_S
 from tools.cli import main
 from tools.recorded_devices import InProcess
 from tools.recording import RecordedCommand, RecordedDevice, RecordedProgram, Recording, load_recording
@@ -54,7 +55,7 @@ BEFORE = [*parse_track(null_track(1, 0)), standard_record_zero(1, 0)._replace(co
 async def running(folder: Path) -> AsyncIterator[tuple[str, int]]:
     """A system whose volume 10 is empty but for a record on track 1,0."""
     (folder / "one.toml").write_text(CONFIG)
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             system: StorageSystem = await nursery.start(app.serve, load_config(folder / "one.toml"))
             (adapter,) = system.adapters.by_said.values()

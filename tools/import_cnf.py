@@ -10,7 +10,7 @@ import click
 
 from ccw.geometry import Geometry
 from controller.array import FileDisk, StoreError, VirtualArrayStore
-from controller.array.images import ImageError, import_image, open_image, shadow_files
+from controller.array.images import ImageError, import_image, open_image, shadow_files_made
 from controller.array.volumes import host_volumes
 from controller.config import Address, ConfigError, load_config
 from tools.bad_input import BadInput
@@ -71,7 +71,7 @@ def _shape(configuration: Path, entry: DasdLine) -> Geometry:
 
 
 def _shadows(entry: DasdLine) -> list[Path]:
-    return shadow_files(entry.shadows) if entry.shadows is not None else []
+    return shadow_files_made(entry.shadows) if entry.shadows is not None else []
 
 
 def _import(store: Path, entries: list[DasdLine]) -> list[int]:
@@ -125,6 +125,8 @@ def _report(
         return
     for entry in entries:
         what = "imported" if entry.number in new else "was there already"
+        if entry.shadows is not None and not _shadows(entry):
+            what += f", without shadow files: there is no {entry.shadows} yet"
         click.echo(f"{entry.number:04X} {shapes[entry.number].name}: {entry.image} {what}")
     click.echo(f"\nServe them:        trackbridge serve {config}")
     click.echo(f"In the configuration of Hercules, in place of the old lines ({lines}):")

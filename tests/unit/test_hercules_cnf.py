@@ -87,6 +87,19 @@ def test_a_configuration_is_taken_over(tmp_path: Path) -> None:
     assert [row["imported"] for row in json.loads(again.output)["devices"]] == [False, False]
 
 
+def test_an_image_without_a_shadow_file_yet_is_taken_over_alone(tmp_path: Path) -> None:
+    cnf, store = tmp_path / "my.cnf", ("--store", str(tmp_path / "first"))
+    run = CliRunner()
+    run.invoke(main, ["volume", "create", "0A", "--model", "3390", "--cylinders", "1", "--volser", "A", *store])
+    run.invoke(main, ["volume", "export", "0A", str(tmp_path / "one.cckd"), "--format", "cckd", *store])
+    cnf.write_text("0120 3390 one.cckd sf=shadow_*.cckd\n")
+    done = run.invoke(main, ["import-cnf", str(cnf), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    assert done.output.splitlines()[0] == (
+        f"0120 3390-1: {tmp_path}/one.cckd imported, without shadow files: there is no {tmp_path}/shadow_*.cckd yet"
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -7,7 +7,7 @@ stored track while a compressed file is checked.
 """
 
 from controller.array.images.errors import ImageError
-from controller.array.images.opening import open_image, shadow_files
+from controller.array.images.opening import open_image, shadow_files, shadow_files_made
 from controller.array.images.source import ImageSource
 from controller.array.images.stream import PlainStream, plain_length, plain_pieces
 from controller.array.images.transfer import (
@@ -33,6 +33,7 @@ __all__ = [
     "plain_length",
     "plain_pieces",
     "shadow_files",
+    "shadow_files_made",
     "stored_tracks",
     "write_image",
 ]

@@ -1,6 +1,7 @@
 """Finds out what an image is, by its first bytes, and opens it."""
 
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 
 from ccw.image_files import form_of
@@ -34,12 +35,13 @@ def shadow_files(name: Path) -> list[Path]:
     The character before the first dot of the base name is replaced by 1, 2, ... 8, up to the first that does not exist.
     Raises ImageError when there is none.
     """
-    names = [numbered(name, str(number)) for number in range(1, SHADOWS_MAX + 1)]
-    found = []
-    for candidate in names:
-        if not candidate.exists():
-            break
-        found.append(candidate)
+    found = shadow_files_made(name)
     if not found:
-        raise ImageError(names[0], "there is no such shadow file")
+        raise ImageError(numbered(name, "1"), "there is no such shadow file")
     return found
+
+
+def shadow_files_made(name: Path) -> list[Path]:
+    """As shadow_files, also before the first was made: Hercules opens the image alone then."""
+    names = [numbered(name, str(number)) for number in range(1, SHADOWS_MAX + 1)]
+    return list(takewhile(Path.exists, names))

@@ -37,6 +37,7 @@ def import_cnf(configuration: Path, out: Path, shared: str, management: str, as_
     """Import the disks of CONFIGURATION, a hercules.cnf, and write what serves them and what attaches them.
 
     The images are only read. All are looked at before the first is imported; a run that was cut off can be repeated.
+    A config.toml that says something else by now is not replaced.
     """
     try:
         listen, operators = listen_at(shared, "--shared-dasd"), listen_at(management, "--management")
@@ -48,11 +49,13 @@ def import_cnf(configuration: Path, out: Path, shared: str, management: str, as_
         shapes = {entry.number: _shape(configuration, entry) for entry in entries}
     except ConfigError as error:
         raise BadInput(str(error)) from error
-    store = out / STORE_NAME
+    store, config, lines = (out / name for name in (STORE_NAME, CONFIG_NAME, LINES_NAME))
     with store_errors(str(store)):
+        text = _config(entries, shapes, listen, operators)
+        if config.exists() and config.read_bytes() != text.encode():
+            raise BadInput(f"{config}: there already, with other contents, which are kept: move it away, or --out DIR")
         new = _import(store, entries)
-        config, lines = out / CONFIG_NAME, out / LINES_NAME
-        config.write_text(_config(entries, shapes, listen, operators), encoding="utf-8")
+        config.write_text(text, encoding="utf-8")
         lines.write_text("".join(f"{line}\n" for line in _lines(entries, listen)), encoding="utf-8")
     _report(as_json, entries, shapes, new, config, lines)
 

@@ -87,6 +87,27 @@ def test_a_configuration_is_taken_over(tmp_path: Path) -> None:
     assert [row["imported"] for row in json.loads(again.output)["devices"]] == [False, False]
 
 
+def test_a_configuration_that_was_edited_is_not_replaced(tmp_path: Path) -> None:
+    image(tmp_path / "one.ckd")
+    cnf, out = tmp_path / "my.cnf", tmp_path / "out"
+    cnf.write_text("0120 3390 one.ckd\n")
+    command = ["import-cnf", str(cnf), "--out", str(out)]
+    assert CliRunner().invoke(main, command).exit_code == 0
+    edited = (out / "config.toml").read_text() + '[[schedule]]\nevery = "daily"\nkeep = 7\n'
+    (out / "config.toml").write_text(edited)
+    image(tmp_path / "two.ckd")
+    cnf.write_text("0120 3390 one.ckd\n0121 3390 two.ckd\n")
+    again = CliRunner().invoke(main, command)
+    assert again.exit_code == 2
+    assert again.output == (
+        f"trackbridge: {out}/config.toml: there already, with other contents, which are kept: "
+        "move it away, or --out DIR\n"
+    )
+    assert (out / "config.toml").read_text() == edited
+    listed = CliRunner().invoke(main, ["volume", "list", "--store", str(out / "store"), "--json"])
+    assert [volume["device"] for volume in json.loads(listed.output)["volumes"]] == ["120"]
+
+
 def test_an_image_without_a_shadow_file_yet_is_taken_over_alone(tmp_path: Path) -> None:
     cnf, store = tmp_path / "my.cnf", ("--store", str(tmp_path / "first"))
     run = CliRunner()

@@ -10,6 +10,9 @@ BASE, ALIAS, SECOND, OTHER = 0x00, 0xE0, 0xE1, 0x01
 A, B, C = (PathId("H", channel, 0) for channel in (0x4001, 0x4002, 0x4003))
 CHAIN, SLI = 0x40, 0x20
 READS, WRITES = "40", "C0"
+COUNT = bytes.fromhex("0000000301000008")
+GROUP = bytes(range(1, 12))
+ESTABLISH, DISBAND, RESIGN = b"\x80" + GROUP, b"\xa0" + GROUP, b"\xc0" + GROUP  # Set Path Group ID
 
 
 class Caller:
@@ -62,3 +65,20 @@ class Caller:
         named = f"{self.box.settings.volumes[0].identity.lss:02X}{BASE:02X}"
         order = bytes.fromhex(f"81002000{named}{'00' * 14}{len(extents):04X}0000{''.join(extents)}")
         return self.send(path, unit, 0xF7, order, first=first, last=True)
+
+
+def write(caller: Caller, path: PathId, unit: int, value: int) -> None:
+    """Format R1 of track 3 by one chain."""
+    assert caller.extent(path, unit, 3, 3, WRITES)[0].status == 0x0C
+    locate = bytes.fromhex("03000001 00000003 00000003 00 FF 0000")
+    assert caller.send(path, unit, 0x47, locate)[0].status == 0x0C
+    assert caller.send(path, unit, 0x1D, COUNT + bytes((value,)) * 8, last=True)[0].status == 0x0C
+    caller.end(path, unit)
+
+
+def read(caller: Caller, path: PathId, unit: int) -> bytes:
+    caller.extent(path, unit, 3, 3, READS)
+    caller.send(path, unit, 0x47, bytes.fromhex("06000001 00000003 00000003 01 FF 0000"))
+    (answer,) = caller.send(path, unit, 0x06, 8, last=True)
+    caller.end(path, unit)
+    return answer.data

@@ -1,4 +1,7 @@
-"""A director with link machines at its ports, joined without a network; records travel as bytes."""
+"""A director with link machines at its ports, joined without a network; records travel as bytes.
+
+The channels are those of the host emulator, the control units those of the controller.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,14 @@ from dataclasses import dataclass, field
 
 from ccw.frames import Frame, encode_frame
 from ccw.records import RawFrame, RecordReader, SequenceRecord
+from controller.channel import Link, LinkSettings
 from controller.channel.director import Director
-from host_emulator.link import HostLink
-from tests.helpers.wire import End, record_bytes, shown
+from controller.channel.director_states import PortState
+from host_emulator.link import HostLink, HostLinkSettings
+from tests.helpers.wire import NODE, End, ScriptedServer, record_bytes, shown
+
+ACQUIRING = LinkSettings(acquire_address=True)
+QUICK = {"busy_timeout_s": 0.5}
 
 
 @dataclass
@@ -89,3 +97,49 @@ class Fabric:
 
     def frames(self, port: int, direction: str) -> list[str]:
         return [text for at, way, text in self.log if (at, way) == (port, direction)]
+
+
+def channel(port: int, unit: int = 0x60, **more: object) -> HostLink:
+    return HostLink(HostLinkSettings(link_address=port, channel_image=1, control_unit_address=unit, **more))  # type: ignore[arg-type]
+
+
+def unit(port: int, server: ScriptedServer | None = None, settings: LinkSettings = ACQUIRING) -> Link:
+    """A control unit that does not know its address: what it is configured with is wrong on purpose."""
+    server = server or ScriptedServer()
+    return Link(f"U{port:02X}", server, NODE, own_address=0x77, peer_address=0x76, settings=settings)
+
+
+def fabric(*ends: tuple[int, HostLink | Link], extra: tuple[int, ...] = ()) -> Fabric:
+    ports = [port for port, _ in ends]
+    return Fabric(Director([*ports, *extra], ScriptedServer(units=frozenset({0})), NODE), dict(ends))
+
+
+def site() -> tuple[Fabric, ScriptedServer]:
+    """Two channels at 40 and 41, control units at 60 and 61; both channels have a path to 60."""
+    server = ScriptedServer()
+    net = fabric((0x40, channel(0x40)), (0x41, channel(0x41)), (0x60, unit(0x60, server)), (0x61, unit(0x61)))
+    for port in (0x40, 0x41):
+        assert net.perform(port, host_at(net, port).acquire_address()) is True
+        net.perform(port, host_at(net, port).establish(2))
+    net.log.clear()
+    return net, server
+
+
+def host_at(net: Fabric, port: int) -> HostLink:
+    host = net.ends[port]
+    assert isinstance(host, HostLink)
+    return host
+
+
+def link_at(net: Fabric, port: int) -> Link:
+    link = net.ends[port]
+    assert isinstance(link, Link)
+    return link
+
+
+def states(net: Fabric) -> dict[int, PortState]:
+    return {address: port.state for address, port in net.director.ports.items()}
+
+
+def raw(frame: Frame) -> RawFrame:
+    return RawFrame(encode_frame(frame), frame.connect, frame.disconnect)

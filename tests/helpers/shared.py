@@ -13,15 +13,17 @@ import trio
 
 from ccw.shared_dasd import HEADER, HEADER_BYTES, TRACK, WRITE_HEAD, Answer, Request
 from ccw.tracks import END_MARK, null_track
+from controller.channel import PathId
 from controller.config import Address, SharedConfig
 from controller.links.shared_dasd import SharedDasdServer
 from controller.sharing import ShareServer, ShareSettings
 from host_emulator.shared_client import Reply, SharedClient, unpacked
 from tests.helpers.patience import PATIENCE_S
-from tests.helpers.two_systems import Site
+from tests.helpers.two_systems import Rig, Site, rig, until
 
 DEVICE = 0x0120
 RECORD_AT = 21  # where record 1 begins: behind home address and a standard record zero
+CHANNEL = PathId("a host's link", 0x4000, 0)
 Value = TypeVar("Value")
 
 
@@ -82,6 +84,32 @@ class CoreClient:
     def write(self, track: int, offset: int, data: bytes) -> None:
         """A write that is taken."""
         self.good(Request.WRITE, 0, WRITE_HEAD.pack(offset, track) + data)
+
+
+@asynccontextmanager
+async def shared(**settings: int) -> AsyncIterator[tuple[Rig, ShareServer]]:
+    """Site A of a rig, its volume 00 shared as device 0120."""
+    async with rig() as made:
+        server = ShareServer(made.a.running.subsystem, ShareSettings({0x0120: 0, 0x0121: 1}, **settings))
+        yield made, server
+
+
+def client(server: ShareServer, peer: str = "127.0.0.1", device: int = 0x0120) -> CoreClient:
+    return CoreClient(server, device, peer).connect()
+
+
+async def finished(client: CoreClient, answers: int) -> None:
+    """Wait until the client has had so many answers."""
+    await until(lambda: len(client.replies) >= answers)
+
+
+async def written(client: CoreClient, track: int, data: bytes) -> None:
+    """One channel program that writes record 1 of a track."""
+    client.good(Request.START)
+    client.write(track, RECORD_AT, record_one(track, data))
+    before = len(client.replies)
+    client.ask(Request.END)
+    await finished(client, before + 1)
 
 
 class Server:

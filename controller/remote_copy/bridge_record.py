@@ -1,4 +1,4 @@
-"""One record on its way over a data bridge, and the ring of the numbers that records have.
+"""One record on its way over a data bridge, how it is made, and the ring of the numbers that records have.
 
 Source: pprc-commands 8.1, 8.3.
 """
@@ -6,10 +6,16 @@ Source: pprc-commands 8.1, 8.3.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ccw.bridge import BridgeHeader, RecordType, Result
+from isal.isal_zlib import crc32
+
+from ccw.bridge import BridgeHeader, RecordType, Result, TrackFlag, VirtualTrackAddress
+from ccw.geometry import Cchh, halves_of_cchh
+from ccw.stored_track import StoredTrack, expand_track
+from ccw.tracks import count_records
 from controller.remote_copy.pair import Pair
 
 LAST_SEQUENCE = 0xFFFF_FFFF
+_COMPRESSED = int(TrackFlag.COMPRESSED)  # a plain number: every track passes here, enum flags cost ten times as much
 
 
 def following(sequence: int) -> int:
@@ -57,3 +63,33 @@ class BridgeRecord:
     @property
     def kind(self) -> RecordType:
         return RecordType(self.header.record_type)
+
+
+def make_record(
+    pair: Pair, kind: RecordType, track: int, stored: StoredTrack | None, flags: int, tod: int
+) -> BridgeRecord:
+    """One unnumbered record. track: -1 for records about the whole volume; stored: None for no payload."""
+    cc, hh = halves_of_cchh(Cchh(*divmod(track, pair.heads))) if track >= 0 else (0, 0)
+    payload = stored.payload if stored is not None else b""
+    header = BridgeHeader(
+        record_type=int(kind),
+        flags=flags | _COMPRESSED if stored is not None and stored.codec else flags,
+        sequence=0,
+        bridge_number=0,
+        snapshot_id=0 if kind is RecordType.HOST_UPDATE else pair.snapshot_id,
+        source=VirtualTrackAddress(*pair.primary[1:], cc, hh),
+        destination=VirtualTrackAddress(*pair.secondary[1:], cc, hh),
+        pair_id=pair.pair_id,
+        raw_length=stored.raw_length if stored is not None else 0,
+        payload_length=len(payload),
+        compression=stored.codec if stored is not None else 0,
+        records=min(255, records_on(stored)) if stored is not None else 0,
+        tod=tod,
+        payload_crc=crc32(payload) if payload else 0,
+    )
+    return BridgeRecord(header, payload, pair, track, generation=pair.generation)
+
+
+def records_on(stored: StoredTrack) -> int:
+    """Records on the track without R0."""
+    return count_records(expand_track(stored)) - 1

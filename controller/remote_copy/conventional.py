@@ -37,7 +37,7 @@ from controller.remote_copy.paths import PathEntry
 from controller.remote_copy.ports import ArrayFault
 from controller.remote_copy.refusal import Refusal
 from controller.remote_copy.states import PairEvent, PairState, PathStatus, Reason
-from controller.remote_copy.sync_queue import DRAIN_BELOW_TRACKS, WorkerOwner
+from controller.remote_copy.sync_worker import DRAIN_BELOW_TRACKS, WorkerOwner
 from controller.remote_copy.update_chain import TrackContent, update_chain
 
 TRIES_MAX = 8  # of one chain, over all paths

@@ -20,7 +20,7 @@ from controller.remote_copy.pair import Pair
 from controller.remote_copy.procedure import Procedure, run
 from controller.remote_copy.refusal import Refused
 from controller.remote_copy.states import PairEvent, PairState
-from controller.remote_copy.sync_queue import SyncWorker
+from controller.remote_copy.sync_worker import SyncWorker
 
 REST_S = 1.0  # between two passes of an extended-distance pair
 

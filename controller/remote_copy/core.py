@@ -22,7 +22,8 @@ from controller.remote_copy.refusal import Refusal, reject
 from controller.remote_copy.settings import WINDOW_RECORDS
 from controller.remote_copy.states import ERRORS, BridgeRole, PairEvent, PairState, PathStatus, Reason, next_state
 from controller.remote_copy.status_inbox import StatusInbox
-from controller.remote_copy.sync_queue import SyncQueue, SyncWorker
+from controller.remote_copy.sync_queue import SyncQueue
+from controller.remote_copy.sync_worker import SyncWorker
 
 PERFORM_SUBSYSTEM_FUNCTION = 0x27
 READ_SUBSYSTEM_DATA = 0x3E

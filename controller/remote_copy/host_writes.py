@@ -18,7 +18,7 @@ from controller.remote_copy.ports import ArrayFault
 from controller.remote_copy.procedure import Procedure, run
 from controller.remote_copy.refusal import LONG_BUSY, Refusal, Refused, suspended_by
 from controller.remote_copy.states import PairEvent, PairState
-from controller.remote_copy.sync_queue import SyncWorker
+from controller.remote_copy.sync_worker import SyncWorker
 
 STORE_EVERY = 256  # confirmed tracks between two records of a pair's bitmap
 

@@ -59,7 +59,7 @@ from controller.remote_copy.secondary import destination, update_status
 from controller.remote_copy.settings import CopySettings
 from controller.remote_copy.states import MAX_BRIDGES, BridgeRole, PairEvent, PairState, Reason
 from controller.remote_copy.suspend import suspend_pair
-from controller.remote_copy.sync_queue import SyncWorker
+from controller.remote_copy.sync_worker import SyncWorker
 from controller.remote_copy.update_chain import accept_update
 from controller.remote_copy.upkeep import Upkeep
 

@@ -13,7 +13,8 @@ from typing import Any
 from ccw.bridge import Result
 from controller.remote_copy.pair import BoxName, Pair
 from controller.remote_copy.states import BridgeState, PairState
-from controller.remote_copy.sync_queue import QueueFull, SyncQueue, SyncWorker
+from controller.remote_copy.sync_queue import QueueFull, SyncQueue
+from controller.remote_copy.sync_worker import SyncWorker
 
 VOLUMES, BRIDGES, TRACKS = 1024, 8, 150_000  # of 3390-9s
 A, B = BoxName(b"A" * 12, 0x0100, 0), BoxName(b"B" * 12, 0x0200, 0)

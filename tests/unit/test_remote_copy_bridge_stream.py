@@ -18,14 +18,13 @@ from ccw.tracks import Record, build_track, standard_record_zero
 from controller.array import MemoryDisk, StoredTrack, VirtualArrayStore
 from controller.channel import ChainCommand, ChainResult
 from controller.remote_copy.bridge_receiver import BridgeReceiver, Destination, ReceiverRoute
-from controller.remote_copy.bridge_record import BridgeRecord, ahead, following
+from controller.remote_copy.bridge_record import BridgeRecord, ahead, following, make_record
 from controller.remote_copy.bridge_sender import BridgeRoute, BridgeSender
 from controller.remote_copy.pair import Pair, VolumeName
 from controller.remote_copy.refusal import Refused
 from controller.remote_copy.states import PairState
 from controller.remote_copy.status_inbox import StatusInbox
 from controller.remote_copy.status_sender import StatusRoute
-from controller.remote_copy.sync_queue import make_record
 
 HEADS, TRACKS, WINDOW = 15, 60, 8
 TARGET, BRIDGE = 0x15, 0xF0

@@ -8,11 +8,13 @@ import trio
 
 from ccw.bridge import RecordType, Result
 from controller.array import CorruptionError, StoredTrack
+from controller.remote_copy.bridge_record import make_record
 from controller.remote_copy.pair import Pair
 from controller.remote_copy.refusal import Refusal
 from controller.remote_copy.secondary import destination
 from controller.remote_copy.states import BridgeState, PairState
-from controller.remote_copy.sync_queue import SyncQueue, SyncWorker, make_record
+from controller.remote_copy.sync_queue import SyncQueue
+from controller.remote_copy.sync_worker import SyncWorker
 from host_emulator.channel import ProgramResult
 from host_emulator.session import HostSession
 from tests.helpers import operator

@@ -150,8 +150,8 @@ def bridge(stages: tuple[str, ...], folder: Path | None, quick: bool, as_json: b
 
         try:
             found = trio.run(measure)
-        except* (RuntimeError, OSError) as group:
-            raise BadInput(str(first_of(group))) from group
+        except* (RuntimeError, OSError, trio.TooSlowError) as group:
+            raise BadInput(str(first_of(group)) or "a copy took too long") from group
     if as_json:
         click.echo(json.dumps({"load": _load(), "quick": quick, **found}, indent=2))
         return

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from tools import demo, demo_sites, drill
 from tools.bench_shared import our_server
+from tools.bridge_bench import sites as bench_sites
 from tools.cli import main
 from tools.demo_sites import SiteProcess
 
@@ -71,3 +72,10 @@ def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
         tmp_path, {0x0130: tmp_path / "none.ckd"}
     ):
         pass
+
+
+def test_a_benchmark_does_not_wait_without_end_for_a_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_sites, "COPY_TIMEOUT_S", 0.0)
+    ended = CliRunner().invoke(main, ["bench", "bridge", "--quick", "--stage", "writes"])
+    assert ended.exit_code == 2, ended.exception
+    assert ended.output.endswith("trackbridge: a copy took too long\n")

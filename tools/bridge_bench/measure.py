@@ -129,8 +129,7 @@ class Bench:
             folder = self._new(f"writes, RTT {rtt_ms:g} ms")
             async with couple(folder, plan, image) as systems:
                 await systems.establish(0)
-                while not await systems.duplex(0):
-                    await trio.sleep(0.05)
+                await systems.until_duplex(0)
                 async with open_session(*systems.site_a.host_address) as session:
                     took: dict[int, list[float]] = {0: [], 1: []}
                     for _ in range(10):
@@ -174,5 +173,4 @@ async def _synchronise(systems: Couple) -> None:
     for volume in range(systems.plan.volumes):
         await systems.establish(volume)
     for volume in range(systems.plan.volumes):
-        while not await systems.duplex(volume):
-            await trio.sleep(0.05)
+        await systems.until_duplex(volume)

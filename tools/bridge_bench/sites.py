@@ -149,6 +149,12 @@ class Couple:
         result = await self._to_a.run_program(volume, orders.query(orders.SCOPE_VOLUME), LINK_RETRIES)
         return result.completed and VolumeQuery.decode(result.data).state == PairState.DUPLEX
 
+    async def until_duplex(self, volume: int, poll_s: float = 0.05) -> None:
+        """Wait until the pair is in step. Raises TooSlowError after COPY_TIMEOUT_S: it may have been suspended."""
+        with trio.fail_after(COPY_TIMEOUT_S):
+            while not await self.duplex(volume):
+                await trio.sleep(poll_s)
+
     def processor_s(self) -> tuple[float, float]:
         """Seconds of processor time that each system has used."""
         return processor_s(self.site_a.process.pid), processor_s(self.site_b.process.pid)
@@ -156,9 +162,7 @@ class Couple:
     async def copy(self, volume: int = 0) -> float:
         """Copy a volume whole; seconds from its establishment to duplex, by the primary's event log."""
         await self.establish(volume)
-        with trio.fail_after(COPY_TIMEOUT_S):
-            while not await self.duplex(volume):
-                await trio.sleep(0.02)
+        await self.until_duplex(volume, poll_s=0.02)
         events = [e for e in self.site_a.events() if str(e["text"]).startswith("IEA494I") and _of(e["text"], volume)]
         begun = max(e["t"] for e in events if e["state"] == "DUPLEX_PENDING")
         done = max(e["t"] for e in events if e["state"] == "DUPLEX")

@@ -14,17 +14,17 @@ link.py           `Link`: puts them together and keeps the time
 director.py       a switch of many ports (director_port.py: one of them; director_states.py: its tables)
 """
 
-from controller.channel.link import (
+from controller.channel.api import (
     ChainCommand,
     ChainResult,
     CommandServer,
-    Link,
     LinkCounters,
     LinkSettings,
-    LinkState,
     PathId,
     PathReply,
 )
+from controller.channel.facility import LinkState
+from controller.channel.link import Link
 from controller.channel.streamed_link import StreamedLink
 
 __all__ = [

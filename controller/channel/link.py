@@ -50,18 +50,6 @@ from controller.channel.responder import Responder
 from controller.channel.streamed_control_unit import StreamedControlUnit
 from controller.channel.timer import earliest
 
-__all__ = [
-    "ChainCommand",
-    "ChainResult",
-    "CommandServer",
-    "Link",
-    "LinkCounters",
-    "LinkSettings",
-    "LinkState",
-    "PathId",
-    "PathReply",
-]
-
 _FRAME_OVERHEAD = escon.LINK_HEADER_LENGTH + escon.LINK_TRAILER_LENGTH
 _DOWN = frozenset({LinkState.LINK_FAILURE, LinkState.OFFLINE})
 # Frames that may wait to be taken; what comes beyond is lost, as on a link. The largest legal burst is about 70.

@@ -39,6 +39,7 @@ _CONTROL_UNITS = {
 # What Hercules 3.13 puts its devices behind when it is not told otherwise. Source: observed, Sense ID.
 OLD_LOG_CONTROL_UNIT = DEFAULT_CONTROL_UNIT | {"3390": "3990-2", "3380": "3880"}
 GZIP_MAGIC = b"\x1f\x8b"
+LONGEST_LINE = 1 << 16  # bytes; the lines of a log are far shorter
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +127,14 @@ def convert(source: Path, devices: Sequence[DeviceChoice], folder: Path) -> list
 
 
 def _lines(start: bytes, pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The lines of a log, which may hold any bytes."""
+    """The lines of a log, which may hold any bytes; of what has no lines, pieces of LONGEST_LINE bytes and more."""
     rest = start
     for piece in pieces:
         *lines, rest = (rest + piece).split(b"\n")
         yield from lines
+        if len(rest) >= LONGEST_LINE:
+            yield rest
+            rest = b""
     yield from rest.split(b"\n")
 
 

@@ -19,7 +19,7 @@ from tools.conformance.bench import Target, open_bench
 from tools.conformance.case import DEVICES, PROFILES, CaseError, Chapter, load_chapters
 from tools.conformance.fixtures import FIXTURES
 from tools.conformance.requirements import configuration
-from tools.conformance.runner import CaseResult, run_cases
+from tools.conformance.runner import CaseResult, run_cases, selected
 from tools.conformance.target import TargetError, in_process_target, tcp_target
 
 FAILED = 1
@@ -79,10 +79,13 @@ def conform(
     if print_config is not None:
         click.echo(configuration(print_config, profile), nl=False)
         return
+    chapters = selected(chapters, only)
+    if not chapters:
+        raise BadInput(f"--only: no case has {only!r} in its id, chapter or title (--list shows them)")
     if listing:
-        _list(chapters, only, as_json)
+        _list(chapters, as_json)
         return
-    results = _results(target, second, profile, devices, force, chapters, only)
+    results = _results(target, second, profile, devices, force, chapters)
     if junit is not None:
         try:
             report.write_junit(junit, target, results)
@@ -95,22 +98,16 @@ def conform(
     sys.exit(FAILED if any(result.problems for result in results) else 0)
 
 
-def _list(chapters: list[Chapter], only: str, as_json: bool) -> None:
-    fits = re.compile(only, re.IGNORECASE)
-    shown = [
-        Chapter(c.name, c.title, c.order, c.before, c.prepare, cases)
-        for c in chapters
-        if (cases := tuple(case for case in c.cases if fits.search(f"{case.id} {c.name} {case.title}")))
-    ]
+def _list(chapters: list[Chapter], as_json: bool) -> None:
     if as_json:
         rows = [
             {"id": case.id, "chapter": case.chapter, "title": case.title, "clause": case.clause}
-            for chapter in shown
+            for chapter in chapters
             for case in chapter.cases
         ]
         click.echo(json.dumps(rows, indent=2))
     else:
-        report.show_list(Console(), shown)
+        report.show_list(Console(), chapters)
 
 
 def _results(
@@ -120,7 +117,6 @@ def _results(
     devices: dict[str, int],
     force: bool,
     chapters: list[Chapter],
-    only: str,
 ) -> list[CaseResult]:
     if not target:
         raise BadInput("TARGET: in-process or tcp://HOST:PORT")
@@ -133,7 +129,7 @@ def _results(
 
     async def run() -> list[CaseResult]:
         async with opened as reached:
-            return await _run(reached, chapters, only)
+            return await _run(reached, chapters)
 
     try:
         return trio.run(run)
@@ -142,9 +138,9 @@ def _results(
         raise BadInput(f"{target}: {first}") from first
 
 
-async def _run(target: Target, chapters: list[Chapter], only: str) -> list[CaseResult]:
+async def _run(target: Target, chapters: list[Chapter]) -> list[CaseResult]:
     console = Console(stderr=True)
-    total = sum(len(chapter.cases) for chapter in chapters) if not only else None
+    total = sum(len(chapter.cases) for chapter in chapters)
     results = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -152,7 +148,7 @@ async def _run(target: Target, chapters: list[Chapter], only: str) -> list[CaseR
         async with open_bench(target) as bench:
             for name in FIXTURES:
                 bench.touched(name)
-            async for result in run_cases(bench, chapters, only):
+            async for result in run_cases(bench, chapters):
                 results.append(result)
                 progress.update(task, advance=1, description=result.case.id)
     return results

@@ -168,6 +168,8 @@ def test_the_list_names_every_case() -> None:
         (["udp://x:1"], "'udp://x:1' is not tcp://host:port"),
         (["tcp://127.0.0.1:1"], "target: "),
         (["in-process", "--only", "("], "is not a regular expression"),
+        (["in-process", "--only", "^LT-43"], "--only: no case has '^LT-43' in its id, chapter or title"),
+        (["--list", "--only", "^LT-43"], "--only: no case has '^LT-43' in its id, chapter or title"),
         (["in-process", "--second", "tcp://h:1"], "--second and --device are for targets over TCP"),
         (["tcp://127.0.0.1:1", "--device", "scratch=GG"], "is not NAME=HH"),
     ],

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import trio
 
@@ -56,13 +56,21 @@ class CaseResult:
         return not self.problems and not self.skipped
 
 
-async def run_cases(bench: Bench, chapters: Iterable[Chapter], pattern: str = "") -> AsyncIterator[CaseResult]:
-    """Run the cases whose identifier, title or chapter matches `pattern` (a regular expression), in order."""
+def selected(chapters: Iterable[Chapter], pattern: str) -> list[Chapter]:
+    """The chapters with those cases whose identifier, title or chapter matches a regular expression."""
     wanted = re.compile(pattern, re.IGNORECASE)
-    for chapter in chapters:
+    fitting = (
+        replace(chapter, cases=tuple(c for c in chapter.cases if wanted.search(f"{c.id} {chapter.name} {c.title}")))
+        for chapter in chapters
+    )
+    return [chapter for chapter in fitting if chapter.cases]
+
+
+async def run_cases(bench: Bench, chapters: Iterable[Chapter], pattern: str = "") -> AsyncIterator[CaseResult]:
+    """Run the cases that `pattern` selects, in order."""
+    for chapter in selected(chapters, pattern):
         for case in chapter.cases:
-            if wanted.search(f"{case.id} {chapter.name} {case.title}"):
-                yield await run_case(bench, chapter, case)
+            yield await run_case(bench, chapter, case)
 
 
 async def run_case(bench: Bench, chapter: Chapter, case: Case) -> CaseResult:

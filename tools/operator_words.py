@@ -31,7 +31,7 @@ from tools.addresses import Target, tcp_target
 from tools.bad_input import BadInput
 from tools.captures import CaptureFile, capture_option, capturing
 from tools.sessions import TARGET_VARIABLE, is_interrupt, open_target
-from tools.system_client import SystemClient
+from tools.system_client import SystemClient, Unreachable
 
 INTERRUPTED = 130
 EXIT_HELP = "\n".join(f"  {status}  {meaning}" for status, meaning in EXIT_MEANINGS.items())
@@ -98,10 +98,14 @@ def _run(
         tasks = parse_word(" ".join((word.name, *words)))
     except ProgramError as error:
         raise BadInput(f"{word.name}: {error.message}") from error
-    asked = _target(target, system)
-    with copy_bar() as watch, capturing(capture) as file:
-        patience = Patience(wait, math.inf if timeout is None else timeout, watch)
-        outcomes = _perform(asked, image, tasks, patience, file)
+    try:
+        asked = _target(target, system)
+    except Unreachable as error:
+        outcomes = [Outcome(Verdict.UNANSWERED, "", error.message)]
+    else:
+        with copy_bar() as watch, capturing(capture) as file:
+            patience = Patience(wait, math.inf if timeout is None else timeout, watch)
+            outcomes = _perform(asked, image, tasks, patience, file)
     status = exit_of(outcomes)
     if as_json or form == "json":
         results = [outcome.plain() for outcome in outcomes]
@@ -121,7 +125,7 @@ def _say(word: OperatorWord, outcome: Outcome) -> None:
 
 
 def _target(target: str | None, system: str | None) -> Target:
-    """The host port. Raises BadInput."""
+    """The host port. Raises BadInput, Unreachable."""
     if system is None:
         if target is None:
             raise BadInput(f"--target tcp://HOST:PORT is needed, or {TARGET_VARIABLE}")

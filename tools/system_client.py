@@ -29,6 +29,10 @@ def system_options(command: Command) -> Command:
     return click.option("--system", metavar="URL", help="A running system, for example http://127.0.0.1:8090.")(command)
 
 
+class Unreachable(BadInput):
+    """Nobody answers there."""
+
+
 class SystemClient:
     """One running system. Everything that goes wrong is BadInput: one line, exit status 2."""
 
@@ -107,7 +111,8 @@ class SystemClient:
                 trust_env=False, **body,
             )  # fmt: skip
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise BadInput(f"{self._url}: {error}") from error
+            nobody = isinstance(error, httpx.NetworkError | httpx.TimeoutException)
+            raise (Unreachable if nobody else BadInput)(f"{self._url}: {error}") from error
         try:
             found = answer.json()
         except ValueError as error:

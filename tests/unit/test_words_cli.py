@@ -41,7 +41,7 @@ def test_the_groups_list_their_words() -> None:
         (("pair", "mkpprc", "--timeout", "-1", "05:15"), "timeout"),
         (("path", "mkpprc", "--target", "tcp://a:1", "-wait", "-mode", "slow", "05:15"), "'slow' is not one of full"),
         (("pair", "cestpair", "--target", "tcp://a:1", "DEVN(05)"), "PRIM(ssid serial cca [lss]) is needed"),
-        (("pair", "lspprc", "--system", "http://127.0.0.1:1"), "127.0.0.1:1"),
+        (("pair", "lspprc", "--system", "http:127.0.0.1"), "http:127.0.0.1: "),
         (("pair", "nothing"), "nothing"),
         (("top", "--target", "x"), "'x' is not tcp://host:port"),
     ],
@@ -54,9 +54,10 @@ def test_bad_input_is_one_line(arguments: tuple[str, ...], text: str, monkeypatc
     assert text in result.output and result.output.count("\n") == 1 and result.output.startswith("trackbridge: ")
 
 
-def test_a_system_that_nobody_reaches_has_a_status_of_its_own() -> None:
-    result = CliRunner().invoke(main, ["pair", "lspprc", "--target", "tcp://127.0.0.1:1"])
-    assert (result.exit_code, result.output.count("\n")) == (3, 1)
+@pytest.mark.parametrize("where", [("--target", "tcp://127.0.0.1:1"), ("--system", "http://127.0.0.1:1")], ids=str)
+def test_a_system_that_nobody_reaches_has_a_status_of_its_own(where: tuple[str, str]) -> None:
+    result = CliRunner().invoke(main, ["pair", "lspprc", *where])
+    assert (result.exit_code, result.output.count("\n")) == (3, 1) and where[1] in result.output
     for wanted in (["--json"], ["-fmt", "json"]):
-        result = CliRunner().invoke(main, ["pair", "lspprc", *wanted, "-l", "--target", "tcp://127.0.0.1:1"])
+        result = CliRunner().invoke(main, ["pair", "lspprc", *wanted, "-l", *where])
         assert result.exit_code == 3 and '"verdict": "unanswered"' in result.output

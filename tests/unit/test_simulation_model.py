@@ -224,6 +224,8 @@ def test_a_file_may_give_some_only(tmp_path: Path) -> None:
     ('[links]\ncount = { value = 2.5, unit = "", source = "x" }', "links.count: 2.5 is not a whole number"),
     ('[links]\ncount = { value = 0, unit = "", source = "x" }', "links.count: 0 is out of range"),
     ('[links]\nrate_mb = { value = nan, unit = "", source = "x" }', "links.rate_mb: nan is out of range"),
+    ('[links]\ncount = { value = nan, unit = "", source = "x" }', "links.count: nan is out of range"),
+    ('[links]\ncount = { value = inf, unit = "", source = "x" }', "links.count: inf is out of range"),
     ('[hosts]\nread_share = { value = 1.5, unit = "", source = "x" }', "hosts.read_share: 1.5 is more than 1"),
     ('[bridge]\nstatus_links = { value = 4, unit = "", source = "x" }', "bridge.status_links: no link is left"),
     ('[cache]\nnvs_slots = { value = 30000, unit = "", source = "x" }', "cache.nvs_slots: more than cache.slots"),

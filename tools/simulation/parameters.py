@@ -251,10 +251,10 @@ def _described(path: Path, name: str, entry: object) -> Described:
 
 
 def _checked(name: str, key: str, value: float, kind: type) -> float:
+    if not 0 <= value < 1e12 or (value == 0 and key not in MAY_BE_ZERO):
+        raise ConfigError(f"{name}: {value} is out of range")
     if kind is int and value != int(value):
         raise ConfigError(f"{name}: {value} is not a whole number")
-    if not value < 1e12 or value < 0 or (value == 0 and key not in MAY_BE_ZERO):
-        raise ConfigError(f"{name}: {value} is out of range")
     if key in SHARES and value > 1:
         raise ConfigError(f"{name}: {value} is more than 1")
     return int(value) if kind is int else float(value)

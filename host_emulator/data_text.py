@@ -56,7 +56,8 @@ def parse_data(text: str) -> bytes:
     """The bytes a text stands for. Raises DataError."""
     pattern = parse_pattern(text)
     if pattern.open_ended or any(mask != 0xFF for mask in pattern.mask):
-        raise DataError(text.index("."), "a dot says nothing about what to send")
+        digits = re.sub("e'[^']*'", lambda match: " " * len(match[0]), text)  # text may have dots of its own
+        raise DataError(digits.index("."), "a dot says nothing about what to send")
     return pattern.value
 
 

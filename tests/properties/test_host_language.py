@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -66,3 +67,9 @@ def test_any_text_is_data_or_one_error(text: str) -> None:
         parse_pattern(text)
     except DataError as error:
         assert 0 <= error.column <= len(text)
+
+
+def test_a_dot_is_pointed_at_where_text_before_it_has_dots_too() -> None:
+    with pytest.raises(DataError) as error:
+        parse_data("e'A.B' C1.2")
+    assert error.value.column == 9

@@ -362,6 +362,19 @@ def test_a_configured_volume_lies_in_its_file(path: Path) -> None:
             refuse(load_config(config))
 
 
+def test_a_file_that_was_changed_is_refused_at_every_start(path: Path) -> None:  # V6
+    config = path.with_name("a.toml")
+    config.write_text(CONFIG)
+    open_store(load_config(config)).close()
+    changed = bytearray(path.read_bytes())
+    changed[600] ^= 1
+    path.write_bytes(changed)
+    for _ in range(2):
+        with pytest.raises(ImageFileError, match=r"v\.ckd was changed since volume 00 was last in use"):
+            open_store(load_config(config))
+        ImageFile(path, GEOMETRY).close()  # nobody holds it
+
+
 def test_commands_over_stores_see_the_file_too(path: Path) -> None:
     config = path.with_name("a.toml")
     config.write_text(CONFIG)

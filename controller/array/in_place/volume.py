@@ -71,7 +71,7 @@ class InPlaceVolume:
         self._store = store
         self._shadow = shadow_of(volume)
         self._identity = identity
-        self._stamp = f"image/{volume:08X}"
+        self._stamp = _stamp_key(volume)
         self._under_way = False
         store.images[identity] = file
         store.closing.append(self.close)
@@ -86,9 +86,8 @@ class InPlaceVolume:
         known = store.volumes()
         shadow = known.get(shadow_of(volume), {})
         if shadow.get("adopted") and "cylinders" in known.get(volume, {}):
-            found = cls(store, volume, file, int(shadow["identity"]))
-            found._check_stamp()
-            return found
+            _check_stamp(store, volume, file)
+            return cls(store, volume, file, int(shadow["identity"]))
         if "cylinders" in known.get(volume, {}):
             raise ImageFileError(f"volume {volume:02X} has its tracks in the store: it cannot lie in {file.path} too")
         return cls._adopt(store, volume, file, known)
@@ -115,11 +114,6 @@ class InPlaceVolume:
         store.define_volume(shadow, {**attributes, "adopted": True})
         store.sync()
         return cls(store, volume, file, identity)
-
-    def _check_stamp(self) -> None:
-        stamp = self._store.get(self._stamp)
-        if stamp is not None and json.loads(stamp) != self.file.stamp():
-            raise ImageFileError(f"{self.file.path} was changed since volume {self.volume:02X} was last in use")
 
     # Destage
 
@@ -209,6 +203,17 @@ class InPlaceVolume:
             self._store.images.pop(self._identity, None)
             self._store.closing.remove(self.close)
             self.file.close()
+
+
+def _stamp_key(volume: int) -> str:
+    return f"image/{volume:08X}"
+
+
+def _check_stamp(store: VirtualArrayStore, volume: int, file: ImageFile) -> None:
+    """Before the volume is one of the store's, which would stamp the file again when it closes."""
+    stamp = store.get(_stamp_key(volume))
+    if stamp is not None and json.loads(stamp) != file.stamp():
+        raise ImageFileError(f"{file.path} was changed since volume {volume:02X} was last in use")
 
 
 def physical_volumes(store: VirtualArrayStore) -> list[InPlaceVolume]:

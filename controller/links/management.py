@@ -1,7 +1,8 @@
 """Management over HTTP with JSON: a table of routes over `Operations`, and the OpenAPI document made from that table.
 
 Looking needs nothing; a change needs `Authorization: Bearer TOKEN`. An error is an object with one text, `error`:
-400 a bad request, 401 no or a wrong token, 404 no such thing, 409 not now or not any more, 503 the array takes nothing.
+400 a bad request, 401 no or a wrong token, 404 no such thing, 409 not now or not any more, 411 an image without its
+length, 413 a body that is too long, 503 the array takes nothing.
 Device numbers are hexadecimal texts, times seconds since 1970, as everywhere.
 """
 
@@ -48,7 +49,8 @@ _DEVICE = re.compile("[0-9A-Fa-f]{1,4}")
 class Verb:
     """One route. `body`: the fields of its JSON object and what they are; a name that ends in `?` may be left out.
 
-    upload: its body is an image, which the answer is given as `pieces` and their `length` in bytes.
+    upload: its body is an image, which the answer is given as `pieces` and their `length` in bytes. download: so is
+    what it returns.
     """
 
     method: str
@@ -59,6 +61,7 @@ class Verb:
     body: tuple[tuple[str, str, str], ...] = ()  # name, JSON type, meaning
     status: int = 200
     upload: bool = False
+    download: bool = False
 
     @property
     def changes(self) -> bool:
@@ -164,7 +167,8 @@ VERBS: tuple[Verb, ...] = (
           ("cylinders?", "integer", "another size than the model's"),
           ("volser?", "string", "it gets a label and an empty VTOC")), 201),
     Verb("POST", "/v1/check", "check", "Verify every track of the store.", _check),
-    Verb("GET", _SNAPSHOT + "/image", "downloadSnapshot", "The snapshot as a plain CKD image.", _download),
+    Verb("GET", _SNAPSHOT + "/image", "downloadSnapshot", "The snapshot as a plain CKD image.", _download,
+         download=True),
     Verb("GET", "/v1/volumes/{device}", "getVolume", "One volume.", _volume),
     Verb("DELETE", "/v1/volumes/{device}", "deleteVolume", "Delete a volume that nobody uses; its snapshots stay.",
          _delete_volume),
@@ -324,6 +328,8 @@ def _operation(verb: Verb) -> dict[str, Any]:
         "type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"],
     }}}}  # fmt: skip
     refusals = ["400", "404"] + (["401", "409", "503"] if verb.changes else [])
+    refusals += ["411"] if verb.upload else ["413"] if verb.body else []
+    done = {"application/octet-stream": {}} if verb.download else {"application/json": {"schema": {"type": "object"}}}
     operation: dict[str, Any] = {
         "operationId": verb.name,
         "summary": verb.summary,
@@ -332,7 +338,7 @@ def _operation(verb: Verb) -> dict[str, Any]:
             for name in re.findall(r"{(\w+)}", verb.path)
         ],
         "responses": {
-            str(verb.status): {"description": "done", "content": {"application/json": {"schema": {"type": "object"}}}},
+            str(verb.status): {"description": "done", "content": done},
             **dict.fromkeys(refusals, error),
         },
     }

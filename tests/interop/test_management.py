@@ -168,6 +168,16 @@ def test_every_route_is_documented(served: Served) -> None:
     assert found == {(verb.method, verb.path) for verb in VERBS}
 
 
+def test_answers_are_documented_as_they_come(served: Served) -> None:
+    paths = ask(served, "GET", "/openapi.json").json()["paths"]
+    assert ask(served, "POST", "/v1/volumes/0123/snapshots", {"name": "typed"}).status_code == 201
+    for route in ("/v1/volumes/{device}", "/v1/volumes/{device}/snapshots/{name}/image"):
+        answer = ask(served, "GET", route.format(device="0123", name="typed"))
+        assert list(paths[route]["get"]["responses"]["200"]["content"]) == [answer.headers["content-type"]]
+    long = ask(served, "POST", "/v1/volumes", b"{" + b" " * 70_000)
+    assert str(long.status_code) in paths["/v1/volumes"]["post"]["responses"]
+
+
 def test_figures_for_prometheus(served: Served) -> None:
     text = ask(served, "GET", "/metrics").text
     assert "trackbridge_array_fenced 0.0" in text

@@ -27,6 +27,8 @@ from ccw.plain_images import read_image_file
 from host_emulator.channel import Start
 
 DESCRIPTION = "recording.toml"
+MAX_COUNT = 0xFF_FFFF  # of a command: the sum over its data chain
+MAX_NUMBER = (1 << 53) - 1  # what every reader of JSON takes
 START_FLAGS = 0x60  # of the CCW flags, those that a command carries to its device: chaining and suppressed length
 SUPPRESS_LENGTH_BYTE, SUPPRESS_LENGTH_BIT = 3, 0x80  # the L bit of the ORB: byte 7, of which bytes 4-7 are recorded
 
@@ -224,16 +226,16 @@ def _program(content: dict[str, Any], devices: dict[int, RecordedDevice]) -> Rec
         raise ValueError(f"device {device:04X} is not in {DESCRIPTION}")
     orb = bytes.fromhex(content["orb"])
     return RecordedProgram(
-        number=content["seq"],
+        number=_number(content, "seq"),
         device=device,
-        ccw_format=content["ccw_format"],
+        ccw_format=_number(content, "ccw_format", 1),
         suppress_length=bool(orb[SUPPRESS_LENGTH_BYTE] & SUPPRESS_LENGTH_BIT),
         ended=content["ended"],
         commands=_commands(content["ccws"]),
         status=int(content["device_status"], 16),
         channel_status=int(content["channel_status"], 16),
-        residual=content["residual"],
-        time_us=content.get("t_us", 0),
+        residual=_number(content, "residual"),
+        time_us=_number(content, "t_us") if "t_us" in content else 0,
     )
 
 
@@ -253,24 +255,37 @@ def _command(ccw: dict[str, Any]) -> RecordedCommand:
     flags = int((segments[-1] if segments else ccw)["flags"], 16)
     data_out, data_in, sense = ccw["data_out"], ccw["data_in"], ccw.get("sense")
     if ccw.get("not_executed"):
-        return RecordedCommand(int(ccw["cmd"], 16), flags, ccw["count"], b"", b"", 0, 0, 0, False, None, False, False)
+        count = _number(ccw, "count", MAX_COUNT)
+        return RecordedCommand(int(ccw["cmd"], 16), flags, count, b"", b"", 0, 0, 0, False, None, False, False)
     return RecordedCommand(
         code=int(ccw["cmd"], 16),
         flags=flags,
-        count=ccw["count"],
+        count=_number(ccw, "count", MAX_COUNT),
         data_out=bytes.fromhex(data_out) if data_out else b"",
         data_in=bytes.fromhex(data_in) if data_in else b"",
         status=int(ccw["device_status"], 16),
         channel_status=int(ccw["channel_status"], 16),
-        residual=ccw["residual"],
+        residual=_number(ccw, "residual", MAX_COUNT),
         more=None if ccw.get("more", False) is None else bool(ccw.get("more")),
         sense=bytes.fromhex(sense) if sense else None,
         immediate=bool(ccw.get("immediate")),
         executed=True,
-        data_out_known=ccw.get("data_out_known"),
-        data_in_known=ccw.get("data_in_known"),
-        sense_known=ccw.get("sense_known"),
+        data_out_known=_known(ccw, "data_out_known"),
+        data_in_known=_known(ccw, "data_in_known"),
+        sense_known=_known(ccw, "sense_known"),
     )
+
+
+def _known(ccw: dict[str, Any], key: str) -> int | None:
+    return None if ccw.get(key) is None else _number(ccw, key, MAX_COUNT)
+
+
+def _number(table: dict[str, Any], key: str, last: int = MAX_NUMBER) -> int:
+    """Raises ValueError."""
+    value = table[key]
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= last:
+        raise ValueError(f"{key}: {value!r} is not a number from 0 to {last}")
+    return value
 
 
 def _joined(first: RecordedCommand, second: RecordedCommand) -> RecordedCommand:

@@ -105,6 +105,11 @@ def test_no_recording_at_all(tmp_path: Path) -> None:
         (program(ccw(cmd="XX")), "invalid literal"),
         (program(ccw(data_in="F")), "line 2"),
         (program({"cmd": "E4"}), "is missing"),
+        (program(ccw(count=-5)), "count: -5 is not a number from 0 to 16777215"),
+        (program(ccw(count=1 << 24)), "count: 16777216 is not a number from 0 to 16777215"),
+        (program(ccw(residual=None)), "residual: None is not a number"),
+        (program(ccw(data_in_known="all")), "data_in_known: 'all' is not a number"),
+        (program(ccw(), t_us="x"), "t_us: 'x' is not a number"),
     ],
 )
 def test_bad_line_of_the_trace(folder: Path, line: dict[str, Any] | str, message: str) -> None:

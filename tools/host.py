@@ -12,6 +12,7 @@ from typing import Any
 import click
 import trio
 
+from ccw.errors import FormatError
 from controller.config import ConfigError, SystemConfig
 from host_emulator.channel import InterfaceControlCheck
 from host_emulator.console import Console, Line, parse_lines
@@ -25,6 +26,7 @@ from tools.captures import CaptureFile, capture_option, capturing
 from tools.host_record import Recorder
 from tools.in_process import in_process, single_volume
 from tools.operator_words import copy_bar
+from tools.recording import RecordingError
 from tools.sessions import TARGET_VARIABLE, open_target
 
 DIFFERENCE, BAD_INPUT = 1, 2
@@ -106,15 +108,27 @@ async def _session(
         recorder = Recorder(session)
         with copy_bar() as watch:
             console = Console(session, 0x00 if address is None else None, recorder.command, Patience(watch=watch))
+            ok = True
             try:
                 if lines is None:
                     from tools.host_prompt import prompt_loop  # the prompt's library is loaded when it is used
 
                     await prompt_loop(console, shown)
-                    return True
-                return await _script(console, lines, as_json)
+                else:
+                    ok = await _script(console, lines, as_json)
             finally:
-                await recorder.finish()
+                finished = await _finish(recorder)
+            return ok and finished
+
+
+async def _finish(recorder: Recorder) -> bool:
+    """End a recording that is still open; False, with one line that says why, when it is not whole."""
+    try:
+        await recorder.finish()
+    except (FormatError, RecordingError) as error:
+        click.echo(f"host: {error}", err=True)
+        return False
+    return True
 
 
 async def _script(console: Console, lines: list[Line], as_json: bool) -> bool:

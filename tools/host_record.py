@@ -46,13 +46,17 @@ class Recorder:
         device = await self._describe(unit_address)
         tracks = [item async for item in self._tracks(device)] if self._whole(device) else None
         writer = RecordingWriter(folder, folder.name)
-        writer.add_device(device, tracks)
+        try:
+            writer.add_device(device, tracks)
+        except RecordingError:
+            writer.abandon()
+            raise
         self._writer, self._device, self._started = writer, device, time.monotonic()
         self._session.on_program = self._keep
         return f"recording device {unit_address:02X} into {folder}"
 
     async def finish(self) -> str:
-        """End the recording, if there is one."""
+        """End the recording, if there is one; what to tell. Raises FormatError, RecordingError when it is not whole."""
         writer, device = self._writer, self._device
         self._session.on_program = None
         self._writer = None
@@ -68,7 +72,12 @@ class Recorder:
         if self._writer is not None and self._device is not None and unit_address == self._device.address:
             microseconds = int((time.monotonic() - self._started) * 1_000_000)
             number = self._writer.programs + 1
-            self._writer.add_program(recorded(number, microseconds, unit_address, program, result))
+            try:
+                self._writer.add_program(recorded(number, microseconds, unit_address, program, result))
+            except RecordingError as error:
+                self._writer.abandon()
+                self._writer, self._session.on_program = None, None
+                raise FormatError("recording", f"{error}; nothing more is recorded", b"") from error
 
     @staticmethod
     def _geometry(device: RecordedDevice) -> Geometry:

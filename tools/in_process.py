@@ -62,12 +62,17 @@ def _no_event(now: float, step: int | None, text: str, fields: Mapping[str, obje
 @asynccontextmanager
 async def in_process(*configs: SystemConfig) -> AsyncIterator[list[InProcess]]:
     """Run the systems; the peer ports of the first two are joined, one by one. Everything ends with the block."""
-    async with trio.open_nursery() as nursery:
-        made = [await _start(config, nursery) for config in configs]
-        if len(made) > 1:
-            _join(made[0], configs[0], made[1], configs[1])
-        yield made
-        nursery.cancel_scope.cancel()
+    try:
+        async with trio.open_nursery() as nursery:
+            made = [await _start(config, nursery) for config in configs]
+            if len(made) > 1:
+                _join(made[0], configs[0], made[1], configs[1])
+            yield made
+            nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) == 1:  # the body's own, or what ended a system
+            raise group.exceptions[0] from group.exceptions[0].__cause__
+        raise
 
 
 async def _start(config: SystemConfig, nursery: trio.Nursery) -> InProcess:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -104,9 +105,19 @@ class RecordingWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._trace.close()
-        if kind is None:
-            self._write(self.folder / DESCRIPTION, self._description().encode())
+        if kind is not None:
+            self.abandon()
+            return
+        try:
+            self._trace.close()
+        except OSError as failed:
+            raise RecordingError(f"{self.folder / TRACE}: {failed.strerror}") from failed
+        self._write(self.folder / DESCRIPTION, self._description().encode())
+
+    def abandon(self) -> None:
+        """Close what there is; the folder gets no description, so it is no recording."""
+        with suppress(OSError):
+            self._trace.close()
 
     def add_device(self, device: RecordedDevice, tracks: Iterable[tuple[int, bytes]] | None = None) -> None:
         """Describe one device. `tracks`: (number, image) of the whole volume, as it is before the first program."""

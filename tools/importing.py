@@ -83,7 +83,7 @@ def device_choices(
 def opened(source: Path, devices: Sequence[DeviceChoice] = ()) -> Iterator[Recording]:
     """The recording that a folder, a log or a capture is. Raises RecordingError, BadInput."""
     if not source.is_file():
-        if devices:
+        if devices and source.is_dir():
             raise BadInput("--device: a recording's folder says what its devices are")
         yield load_recording(source)
         return

@@ -171,6 +171,7 @@ def test_a_lost_write_is_found() -> None:
     "arguments, message",
     [
         (("nowhere",), "nowhere/recording.toml: No such file"),
+        (("nowhere", "--device", "0=3390:20"), "nowhere/recording.toml: No such file"),
         ((str(recording_folder(NAME)), "--target", "ftp://x"), "'ftp://x' is not tcp://host:port"),
         ((str(recording_folder(NAME)), "--target", "tcp://127.0.0.1:1", "--unit-address", "1xx"), "not in 00-FF"),
         ((str(recording_folder(NAME)), "--target", "tcp://127.0.0.1:1"), "tcp://127.0.0.1:1: "),

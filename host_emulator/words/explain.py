@@ -128,6 +128,12 @@ def _at_secondary(volume: VolumeQuery) -> Why:
     return Why(code, here or at_primary, "resumepprc at the primary, or failoverpprc here")
 
 
+def goes_on(volume: VolumeQuery, secondary: SecondaryPaths | None) -> bool:
+    """Does the system of a suspended primary resynchronise it by itself, unless that is turned off?"""
+    grouped = secondary is None or secondary.flags & SecondaryFlag.CONSISTENCY_GROUP
+    return volume.state in _RESUMED and not grouped
+
+
 def _suspended(volume: VolumeQuery, queue: QueueReport, secondary: SecondaryPaths | None) -> Why:
     code, text, _ = _SUSPENDED.get(volume.state, ("unknown", f"state {volume.state:02X}", ""))
     flags = secondary.flags if secondary is not None else 0
@@ -144,7 +150,7 @@ def _suspended(volume: VolumeQuery, queue: QueueReport, secondary: SecondaryPath
     first += ["mkpprcpath"] if down else []
     first += ["mkbridge"] if queue.bridges and not any(map(is_ready, queue.bridges)) else []
     remedy = ", then ".join([", ".join(first), last] if first else [last])
-    by_itself = volume.state in _RESUMED and secondary is not None and not flags & SecondaryFlag.CONSISTENCY_GROUP
+    by_itself = goes_on(volume, secondary)
     return Why(code, text, f"it goes on by itself; where that is turned off: {remedy}" if by_itself else remedy)
 
 

@@ -12,9 +12,9 @@ from host_emulator.orders import System
 from host_emulator.words import listing
 from host_emulator.words.desk import Desk, NotNamed, Unanswered
 from host_emulator.words.doing import do, never, said
-from host_emulator.words.explain import PRIMARY, SECONDARY, explain
+from host_emulator.words.explain import PRIMARY, SECONDARY, explain, goes_on
 from host_emulator.words.outcome import Outcome, Verdict
-from host_emulator.words.systems import both, same, text_of
+from host_emulator.words.systems import both, paths_of, same, text_of
 from host_emulator.words.tasks import (
     ANY,
     EXTENDED_DISTANCE,
@@ -124,7 +124,11 @@ async def suspend_pair(desk: Desk, task: SuspendPair) -> Outcome:
     _check_pair(before, primary, secondary, task, device)
 
     async def done() -> str:
-        return await state_text(desk, await desk.need_volume(device))
+        volume = await desk.need_volume(device)
+        text = await state_text(desk, volume)
+        if not at_secondary and goes_on(volume, paths_of(await desk.paths(), volume)):
+            text += "; it goes on by itself all the same, unless that is turned off or it is suspended at its secondary"
+        return text
 
     order = orders.suspend_pair(primary, secondary, task.device, task.other, flags=task.flags)
     outcome = await do(desk, device, order, task.subject, never, done)

@@ -291,6 +291,26 @@ async def test_suspending_at_either_side_and_holding_hosts_off(autojump_clock: o
         assert await verdicts(to_b, f"{suspend} PRIMARY") == ["refused"], "not for a secondary"
 
 
+async def test_a_suspend_says_that_a_pair_which_failed_goes_on_and_one_at_the_secondary_holds_it(
+    autojump_clock: object,
+) -> None:
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await set_up_by_words(to_a, to_b)
+        assert await verdicts(to_a, "mkpprc -wait 01:01") == ["done"]
+        for adapter in r.a.running.adapters.by_said.values():
+            if adapter.config.kind == "peer":
+                r.a.running.adapters._end_links(adapter)
+        assert await reason_of_write(to_a, 1) == "fb03"
+        (failed,) = await say(to_a, "pausepprc 01:01")
+        assert failed.verdict.value == "already" and "goes on by itself all the same, unless" in failed.text
+        (held,) = await say(to_b, "pausepprc 01:01")
+        assert held.verdict.value == "done" and "goes on" not in held.text
+        await r.connect()
+        await until(lambda: core(r.a).primaries[1].state is PairState.SUSPENDED_SECONDARY_COMMAND, 200.0)
+        (stays,) = await say(to_a, "pausepprc 01:01")
+        assert stays.verdict.value == "already" and "goes on" not in stays.text
+
+
 async def test_a_critical_pair_says_that_it_refuses_writes(autojump_clock: object) -> None:
     async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
         await set_up_by_words(to_a, to_b)

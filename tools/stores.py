@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ccw.errors import FormatError
 from controller.app import attach_images, open_disk
-from controller.array import Disk, FileDisk, StoreError, StoreLockedError, VirtualArrayStore
+from controller.array import CorruptionError, Disk, DiskError, FileDisk, StoreError, StoreLockedError, VirtualArrayStore
 from controller.array.volumes import HOST_VOLUMES, UNIT_ADDRESS
 from controller.config import ConfigError, SystemConfig, load_config
 from controller.remote_copy.records import Records
@@ -72,7 +72,7 @@ def store_errors(name: str) -> Iterator[None]:
         yield
     except StoreLockedError as error:
         raise BadInput(f"{error}: a running system or another command has it") from error
-    except FormatError as error:
+    except (FormatError, CorruptionError, DiskError) as error:  # they say where in the store, not in which
         raise BadInput(f"{name}: {error}") from error
     except (StoreError, OSError) as error:
         raise BadInput(str(error)) from error

@@ -205,6 +205,18 @@ def test_check_finds_every_damaged_track(shell: Shell) -> None:
     assert "track 5: track image: home address 00000006, not 00000005" in text
 
 
+def test_damage_is_told_with_the_store_that_has_it(shell: Shell) -> None:
+    path, images = an_image(shell.folder)
+    shell.run("volume", "import", "0A", str(path))
+    segment = shell.store / "segment-00000001"
+    data = bytearray(segment.read_bytes())
+    data[data.index(stored(images[17], 1)[1:]) + 40] ^= 1
+    segment.write_bytes(data)
+    said = shell.run("volume", "export", "0A", str(shell.folder / "out.ckd"), status=2)
+    assert said.startswith(f"trackbridge: {shell.store}: segment 1, offset ")
+    assert not (shell.folder / "out.ckd").exists()
+
+
 def test_an_import_that_is_killed_leaves_no_volume(shell: Shell) -> None:
     images = {track: stored(track_image("3390", track, [bytes((track % 251,)) * 20000]), 1) for track in range(1500)}
     path = shell.folder / "volume.cckd"

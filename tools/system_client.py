@@ -55,6 +55,7 @@ class SystemClient:
 
         Raises ImageError for a file that cannot be made.
         """
+        done = length = 0
         with Output([target], replace=replace) as output:
             try:
                 with httpx.stream(
@@ -63,16 +64,17 @@ class SystemClient:
                     if answer.is_error:
                         answer.read()
                         raise self._refusal(answer)
-                    length, done = self._length(answer), 0
+                    length = self._length(answer)
                     for piece in answer.iter_bytes():
                         output.files[0].append(piece)
                         done += len(piece)
                         if progress is not None:
                             progress(done, length)
             except (httpx.HTTPError, httpx.InvalidURL) as error:
-                raise BadInput(f"{self._url}: {error}") from error
+                if not done:
+                    raise BadInput(f"{self._url}: {error}") from error
             if done != length:
-                raise BadInput(f"{self._url}: {done} of {length} bytes came")
+                raise BadInput(f"{self._url}: {done} of {length} bytes came; the system's event log may say why")
             output.finish()
         return length
 

@@ -258,12 +258,19 @@ class Operations:
     def image(self, number: int, name: str) -> tuple[int, AsyncIterator[bytes]]:
         """A snapshot as a plain image in one file: its length in bytes, and the bytes. Raises SnapshotError."""
         snapshot = self.catalog.find(number, name)
-        return plain_length(snapshot.geometry), self._image(str(snapshot.name), snapshot.number, snapshot.geometry)
+        return plain_length(snapshot.geometry), self._image(snapshot)
 
-    async def _image(self, name: str, number: int, geometry: Geometry) -> AsyncIterator[bytes]:
-        for piece in plain_pieces(name, geometry, stored_tracks(self._store, number, geometry)):
-            yield piece
-            await trio.lowlevel.checkpoint()
+    async def _image(self, snapshot: Snapshot) -> AsyncIterator[bytes]:
+        """The bytes. A track that cannot be read ends them too soon; why, only the event log tells."""
+        geometry = snapshot.geometry
+        try:
+            for piece in plain_pieces(snapshot.name, geometry, stored_tracks(self._store, snapshot.number, geometry)):
+                yield piece
+                await trio.lowlevel.checkpoint()
+        except StoreError as error:
+            fields = {"device": f"{snapshot.volume:04X}", "snapshot": snapshot.name, "why": str(error)}
+            self._system.log(None, "an image was cut off", fields)
+            raise
 
     # Inside
 

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import httpx
@@ -226,6 +227,31 @@ def test_a_volume_is_made_and_its_snapshot_exported_while_the_system_runs(served
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.ckd"]
     checked = ask(served, "POST", "/v1/check").json()
     assert checked["damaged"] == [] and checked["records"] > 0
+
+
+def test_an_export_that_meets_damage_leaves_no_file_and_is_logged(tmp_path: Path) -> None:
+    store, image, out = tmp_path / "store", tmp_path / "in.ckd", tmp_path / "out.ckd"
+    image.write_bytes(plain("3390", [noise(track) for track in range(60)]))
+    with serve(store, "--import", f"0123={image}") as served:
+        assert ask(served, "POST", "/v1/volumes/0123/snapshots", {"name": "s"}).status_code == 201
+        segment = store / "segment-00000001"
+        with segment.open("r+b") as file:
+            at = segment.read_bytes().index(noise(45)[1000:2000])
+            file.seek(at)
+            file.write(bytes(8))
+        where = ("--system", served.url)
+        said = trackbridge("volume", "export", "0123", str(out), "--snapshot", "s", *where, status=2)
+        assert said.count("\n") == 1 and "bytes came; the system's event log may say why" in said
+        assert not list(tmp_path.glob("out*"))
+    events = [json.loads(line) for line in (store / "events.jsonl").read_text().splitlines()]
+    told = [event for event in events if event["text"] == "an image was cut off"]
+    assert [(event["device"], event["snapshot"]) for event in told] == [("0123", "s")]
+    assert told[0]["why"].startswith("segment 1, offset ")
+
+
+def noise(track: int) -> bytes:
+    """A track whose bytes are stored as they are, for they cannot be compressed."""
+    return image_with(track, Random(track).randbytes(40_000))
 
 
 def small_image(path: Path, *, cylinders: int = 4) -> bytes:

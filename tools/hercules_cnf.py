@@ -21,9 +21,9 @@ _REMOTE = re.compile(r"[^/\\]+:\d+(:[0-9A-Fa-f]{1,4})?")
 
 
 class DasdLine(NamedTuple):
-    """One CKD device with a local image. `line`: its number in the file, from 1."""
+    """One CKD device with a local image. `where`: the file and the line in it, from 1, as `FILE:LINE`."""
 
-    line: int
+    where: str
     number: int
     device_type: str
     image: Path
@@ -82,8 +82,7 @@ def _device(where: str, text: str) -> Iterator[DasdLine]:
         if option.startswith("sf="):
             shadows = base / option[3:].strip('"')
         read_only |= option.lower() in READ_ONLY
-    line = int(where.rpartition(":")[2])
-    yield DasdLine(line, numbers[0], words[1], base / words[2].strip('"'), shadows, read_only)
+    yield DasdLine(where, numbers[0], words[1], base / words[2].strip('"'), shadows, read_only)
 
 
 def _numbers(text: str) -> list[int]:

@@ -46,7 +46,7 @@ def import_cnf(configuration: Path, out: Path, shared: str, management: str, as_
             raise ConfigError(f"{configuration}: there is no CKD device with an image in it")
         if len(entries) > UNIT_ADDRESSES:
             raise ConfigError(f"{configuration}: {len(entries)} devices, a system has at most {UNIT_ADDRESSES}")
-        shapes = {entry.number: _shape(configuration, entry) for entry in entries}
+        shapes = {entry.number: _shape(entry) for entry in entries}
     except ConfigError as error:
         raise BadInput(str(error)) from error
     store, config, lines = (out / name for name in (STORE_NAME, CONFIG_NAME, LINES_NAME))
@@ -60,15 +60,15 @@ def import_cnf(configuration: Path, out: Path, shared: str, management: str, as_
     _report(as_json, entries, shapes, new, config, lines)
 
 
-def _shape(configuration: Path, entry: DasdLine) -> Geometry:
+def _shape(entry: DasdLine) -> Geometry:
     try:
         with open_image(entry.image, _shadows(entry)) as source:
             geometry = source.geometry
     except ImageError as error:
-        raise ConfigError(f"{configuration}:{entry.line}: {error}") from error
+        raise ConfigError(f"{entry.where}: {error}") from error
     if f"{geometry.device_type:04X}" != entry.device_type:
         raise ConfigError(
-            f"{configuration}:{entry.line}: {entry.image} is of a {geometry.device_type:04X}, not {entry.device_type}"
+            f"{entry.where}: {entry.image} is of a {geometry.device_type:04X}, not {entry.device_type}"
         )
     return geometry
 

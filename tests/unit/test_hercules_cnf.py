@@ -32,8 +32,8 @@ def test_disks_are_found_and_other_lines_passed_over(tmp_path: Path) -> None:
         "000C 3505 cards.txt\n0122 3390 127.0.0.1:3990:0122\n0123 3390 host:3990\n0200-0203 3270\nINCLUDE more.cnf\n"
     )
     found = dasd_lines(cnf)
-    assert [(entry.number, entry.device_type, entry.line) for entry in found] == [
-        (0x0120, "3390", 5), (0x0121, "3350", 6), (0x0130, "3390", 1),
+    assert [(entry.number, entry.device_type, entry.where) for entry in found] == [
+        (0x0120, "3390", f"{cnf}:5"), (0x0121, "3350", f"{cnf}:6"), (0x0130, "3390", f"{tmp_path}/more.cnf:1"),
     ]  # fmt: skip
     assert found[1].image == tmp_path / "sub" / "second.cckd"
     assert (found[2].read_only, found[2].shadows) == (True, tmp_path / "shadow_*.ckd")
@@ -126,11 +126,13 @@ def test_an_image_without_a_shadow_file_yet_is_taken_over_alone(tmp_path: Path) 
     [
         ("ARCHMODE S/370\n", "there is no CKD device with an image in it"),
         ("0120 3390 none.ckd\n", "my.cnf:1: "),
+        ("# first\nINCLUDE more.cnf\n", "more.cnf:2: image "),
         ("0120 3380 one.ckd\n", "one.ckd is of a 3390, not 3380"),
     ],
 )
 def test_a_configuration_that_cannot_be_taken_over_imports_nothing(text: str, message: str, tmp_path: Path) -> None:
     image(tmp_path / "one.ckd")
+    (tmp_path / "more.cnf").write_text("\n0124 3390 none.ckd\n")
     cnf = tmp_path / "my.cnf"
     cnf.write_text(text)
     run = CliRunner().invoke(main, ["import-cnf", str(cnf), "--out", str(tmp_path / "out")])

@@ -14,6 +14,8 @@ off again.
 Source: pprc-commands 2.5, 2.9, 4.9, 5.2; that a freeze outlives its long busy, and restarts: project-defined.
 """
 
+from functools import partial
+
 from ccw import pprc
 from controller.remote_copy.checks import check_boxes, secondary_box
 from controller.remote_copy.core import Core
@@ -22,11 +24,12 @@ from controller.remote_copy.pair import BoxName, Pair
 from controller.remote_copy.pair_acts import leave_queue
 from controller.remote_copy.paths import MAX_ELB_S, PathEntry, PathSet, remove_path
 from controller.remote_copy.ports import ArrayFault
-from controller.remote_copy.procedure import Procedure
+from controller.remote_copy.procedure import Procedure, Reply, run
 from controller.remote_copy.refusal import bad_parameter, reject
 from controller.remote_copy.states import PairEvent, PathStatus, Reason
 
 FREEZE, RUN = 1, 2
+GIVING_UP_S = 5.0  # a host waits for so long at most until no path is left
 TURN_BACK_TRIES, TURN_BACK_EVERY_S = 5, 1.0
 
 
@@ -43,7 +46,7 @@ def consistency_group(core: Core, order: pprc.ConsistencyGroup) -> Procedure[Non
 
 
 def _freeze(core: Core, box: BoxName, seconds: int) -> Procedure[None]:
-    """Ends when it is durable and no path is left. The pairs are suspended, and hosts are held, before it first waits.
+    """Ends when it is durable and no path is used. The pairs are suspended, and hosts are held, before it first waits.
 
     An order for a pair that is under way finds its path gone then; what it made of the pair by then is suspended too.
     """
@@ -58,7 +61,7 @@ def _freeze(core: Core, box: BoxName, seconds: int) -> Procedure[None]:
             begin_long_busy(core, pair.volume, seconds or default_seconds(core, pair))
     _suspend_all(core, box)
     if paths is not None:
-        yield from _remove_paths(core, paths)
+        yield partial(_give_up_paths, core, paths)
     _suspend_all(core, box)
     yield from core.hardened()
 
@@ -78,6 +81,42 @@ def _suspend_all(core: Core, box: BoxName) -> None:
             core.around.log(None, "the suspension was not written", {"pair": pair.pair_id, "why": str(fault)})
 
 
+def _give_up_paths(core: Core, paths: PathSet, reply: Reply) -> None:
+    """Reply when no path is left, or after GIVING_UP_S, when none is used any more.
+
+    An order that is stuck on a dead line keeps the paths for up to a minute. Automation does not wait for that: it has
+    other images to freeze before the long busy of this one is over. They go when the order does, and until then no
+    order for paths to this box is carried out.
+    """
+    box = paths.box
+    alone = box not in core.busy
+    core.busy.add(box)
+    gone = False
+
+    def ended(_: object) -> None:
+        nonlocal gone
+        gone = True
+        if alone:
+            core.busy.discard(box)
+        if box in core.frozen:
+            _suspend_all(core, box)
+        reply(None)
+
+    def late() -> None:
+        if not gone:
+            _use_no_more(paths)
+            reply(None)
+
+    core.around.timers.call_at(core.around.clock.now() + GIVING_UP_S, late)
+    run(_remove_paths(core, paths), ended)
+
+
+def _use_no_more(paths: PathSet) -> None:
+    for entry in paths.entries:
+        entry.status = PathStatus.NONE
+        entry.turned = False
+
+
 def _remove_paths(core: Core, paths: PathSet) -> Procedure[None]:
     """Give up the bridges that live on the paths, then the paths. The set stays, so that queries show the freeze.
 
@@ -88,6 +127,7 @@ def _remove_paths(core: Core, paths: PathSet) -> Procedure[None]:
         if bridge.box == paths.box:
             bridge.wanted = False
             core.records.store_bridge_pair(bridge.number, None)
+    good = [entry for entry in paths.entries if entry.good]
     turned = [entry for entry in paths.entries if entry.turned]
     for bridge in core.sending.values():
         if bridge.box == paths.box and bridge.worker.sender is not None:
@@ -95,11 +135,9 @@ def _remove_paths(core: Core, paths: PathSet) -> Procedure[None]:
     peer = core.peer(paths.box)
     yield peer.wait_turn  # what is under way to the other box, the end of the bridges too, has been answered then
     peer.end_turn()
-    for entry in paths.entries:
-        if entry.good:
-            yield from remove_path(core.around, entry)
-        entry.status = PathStatus.NONE
-        entry.turned = False
+    for entry in good:
+        yield from remove_path(core.around, entry)
+    _use_no_more(paths)
     for entry in turned:
         yield from _turned_back(core, entry)
 

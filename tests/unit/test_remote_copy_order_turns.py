@@ -8,14 +8,15 @@ import pytest
 import trio
 
 from controller.remote_copy import pair_acts
+from controller.remote_copy.consistency_group import GIVING_UP_S
 from controller.remote_copy.orders import update_pair
 from controller.remote_copy.procedure import Procedure, run
 from controller.remote_copy.refusal import Refused
-from controller.remote_copy.states import PairState, PathStatus
+from controller.remote_copy.states import PairState, PathStatus, Reason
 from tests.helpers import operator
 from tests.helpers.copying import core, duplex, duplex_pair, in_step, state
 from tests.helpers.dead_line import Line
-from tests.helpers.operator import freeze, order
+from tests.helpers.operator import establish_path, freeze, order
 from tests.helpers.two_systems import BY_COMMAND, Rig, rig, until
 
 AT_ONCE_S = 0.05  # a busy device is tried again after twice as long
@@ -66,6 +67,39 @@ async def test_a_freeze_does_not_wait_for_a_busy_device(autojump_clock: object) 
             assert state(r, 1) is PairState.SUSPENDED_FREEZE
             r.b.running.subsystem.let_go("somebody", 0)
         assert secondary(r, 0) is PairState.DUPLEX, "there is no path any more"
+
+
+async def test_a_freeze_does_not_wait_for_an_order_that_is_stuck_on_a_dead_line(autojump_clock: object) -> None:
+    """Automation has other images to freeze before the long busy of this one is over. The paths go when the order does,
+    and those that are established then are new ones."""
+    line = Line("peer0")
+    async with (
+        rig(line.join, copy=BY_COMMAND, wan=True) as r,
+        r.host(r.a) as to_a,
+        r.host(r.a) as stuck,
+        r.host(r.b) as to_b,
+    ):
+        await in_step(r, to_a, to_b, (0, 1), cgroup=True)
+        entries = core(r.a).paths.need(core(r.b).own).entries
+        async with trio.open_nursery() as nursery:
+            line.dead = True
+            nursery.start_soon(order, stuck, 0, operator.suspend_pair(0))
+            await trio.sleep(1)
+            with trio.fail_after(GIVING_UP_S + 1):
+                assert (await order(to_a, 1, freeze())).completed
+            assert state(r, 1) is PairState.SUSPENDED_FREEZE
+            assert not any(entry.good for entry in entries)
+            again = await order(to_a, 0, establish_path())
+            assert again.sense is not None and again.sense[8] == Reason.STATE, "the old ones are going still"
+            line.dead = False
+            await trio.sleep(60)
+        assert (await order(to_a, 0, operator.run())).completed
+        assert (await order(to_a, 0, establish_path())).completed
+        for _ in range(2):
+            dead, *good = core(r.a).paths.need(core(r.b).own).entries
+            assert dead.status is PathStatus.WAN_LINK_DOWN
+            assert all(entry.good for entry in good), "nothing takes them away"
+            await trio.sleep(60)
 
 
 @pytest.mark.parametrize("head_start_s", [0.0, 0.05])

@@ -26,8 +26,10 @@ NO_ACTION, FAILOVER, FAILBACK = 0, 1, 2
 
 
 def fail_over(core: Core, order: pprc.EstablishPair, volume: int) -> Procedure[Pair]:
-    """Make the secondary a suspended primary. Ends when that is durable. Raises Refused."""
+    """Make the secondary a suspended primary. Ends when that is durable. Raises Refused: 41, that it is one already,
+    when that is durable too."""
     if volume in core.primaries:
+        yield from core.hardened()
         raise reject(Reason.ALREADY_PRIMARY)
     old = core.secondaries.get(volume)
     if old is None:

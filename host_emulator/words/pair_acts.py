@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ccw.pprc_codes import PairState
+from ccw.pprc_codes import PairState, Reason
 from ccw.pprc_flags import PairFlag
 from ccw.pprc_query import VolumeFlag, VolumeQuery
 from host_emulator import orders
@@ -77,7 +77,8 @@ async def establish_pair(desk: Desk, task: EstablishPair) -> Outcome:
         flags=task.flags,
     )
     try:
-        return await do(desk, task.device, order, task.subject, so, done)
+        unless = Reason.ALREADY_PRIMARY if task.action is Action.FAILOVER else None
+        return await do(desk, task.device, order, task.subject, so, done, unless=unless)
     except Unanswered:
         if not task.flags & PairFlag.MESSAGE_REQUIRED:
             raise

@@ -4,7 +4,7 @@ import trio
 
 from ccw.ccws import ChannelStatus
 from ccw.pprc_query import VolumeQuery
-from controller.remote_copy.states import PairState
+from controller.remote_copy.states import PairState, Reason
 from host_emulator import orders
 from host_emulator.link import LinkFailure, NoPath
 from host_emulator.session import HostSession
@@ -64,7 +64,7 @@ class Failover:
     async def _fail_over(self, to_b: HostSession) -> bool:
         for volume in self._volumes:
             order = orders.establish_pair(B, A, volume, volume, action=FAILOVER).encode()
-            if (await self._state(to_b, volume))[0] != 1 and not await self._order(to_b, volume, order):
+            if not await self._order(to_b, volume, order, unless=Reason.ALREADY_PRIMARY):
                 return False
         return True
 
@@ -107,11 +107,14 @@ class Failover:
         query = VolumeQuery.decode(result.data)
         return query.role, PairState(query.state)
 
-    async def _order(self, session: HostSession, device: int, parameters: bytes) -> bool:
+    async def _order(
+        self, session: HostSession, device: int, parameters: bytes, *, unless: Reason | None = None
+    ) -> bool:
+        """Is it done? `unless`: it is too when it is refused for this."""
         result = await commands.order(session, device, parameters)
         sense = result.sense.hex() if result.sense else ""
         what = f"order {parameters[0]:02X} to {device:02X}"
         self._world.trace.add("failover:", what, result.completed, sense, result.problem or "")
         if result.channel_status & ChannelStatus.INTERFACE_CONTROL_CHECK:
             raise LinkFailure(what)
-        return result.completed
+        return result.completed or (result.sense is not None and result.sense[8] == unless)

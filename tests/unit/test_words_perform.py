@@ -11,6 +11,7 @@ import trio.testing
 from ccw.geometry import Cchh
 from ccw.pprc import decode_order
 from ccw.pprc_codes import PairState
+from controller.array.errors import DiskError
 from host_emulator import orders
 from host_emulator.orders import System
 from host_emulator.session import HostSession
@@ -409,3 +410,20 @@ async def test_a_copy_that_outlasts_the_patience_of_the_channel(
             if end == "done":
                 await set_up_bridge_by_words(other, to_b)
         assert ends == [end] and duplex(r, int(device)) == (end == "done")
+
+
+async def test_a_failover_that_is_not_durable_is_not_done_already(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A query tells what it has begun. The system itself says that it is so, and only of what a crash does not undo."""
+    async with rig() as r, r.host(r.a) as to_a, r.host(r.b) as to_b:
+        await set_up_by_words(to_a, to_b)
+        await say(to_a, "mkpprc -wait 00:00")
+
+        def fail(number: int) -> None:
+            raise DiskError("no sync")
+
+        monkeypatch.setattr(r.b.medium, "sync", fail)
+        for _ in range(2):
+            assert await verdicts(to_b, "failoverpprc 00:00") == ["refused"]
+        assert core(r.b).primaries[0].state is PairState.SUSPENDED_PRIMARY_COMMAND, "in memory"

@@ -16,10 +16,11 @@ from controller.remote_copy.host_writes import (
     RESULT_EVENTS,
     HostWrites,
 )
+from controller.remote_copy.long_busy import grouped
 from controller.remote_copy.pair import Pair
 from controller.remote_copy.procedure import Procedure, run
-from controller.remote_copy.refusal import Refused
-from controller.remote_copy.states import PairEvent, PairState
+from controller.remote_copy.refusal import Refused, reject
+from controller.remote_copy.states import PairEvent, PairState, Reason
 from controller.remote_copy.sync_worker import SyncWorker
 
 REST_S = 1.0  # between two passes of an extended-distance pair
@@ -48,6 +49,15 @@ class Copying:
         run(self._prepare(pair), prepared)
 
     def _prepare(self, pair: Pair) -> Procedure[None]:
+        """Tell the secondary that the copy goes on, and ask what it may hold that is not here. Raises Refused.
+
+        A secondary that is duplex had got that far when this box, or the link, failed. Where it is one of a group,
+        whose secondaries stand at one point in time, the copy does not go on by itself.
+        """
+        if grouped(self._core, pair) and (yield from pair_acts.state_there(self._core, pair)) is PairState.DUPLEX:
+            why = "its secondary is in step with a group already: resynchronise it by command"
+            self._writes.suspend(pair, PairEvent.COMMUNICATION_LOST, FB_COMMUNICATION, why)
+            raise reject(Reason.STATE, pair_id=pair.pair_id)
         yield from pair_acts.take_up(self._core, pair)
         pair.announce = False
         if pair.reconcile:

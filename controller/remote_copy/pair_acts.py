@@ -117,9 +117,18 @@ def take_up(core: Core, pair: Pair) -> Procedure[None]:
     yield from _over_a_path(core, pair, lambda entry: _take_up(core, pair, entry))
 
 
-def _take_up(core: Core, pair: Pair, entry: PathEntry) -> Procedure[None]:
+def state_there(core: Core, pair: Pair) -> Procedure[PairState | None]:
+    """What the other box says of the pair's secondary; None: it is none. Raises Refused."""
+    return (yield from _state_there(core, pair, core.control_path(pair.secondary.box)))
+
+
+def _state_there(core: Core, pair: Pair, entry: PathEntry) -> Procedure[PairState | None]:
     result = yield from core.chain(entry, pair.secondary.cca, queries.ask_for_relations())
-    found = queries.secondary_state(result.data[1], pair)
+    return queries.secondary_state(result.data[1], pair)
+
+
+def _take_up(core: Core, pair: Pair, entry: PathEntry) -> Procedure[None]:
+    found = yield from _state_there(core, pair, entry)
     if found is PairState.SUSPENDED_SECONDARY_COMMAND:
         raise reject(Reason.PEER_REFUSED, peer=SUSPENDED_THERE)
     expected = ANY_STATE if found is None else found

@@ -15,7 +15,7 @@ from controller.sharing import ShareServer, ShareSettings
 from host_emulator import orders
 from host_emulator.session import HostSession
 from tests.helpers import operator
-from tests.helpers.copying import RESYNC, core, duplex, equal, format_track, in_step, try_to_format, waits
+from tests.helpers.copying import RESYNC, core, duplex, equal, format_track, in_step, state, try_to_format, waits
 from tests.helpers.operator import A, B, freeze, order, query_volume, run
 from tests.helpers.shared import RECORD_AT, CoreClient, record_one
 from tests.helpers.two_systems import rig, until
@@ -154,6 +154,32 @@ async def test_a_freeze_survives_a_crash_of_the_primary(seed: int, autojump_cloc
             assert (await query_volume(again, 0)).state == 0x0A
             assert (await order(again, 0, run())).completed
             await format_track(again, 0, 4, "goes on")
+
+
+@pytest.mark.parametrize("cgroup", [True, False])
+async def test_a_copy_whose_end_is_lost_in_a_crash_of_the_primary(cgroup: bool, autojump_clock: object) -> None:
+    """Its secondary is in step with the group by then. Were it copied to while other pairs are suspended, it would have
+    writes that depend on others which are not there: only a command takes it up. Without a group it goes on."""
+    async with rig() as r:
+        async with r.host(r.a) as to_a, r.host(r.b) as to_b:
+            await in_step(r, to_a, to_b, (0, 1), cgroup=cgroup)
+            pair = core(r.a).primaries[1]
+            pair.state = PairState.DUPLEX_PENDING  # what the disk has: the record of duplex never reaches it
+            core(r.a).store(pair)
+            pair.state = PairState.DUPLEX
+            await format_track(to_a, 0, 4, "durable, and so is what came before")
+        await r.a.crash(Random(1))
+        await r.a.start(r.nursery)
+        assert state(r, 1) is PairState.DUPLEX_PENDING
+        await r.connect()
+        if cgroup:
+            await until(lambda: state(r, 1) is PairState.SUSPENDED_INTERNAL)
+            assert state(r, 0) is PairState.SUSPENDED_POWER
+            async with r.host(r.a) as again:
+                for volume in (0, 1):
+                    assert (await order(again, volume, operator.establish_pair(volume, RESYNC))).completed
+        await until(lambda: duplex(r, 0) and duplex(r, 1))
+        assert equal(r, 1)
 
 
 async def test_a_shared_device_waits_without_an_error(autojump_clock: object) -> None:

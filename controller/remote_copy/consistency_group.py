@@ -135,8 +135,9 @@ def _remove_paths(core: Core, paths: PathSet) -> Procedure[None]:
     peer = core.peer(paths.box)
     yield peer.wait_turn  # what is under way to the other box, the end of the bridges too, has been answered then
     peer.end_turn()
-    for entry in good:
-        yield from remove_path(core.around, entry)
+    for entry in paths.entries:
+        if entry.good or entry in good:
+            yield from remove_path(core.around, entry)
     _use_no_more(paths)
     for entry in turned:
         yield from _turned_back(core, entry)

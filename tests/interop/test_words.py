@@ -80,11 +80,11 @@ def verdicts(reports: list[dict[str, Any]]) -> list[str]:
 
 @contextmanager
 def on_a_terminal(*arguments: str, term: str = "xterm", state: Path | None = None) -> Iterator[pexpect.spawn[str]]:
-    """A command as a person sees it."""
+    """A command as a person sees it, who may interrupt it also where the tests themselves are not to be interrupted."""
     environment = {**os.environ, "TERM": term, "NO_COLOR": "1", "XDG_STATE_HOME": str(state)}
     child = pexpect.spawn(
         sys.executable, ["-m", "tools", *arguments], env=environment, encoding="utf-8", timeout=PATIENCE_S,
-        dimensions=(50, 160),
+        dimensions=(50, 160), preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     try:
         yield child

@@ -21,7 +21,7 @@ from controller.remote_copy.checks import check_boxes, secondary_box
 from controller.remote_copy.core import Core
 from controller.remote_copy.long_busy import begin_long_busy, default_seconds, end_long_busy, grouped
 from controller.remote_copy.pair import BoxName, Pair
-from controller.remote_copy.pair_acts import leave_queue
+from controller.remote_copy.pair_acts import alone, leave_queue
 from controller.remote_copy.paths import MAX_ELB_S, PathEntry, PathSet, remove_path
 from controller.remote_copy.ports import ArrayFault
 from controller.remote_copy.procedure import Procedure, Reply, run
@@ -89,15 +89,11 @@ def _give_up_paths(core: Core, paths: PathSet, reply: Reply) -> None:
     order for paths to this box is carried out.
     """
     box = paths.box
-    alone = box not in core.busy
-    core.busy.add(box)
     gone = False
 
     def ended(_: object) -> None:
         nonlocal gone
         gone = True
-        if alone:
-            core.busy.discard(box)
         if box in core.frozen:
             _suspend_all(core, box)
         reply(None)
@@ -108,7 +104,8 @@ def _give_up_paths(core: Core, paths: PathSet, reply: Reply) -> None:
             reply(None)
 
     core.around.timers.call_at(core.around.clock.now() + GIVING_UP_S, late)
-    run(_remove_paths(core, paths), ended)
+    removal = _remove_paths(core, paths)
+    run(removal if box in core.busy else alone(core, box, removal), ended)
 
 
 def _use_no_more(paths: PathSet) -> None:
